@@ -1,0 +1,158 @@
+# outboxd: one Makefile, read from top to bottom. `make help` lists the targets.
+#   make demo | make check     the two commands of a newcomer; both install what they need (packaging/deps.sh)
+#   make                       build/outboxd
+
+VERSION := 0.1.0
+O ?= build
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+PG_CONFIG ?= pg_config
+
+# ---- flags -----------------------------------------------------------------------------------------------
+try = $(shell echo 'int main(void){return 0;}' | $(CC) -Werror $(1) -x c -o /dev/null - 2>/dev/null && echo '$(1)')
+
+LIBS     := rdkafka libpq yaml-0.1 libmicrohttpd jansson libsystemd
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
+            -Wformat=2 -Wvla -Wimplicit-fallthrough -Wno-overlength-strings
+HARDEN   := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fno-strict-overflow \
+            -fno-strict-aliasing -fno-delete-null-pointer-checks -fPIE
+HARDEN   += $(call try,-fstack-clash-protection) $(call try,-fcf-protection=full) \
+            $(call try,-fstrict-flex-arrays=3) $(call try,-ftrivial-auto-var-init=zero)
+LINKHARD := -pie -Wl,-z,noexecstack,-z,relro,-z,now,-z,nodlopen,--as-needed
+OPT      ?= -O2 -g
+SANITIZE ?=
+ifneq ($(SANITIZE),)
+HARDEN   := -fPIE -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined
+LINKHARD := -pie -fsanitize=$(SANITIZE)
+endif
+CPPFLAGS += -D_GNU_SOURCE -DOUTBOXD_VERSION='"$(VERSION)"' -Isrc -Iinclude -I$(O)/gen \
+            $(shell pkg-config --cflags $(LIBS) 2>/dev/null)
+CFLAGS   += -std=c17 $(OPT) $(WARNINGS) -Werror=format-security -Werror=implicit-function-declaration \
+            -Werror=incompatible-pointer-types -Werror=int-conversion -Werror=unused-result
+LDLIBS   += $(shell pkg-config --libs $(LIBS) 2>/dev/null) -pthread
+ifneq ($(WERROR),)
+CFLAGS   += -Werror
+endif
+
+# ---- the daemon --------------------------------------------------------------------------------------------
+ROOMS := base event config postgres kafka http relay command
+SRC   := $(sort $(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c)))
+GEN   := $(O)/gen/schema_sql.c
+OBJ   := $(SRC:%.c=$(O)/obj/%.o) $(O)/obj/gen/schema_sql.o
+ALLOBJ = $(OBJ) $(O)/obj/src/main.o
+
+.DEFAULT_GOAL := all
+.PHONY: all
+all: $(O)/outboxd
+
+$(O)/outboxd: $(ALLOBJ)
+	$(CC) $(LINKHARD) -o $@ $^ $(LDLIBS)
+
+$(O)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(HARDEN) -MMD -MP -c -o $@ $<
+
+$(O)/obj/gen/%.o: $(O)/gen/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(HARDEN) -c -o $@ $<
+
+# schema/NNN_name.sql, embedded: see src/postgres/schema.h for the table this makes
+$(O)/gen/schema_sql.c: $(sort $(wildcard schema/*.sql)) packaging/embed-sql.sh
+	@mkdir -p $(@D)
+	packaging/embed-sql.sh schema/*.sql > $@.tmp && mv $@.tmp $@
+
+# ---- tests: one Criterion binary a suite; tests/support is linked into each -------------------------------------
+SUITES      := unit integration e2e
+support_OBJ := $(patsubst %.c,$(O)/obj/%.o,$(sort $(wildcard tests/support/*.c)))
+signup_OBJ  := $(O)/obj/examples/signup/signup.o
+suite_obj    = $(patsubst %.c,$(O)/obj/%.o,$(sort $(wildcard tests/$(1)/*.c)))
+TESTLIBS    += $(shell pkg-config --libs criterion libcurl 2>/dev/null)
+
+define suite_rule
+$(O)/tests/$(1): $$(call suite_obj,$(1)) $$(support_OBJ) $$(OBJ)
+	@mkdir -p $$(@D)
+	$$(CC) $$(LINKHARD) -o $$@ $$^ $$(LDLIBS) $$(TESTLIBS)
+endef
+$(foreach suite,$(SUITES),$(eval $(call suite_rule,$(suite))))
+
+# Criterion's macros make functions without prototypes
+$(O)/obj/tests/%.o: CFLAGS += -Wno-missing-prototypes -Wno-pedantic
+$(O)/obj/tests/%.o: CPPFLAGS += -Itests -Iexamples
+
+.PHONY: check check-now check-unit check-integration check-e2e
+check:                    ## installs what tests need, builds, runs unit, integration and e2e tests on real servers
+	packaging/deps.sh test
+	$(MAKE) check-now
+check-now: $(O)/outboxd $(SUITES:%=$(O)/tests/%) examples
+	O=$(O) tests/run.sh $(SUITES)
+check-unit check-integration check-e2e: check-%: $(O)/outboxd $(O)/tests/% examples
+	O=$(O) tests/run.sh $*
+
+.PHONY: check-asan check-asan-now
+check-asan:               ## unit and integration tests under ASan and UBSan: a leak or a report fails
+	packaging/deps.sh test lint
+	$(MAKE) check-asan-now O=build/asan SANITIZE=address,undefined OPT='-O1 -g'
+check-asan-now: $(O)/outboxd $(O)/tests/unit $(O)/tests/integration examples
+	O=$(O) tests/run.sh unit integration
+
+.PHONY: lint lint-now
+lint:                     ## format, clang-tidy, includes, headers alone; gcc and clang without a warning
+	packaging/deps.sh lint
+	$(MAKE) lint-now
+lint-now:
+	$(MAKE) O=build/lint-gcc CC=gcc WERROR=1 OPT=-O1 all examples $(SUITES:%=build/lint-gcc/tests/%)
+	$(MAKE) O=build/lint-clang CC=clang WERROR=1 OPT=-O1 all examples $(SUITES:%=build/lint-clang/tests/%)
+	packaging/lint.sh $(CPPFLAGS)
+
+# ---- examples and the demo -----------------------------------------------------------------------------------------
+EXAMPLES := signup/signup demo/mock_broker demo/create_topic demo/tail demo/check
+.PHONY: examples demo demo-now
+examples: $(EXAMPLES:%=$(O)/examples/%)
+
+$(O)/examples/signup/signup: $(O)/obj/examples/signup/main.o $(signup_OBJ)
+$(O)/examples/demo/mock_broker: $(O)/obj/examples/demo/mock_broker.o
+$(O)/examples/demo/create_topic: $(O)/obj/examples/demo/create_topic.o
+$(O)/examples/demo/tail: $(O)/obj/examples/demo/tail.o $(O)/obj/examples/demo/consumer.o
+$(O)/examples/demo/check: $(O)/obj/examples/demo/check.o $(O)/obj/examples/demo/consumer.o
+$(O)/examples/%:
+	@mkdir -p $(@D)
+	$(CC) $(LINKHARD) -o $@ $^ $(LDLIBS)
+
+demo:                     ## sign-ups commit, their events arrive, the relay is killed; BROKER=kafka for the real one
+	packaging/deps.sh demo
+	$(MAKE) demo-now
+demo-now: $(O)/outboxd examples
+	O=$(O) BROKER=$(or $(BROKER),mock) examples/demo/demo.sh
+
+# ---- benchmarks ------------------------------------------------------------------------------------------------------
+BENCHES := $(patsubst tests/bench/%.c,%,$(wildcard tests/bench/bench_*.c))
+.PHONY: bench bench-now
+bench:                    ## drain and latency beside a bare producer in the same run: a table and build/bench.json
+	packaging/deps.sh test
+	$(MAKE) bench-now
+bench-now: $(O)/outboxd examples $(BENCHES:%=$(O)/tests/bench/%)
+	O=$(O) tests/bench/bench.sh
+
+$(O)/tests/bench/%: $(O)/obj/tests/bench/%.o $(support_OBJ) $(OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(LINKHARD) -o $@ $^ $(LDLIBS) $(TESTLIBS)
+
+# ---- install -----------------------------------------------------------------------------------------------------------
+PREFIX ?= /usr/local
+.PHONY: install clean help
+install: $(O)/outboxd     ## DESTDIR and PREFIX (/usr/local): binary, manual pages, example configuration, systemd unit
+	install -D -m 755 $(O)/outboxd $(DESTDIR)$(PREFIX)/bin/outboxd
+	install -D -m 644 docs/man/outboxd.8 $(DESTDIR)$(PREFIX)/share/man/man8/outboxd.8
+	install -D -m 644 docs/man/outboxd.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5/outboxd.yaml.5
+	install -D -m 644 config.yaml.example $(DESTDIR)$(PREFIX)/share/doc/outboxd/config.yaml.example
+	install -D -m 644 packaging/outboxd.service $(DESTDIR)$(PREFIX)/lib/systemd/system/outboxd.service
+
+clean:                    ## removes build/
+	rm -rf build
+
+help:                     ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+.SECONDARY:
+-include $(wildcard $(O)/obj/src/*.d $(O)/obj/src/*/*.d $(O)/obj/tests/*/*.d $(O)/obj/examples/*/*.d)

@@ -1,0 +1,195 @@
+/* main.c: drives the sign-up use case from several threads at a steady rate, as a web server would, and
+ * counts what came of it. Options and threads only; everything worth copying is in signup.c. */
+#include "signup.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { THREADS_MAX = 64, EXIT_USAGE = 64 };
+
+struct options {
+    const char *conninfo;
+    long count;           /* sign-ups to try */
+    long rate;            /* tried per second, over all threads; 0: as fast as they go */
+    long threads;         /* each with a connection of its own */
+    long duplicate_every; /* every n-th sign-up takes the address of the one before it; 0: never */
+};
+
+struct load {
+    struct options options;
+    struct timespec start;
+    atomic_long next; /* number of the next sign-up, from 1 */
+    atomic_long done, email_taken, failed, unknown;
+};
+
+static struct timespec
+time_after(struct timespec start, long number, long rate)
+{
+    long ns = start.tv_nsec + number % rate * (1000000000 / rate);
+    return (struct timespec){.tv_sec = start.tv_sec + number / rate + ns / 1000000000,
+                             .tv_nsec = ns % 1000000000};
+}
+
+static void
+try_one(struct load *load, PGconn *db, long number)
+{
+    long every = load->options.duplicate_every;
+    long person = every > 0 && number % every == 0 ? number - 1 : number;
+    char name[48], email[64];
+    snprintf(name, sizeof name, "household %ld", number);
+    snprintf(email, sizeof email, "person%ld@example.com", person);
+
+    struct signup_answer answer;
+    switch (signup_execute(db, &(struct signup_request){.account_name = name, .email = email}, &answer)) {
+    case SIGNUP_DONE:
+        atomic_fetch_add(&load->done, 1);
+        return;
+    case SIGNUP_EMAIL_TAKEN:
+        atomic_fetch_add(&load->email_taken, 1);
+        return;
+    case SIGNUP_FAILED:
+        atomic_fetch_add(&load->failed, 1);
+        break;
+    case SIGNUP_UNKNOWN:
+        atomic_fetch_add(&load->unknown, 1);
+        break;
+    }
+    fprintf(stderr, "signup: sign-up %ld: %s\n", number, answer.why);
+}
+
+static void *
+sign_up_until_done(void *argument)
+{
+    struct load *load = argument;
+    PGconn *db = PQconnectdb(load->options.conninfo);
+    if (PQstatus(db) != CONNECTION_OK)
+        fprintf(stderr, "signup: cannot connect: %s", PQerrorMessage(db));
+
+    for (;;) {
+        long number = atomic_fetch_add(&load->next, 1);
+        if (number > load->options.count)
+            break;
+        if (load->options.rate > 0) {
+            struct timespec due = time_after(load->start, number - 1, load->options.rate);
+            while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR)
+                ;
+        }
+        if (PQstatus(db) != CONNECTION_OK)
+            PQreset(db);
+        try_one(load, db, number);
+    }
+    PQfinish(db);
+    return NULL;
+}
+
+static int
+run(struct load *load)
+{
+    pthread_t threads[THREADS_MAX];
+    long started = 0;
+    clock_gettime(CLOCK_MONOTONIC, &load->start);
+    while (started < load->options.threads &&
+           pthread_create(&threads[started], NULL, sign_up_until_done, load) == 0)
+        started++;
+    for (long i = 0; i < started; i++)
+        pthread_join(threads[i], NULL);
+
+    printf("done=%ld email_taken=%ld failed=%ld unknown=%ld\n", load->done, load->email_taken, load->failed,
+           load->unknown);
+    return load->failed == 0 && load->unknown == 0 && load->next > load->options.count ? 0 : 1;
+}
+
+static void
+usage(FILE *to)
+{
+    fputs("usage: signup --conninfo CONNINFO [OPTION]...\n"
+          "Signs people up: account, user and event in one transaction each. Prints how many it did.\n"
+          "  --conninfo TEXT        libpq keywords or URI; the role needs what `outboxd migrate --writer` "
+          "grants\n"
+          "  --count N              sign-ups to try (100)\n"
+          "  --rate N               sign-ups a second, over all threads; 0 is as fast as they go (0)\n"
+          "  --threads N            connections at work at the same time, 1 to 64 (1)\n"
+          "  --duplicate-every N    every N-th uses the e-mail of the one before it, N > 1; 0 is never (0)\n"
+          "  --help                 this text\n"
+          "Exit code: 0 when each was committed or refused for its e-mail, 1 otherwise, 64 for wrong "
+          "options.\n",
+          to);
+}
+
+static bool
+parse_number(const char *option, const char *text, long least, long most, long *number)
+{
+    char *end;
+    errno = 0;
+    long value = strtol(text, &end, 10);
+    if (errno == 0 && end != text && *end == '\0' && value >= least && value <= most) {
+        *number = value;
+        return true;
+    }
+    fprintf(stderr, "signup: --%s takes a number from %ld to %ld, not \"%s\"\n", option, least, most, text);
+    return false;
+}
+
+static bool
+parse_options(struct options *options, int argc, char **argv)
+{
+    static const struct option names[] = {{"conninfo", required_argument, NULL, 'c'},
+                                          {"count", required_argument, NULL, 'n'},
+                                          {"rate", required_argument, NULL, 'r'},
+                                          {"threads", required_argument, NULL, 't'},
+                                          {"duplicate-every", required_argument, NULL, 'd'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {NULL, 0, NULL, 0}};
+    bool good = true;
+    int option, at = 0;
+    while ((option = getopt_long(argc, argv, "", names, &at)) != -1) {
+        const char *name = names[at].name;
+        if (option == 'c')
+            options->conninfo = optarg;
+        else if (option == 'n')
+            good &= parse_number(name, optarg, 0, INT32_MAX, &options->count);
+        else if (option == 'r')
+            good &= parse_number(name, optarg, 0, 1000000, &options->rate);
+        else if (option == 't')
+            good &= parse_number(name, optarg, 1, THREADS_MAX, &options->threads);
+        else if (option == 'd')
+            good &= parse_number(name, optarg, 0, INT32_MAX, &options->duplicate_every);
+        else if (option == 'h')
+            usage(stdout), exit(0);
+        else
+            good = false; /* getopt_long has said why */
+    }
+    if (options->duplicate_every == 1) {
+        fputs("signup: --duplicate-every 1 would leave nobody new; take 0, 2 or more\n", stderr);
+        good = false;
+    }
+    if (optind < argc) {
+        fprintf(stderr, "signup: unexpected argument \"%s\"\n", argv[optind]);
+        good = false;
+    }
+    if (options->conninfo == NULL) {
+        fputs("signup: --conninfo is missing\n", stderr);
+        good = false;
+    }
+    return good;
+}
+
+int
+main(int argc, char **argv)
+{
+    struct load load = {.options = {.count = 100, .threads = 1}, .next = 1};
+    if (!parse_options(&load.options, argc, argv)) {
+        usage(stderr);
+        return EXIT_USAGE;
+    }
+    return run(&load);
+}

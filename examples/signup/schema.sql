@@ -1,0 +1,22 @@
+-- The business tables of the sign-up example: an account, and the user who owns it.
+-- Apply as the owner of the application's tables; README.md has the grants for the application's login.
+-- The outbox is not here: `outboxd migrate` brings it.
+
+create table account (
+  id         bigint      generated always as identity primary key,
+  name       text        not null,
+  created_at timestamptz not null default now()
+);
+
+-- A real application keeps a password hash (argon2id, scrypt) beside the e-mail. It never belongs into an event.
+create table app_user (
+  id         bigint      generated always as identity primary key,
+  account_id bigint      not null references account (id),
+  email      text        not null,
+  created_at timestamptz not null default now()
+);
+
+create index app_user_account_id_idx on app_user (account_id);
+
+-- One user for each address, however it is spelled. signup.c knows this index by its name.
+create unique index app_user_email_key on app_user (lower(email));

@@ -1,0 +1,51 @@
+#!/bin/sh
+# lint.sh: what `make lint` checks beyond the compilers' warnings: format, clang-tidy, directions of includes, each header
+# alone, lengths of files. Called by the Makefile with the preprocessor's flags as arguments. Prints what is wrong.
+set -u
+cd "$(dirname "$0")/.."
+bad=0
+complain() { echo "lint: $*"; bad=1; }
+
+sources=$(git ls-files --cached --others --exclude-standard -- '*.c' '*.h')
+
+# ---- format: every clang-format breaks lines its own way, so one major version decides
+clang-format --version | grep -q 'version 14\.' || complain "clang-format 14 is wanted: $(clang-format --version)"
+# shellcheck disable=SC2086
+clang-format --dry-run --Werror $sources || bad=1
+
+# ---- an include points to the same room or to one below
+rooms='base event config http kafka postgres relay command'
+rank() { n=0; for room in $rooms; do n=$((n + 1)); [ "$room" = "$1" ] && { echo $n; return; }; done; echo 0; }
+for file in $(printf '%s\n' $sources | grep '^src/.*/'); do
+    own=$(echo "$file" | cut -d/ -f2)
+    [ "$own" = client ] && continue
+    for target in $(sed -n 's/^#include "\([a-z]*\)\/.*/\1/p' "$file" | sort -u); do
+        [ "$target" = "$own" ] && continue
+        [ "$(rank "$target")" -ge "$(rank "$own")" ] && complain "$file: $own may not include $target"
+        case "$own-$target" in
+        postgres-kafka | kafka-postgres | postgres-http | kafka-http)
+            complain "$file: $own and $target do not know each other" ;;
+        esac
+    done
+done
+
+# ---- each header compiles alone
+for header in $(printf '%s\n' $sources | grep '^src/.*\.h$\|^include/.*\.h$'); do
+    for compiler in gcc clang; do
+        "$compiler" "$@" -std=c17 -Wall -Wextra -Wpedantic -Wno-overlength-strings -Werror -fsyntax-only -x c "$header" ||
+            complain "$header does not compile alone ($compiler)"
+    done
+done
+
+# ---- a file that outgrows its room has two jobs
+for file in $sources $(git ls-files --cached --others --exclude-standard -- '*.sql' '*.sh'); do
+    lines=$(wc -l <"$file")
+    [ "$lines" -gt 420 ] && complain "$file has $lines lines: split it by job"
+done
+
+# ---- clang-tidy, two files at a time
+printf '%s\n' $sources | grep '^src/.*\.c$' |
+    xargs -P 2 -n 4 sh -c 'clang-tidy --quiet "$@" -- '"$*"' -std=c17 2>/dev/null' tidy || complain "clang-tidy has findings"
+
+[ $bad -eq 0 ] && echo "lint: clean"
+exit $bad

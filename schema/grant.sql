@@ -1,0 +1,64 @@
+-- grant.sql: what `outboxd migrate` runs after the numbered migrations, as the owner: takes every privilege on the outbox
+-- from everybody else, be it PUBLIC's, a default privilege or an old grant, and gives writers and relays what they need.
+-- In: the setting outboxd.grantees, {writers, relays} (prepare.sql).
+
+do $grant$
+declare
+    owner oid := (select nspowner from pg_namespace where nspname = 'outbox');
+    grantees jsonb := current_setting('outboxd.grantees');
+    known name[] := array(select jsonb_array_elements_text(grantees -> 'writers')
+                          union select jsonb_array_elements_text(grantees -> 'relays'));
+    given record;
+begin
+    for given in
+        with acl (kind, object, items) as (
+            select 'schema', quote_ident(nspname), nspacl from pg_namespace where nspname = 'outbox'
+            union all
+            select case relkind when 'S' then 'sequence' else 'table' end, oid::regclass::text, relacl
+              from pg_class where relnamespace = 'outbox'::regnamespace
+            union all
+            select 'table', c.oid::regclass::text, a.attacl
+              from pg_class c join pg_attribute a on a.attrelid = c.oid where c.relnamespace = 'outbox'::regnamespace
+            union all
+            select 'function', oid::regprocedure::text, coalesce(proacl, acldefault('f', proowner))
+              from pg_proc where pronamespace = 'outbox'::regnamespace)
+        select distinct a.kind, a.object, r.rolname as grantee
+          from acl a cross join aclexplode(a.items) i left join pg_roles r on r.oid = i.grantee
+         where i.grantee <> owner
+    loop
+        -- of a table, this takes the privileges on its columns too
+        execute format('revoke all on %s %s from %s cascade', given.kind, given.object,
+                       coalesce(quote_ident(given.grantee), 'public'));
+        if given.grantee is null or given.grantee <> all (known) then
+            raise notice 'revoked everything on % % from %', given.kind, given.object,
+                coalesce(quote_ident(given.grantee), 'public');
+        end if;
+    end loop;
+end
+$grant$;
+
+do $grant$
+declare
+    grantees jsonb := current_setting('outboxd.grantees');
+    role name;
+begin
+    for role in select jsonb_array_elements_text(grantees -> 'writers') loop
+        execute format('grant usage on schema outbox to %I', role);
+        -- not one column more: xid, id, slot and created_at are never the application's to say
+        execute format('grant insert (topic, key, payload, headers), select (id) on outbox.event to %I', role);
+        execute format('grant execute on function outbox.emit(text, text, jsonb, jsonb),'
+                       ' outbox.emit_bytes(text, bytea, bytea, jsonb) to %I', role);
+        raise notice '% may write events', quote_ident(role);
+    end loop;
+    for role in select jsonb_array_elements_text(grantees -> 'relays') loop
+        execute format('grant usage on schema outbox to %I', role);
+        execute format('grant select on outbox.event, outbox.event_id_seq, outbox.relay, outbox.schema_version to %I', role);
+        execute format('grant select, insert on outbox.journal to %I', role);
+        execute format('grant execute on function outbox.relay_register(text, text, text[], interval),'
+                       ' outbox.relay_trouble(text, jsonb), outbox.slot_state(integer), outbox.slot_empty(integer),'
+                       ' outbox.journal_trim(text, bigint) to %I', role);
+        raise notice '% may publish events', quote_ident(role);
+    end loop;
+    raise notice 'the schema outbox is at version %', (select version from outbox.schema_version);
+end
+$grant$;

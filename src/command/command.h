@@ -1,0 +1,42 @@
+/* command.h: the commands of the outboxd binary. Each parses its own options (argv[0] is the command's name), does its work,
+ * and returns the process's exit code: 0, 64 usage, 69 unusable, 70 internal, 78 configuration. */
+#ifndef OUTBOXD_COMMAND_COMMAND_H
+#define OUTBOXD_COMMAND_COMMAND_H
+
+#include "base/error.h"
+#include "config/settings.h"
+
+#define COMMAND_DEFAULT_CONFIG "/etc/outboxd/config.yaml"
+
+/* The daemon, in the foreground. */
+int command_run(int argc, char **argv);
+
+/* Installs or upgrades the schema; one line on stdout for each thing done. */
+int command_migrate(int argc, char **argv);
+
+/* Finds everything that could stop `run` from working. */
+int command_check(int argc, char **argv);
+
+/* What is going on, from the database's point of view. */
+int command_status(int argc, char **argv);
+
+/* ---- for the commands themselves (command/options.c) ---- */
+
+/* What most commands take: --config FILE, --help, and at most two flags of their own. */
+struct command_options {
+    const char *config;
+    bool flag; /* the command's own switch (--create, --json) was given */
+};
+
+/* Parses argv. `flag` may be NULL. Returns true to go on; false with *exit_code set when help was asked for (0, printed on
+ * stdout) or the usage was wrong (64, said on stderr). */
+MUST_CHECK bool command_parse(int argc, char **argv, const char *flag, const char *help, struct command_options *options,
+                              int *exit_code);
+
+/* Loads the configuration and the librdkafka properties in it, all mistakes on stderr; false with *exit_code set. */
+MUST_CHECK bool command_load(const char *path, struct settings **settings, int *exit_code);
+
+/* Says why a command ends on stderr and gives its exit code. */
+int command_failed(const char *command, const struct error *error);
+
+#endif

@@ -1,0 +1,136 @@
+/* migrate.c: `outboxd migrate`: installs or upgrades the schema as an administrator, or prints the SQL that
+ * would do it. Called by main; decides nothing about the schema itself (src/postgres/schema.h). */
+#include "command/command.h"
+
+#include "postgres/schema.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+    "usage: outboxd migrate --conninfo ADMIN [--writer LOGIN].. [--relay LOGIN].. [--owner ROLE]\n"
+    "                       [--no-create-roles] [--print]\n"
+    "\n"
+    "Installs the schema \"outbox\" in a database, or upgrades it; may be run again at any time.\n"
+    "\n"
+    "  --conninfo ADMIN    libpq connection string of an administrator: not necessarily a superuser, but "
+    "with\n"
+    "                      CREATEROLE and with CREATE on the database\n"
+    "  --writer LOGIN      a role of the application, made a member of outbox_writer\n"
+    "  --relay LOGIN       the role of the daemon, made a member of outbox_relay\n"
+    "  --owner ROLE        the owner of the schema (outbox_owner)\n"
+    "  --no-create-roles   create no role: grant to the named LOGINs themselves, which must exist\n"
+    "  --print             print the SQL for psql instead of running it; needs no --conninfo\n"
+    "  --config FILE       accepted as by every command; the administrator is not in it, so it is not read\n"
+    "  --help\n"
+    "\n"
+    "Role names are taken as Postgres stores them, without quotes. Logins that do not exist are created,\n"
+    "without a password. Privileges on the outbox that anybody else has are revoked.\n";
+
+struct migrate_options {
+    const char *conninfo;
+    struct schema_wish wish;
+    bool print;
+    bool help;
+};
+
+/* Arrays of argc elements: more names than arguments cannot be given. */
+static bool
+parse_options(int argc, char **argv, struct migrate_options *options, const char **writers,
+              const char **relays, struct error *error)
+{
+    static const struct option names[] = {{"conninfo", required_argument, NULL, 'c'},
+                                          {"writer", required_argument, NULL, 'w'},
+                                          {"relay", required_argument, NULL, 'r'},
+                                          {"owner", required_argument, NULL, 'o'},
+                                          {"no-create-roles", no_argument, NULL, 'n'},
+                                          {"print", no_argument, NULL, 'p'},
+                                          {"config", required_argument, NULL, 'f'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {0}};
+    *options = (struct migrate_options){.wish = {.writers = writers, .relays = relays, .create_roles = true}};
+    optind = 0; /* the command line may have been scanned before */
+    opterr = 0;
+    for (int option; (option = getopt_long(argc, argv, ":", names, NULL)) != -1;) {
+        switch (option) {
+        case 'c':
+            options->conninfo = optarg;
+            break;
+        case 'w':
+            writers[options->wish.writer_count++] = optarg;
+            break;
+        case 'r':
+            relays[options->wish.relay_count++] = optarg;
+            break;
+        case 'o':
+            options->wish.owner = optarg;
+            break;
+        case 'n':
+            options->wish.create_roles = false;
+            break;
+        case 'p':
+            options->print = true;
+            break;
+        case 'f':
+            break;
+        case 'h':
+            options->help = true;
+            return true;
+        case ':':
+            return error_set(error, ERROR_USAGE, "%s needs a value", argv[optind - 1]);
+        default:
+            return error_set(error, ERROR_USAGE, "unknown option %s", argv[optind - 1]);
+        }
+    }
+    if (optind < argc)
+        return error_set(error, ERROR_USAGE, "unexpected argument %s", argv[optind]);
+    if (options->conninfo == NULL && !options->print)
+        return error_set(error, ERROR_USAGE, "--conninfo is missing");
+    return true;
+}
+
+static void
+print_line(void *context, const char *line)
+{
+    fprintf(context, "%s\n", line);
+}
+
+static bool
+print_script(const struct schema_wish *wish, struct error *error)
+{
+    char *script;
+    if (!schema_script(&script, wish, error))
+        return false;
+    printf("-- outboxd %s migrate; for psql\n\\set ON_ERROR_STOP on\n%s", OUTBOXD_VERSION, script);
+    free(script);
+    return true;
+}
+
+int
+command_migrate(int argc, char **argv)
+{
+    struct migrate_options options;
+    struct error error = {.kind = ERROR_NONE};
+    const char **writers = must_calloc((size_t)argc, sizeof *writers);
+    const char **relays = must_calloc((size_t)argc, sizeof *relays);
+    bool done = parse_options(argc, argv, &options, writers, relays, &error);
+    if (done && options.help)
+        fputs(help, stdout);
+    else if (done && options.print)
+        done = print_script(&options.wish, &error);
+    else if (done)
+        done = schema_migrate(options.conninfo, &options.wish, print_line, stdout, &error);
+    free(writers);
+    free(relays);
+    if (done && fflush(stdout) != 0)
+        done = error_set(&error, ERROR_UNUSABLE, "cannot write to standard output: %s", strerror(errno));
+    if (done)
+        return 0;
+    fprintf(stderr, "outboxd migrate: %s\n", error.message);
+    if (error.kind == ERROR_USAGE)
+        fputs("outboxd migrate --help says more\n", stderr);
+    return error_exit_code(error.kind);
+}

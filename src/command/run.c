@@ -1,0 +1,165 @@
+/* run.c: the daemon: one poll(2) loop over Postgres, Kafka and signals; HTTP beside it. Gives the relay its turns and ends
+ * when the relay has stopped. Decides nothing about events. */
+#include "command/command.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/notify.h"
+#include "base/signals.h"
+#include "http/server.h"
+#include "relay/relay.h"
+
+#include <malloc.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+/* A wake-up that is lost costs no more than this. */
+#define LONGEST_WAIT_US (INT64_C(100) * 1000)
+/* How often what can be seen from outside is renewed. */
+#define OBSERVE_US (INT64_C(100) * 1000)
+
+static const char help[] =
+    "Usage: outboxd run [--config FILE]\n"
+    "\n"
+    "Publishes the committed events of the outbox to Kafka until it is asked to stop.\n"
+    "Runs in the foreground; logs go to standard error.\n"
+    "\n"
+    "  -c, --config FILE   configuration (default " COMMAND_DEFAULT_CONFIG ")\n"
+    "  -h, --help          this text\n"
+    "\n"
+    "Signals: SIGTERM or SIGINT stops cleanly: what is in flight is awaited and confirmed and the lead is\n"
+    "released; a second one stops at once.\n"
+    "Exit codes: 0 stopped as asked, 64 usage, 69 Postgres or Kafka cannot be used as configured,\n"
+    "70 broken invariant, 78 configuration.\n";
+
+struct daemon {
+    struct relay *relay;
+    struct http_server *http;
+    struct snapshot snapshot;
+    int signal_fd;
+    struct signals_seen seen;
+    int64_t observe_at_us;
+    bool told_ready;
+    char told_state[sizeof((struct snapshot *)0)->state];
+};
+
+/* Payloads come and go in megabytes: what is freed goes back to the kernel instead of staying in the heap, and the threads
+ * of librdkafka share two arenas. Keeps the resident size within the promise of `memory`. */
+static void
+prepare_process(void)
+{
+    mallopt(M_MMAP_THRESHOLD, 512 * 1024);
+    mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
+    mallopt(M_ARENA_MAX, 2);
+    /* payloads and passwords do not belong into a core file */
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+    prctl(PR_SET_DUMPABLE, 0);
+}
+
+static void
+handle_signals(struct daemon *daemon, int64_t now_us)
+{
+    unsigned terminations = daemon->seen.terminations, hangups = daemon->seen.hangups;
+    signals_read(daemon->signal_fd, &daemon->seen);
+    if (daemon->seen.hangups > hangups)
+        log_info("SIGHUP ignored: the configuration is read at start only", LOG_END);
+    if (terminations == 0 && daemon->seen.terminations > 0) {
+        notify_stopping("finishing what is in flight");
+        relay_stop(daemon->relay, now_us);
+    }
+}
+
+static void
+observe(struct daemon *daemon, int64_t now_us)
+{
+    struct snapshot *snapshot = &daemon->snapshot;
+    relay_observe(daemon->relay, now_us, snapshot);
+    if (daemon->http != NULL)
+        http_server_publish(daemon->http, snapshot);
+    daemon->observe_at_us = now_us + OBSERVE_US;
+    if (!daemon->told_ready && snapshot->ready) {
+        notify_ready(snapshot->state);
+        daemon->told_ready = true;
+    }
+    if (strcmp(daemon->told_state, snapshot->state) != 0)
+        notify_status(snapshot->state);
+    memcpy(daemon->told_state, snapshot->state, sizeof daemon->told_state);
+}
+
+static void
+wait_for_work(struct daemon *daemon, int64_t deadline_us)
+{
+    struct pollfd descriptors[RELAY_DESCRIPTORS + 1];
+    int64_t now_us = clock_monotonic_us();
+    int64_t wait_us = deadline_us - now_us;
+    if (wait_us > LONGEST_WAIT_US)
+        wait_us = LONGEST_WAIT_US;
+    if (wait_us < 0)
+        wait_us = 0;
+    relay_descriptors(daemon->relay, descriptors);
+    descriptors[RELAY_DESCRIPTORS] = (struct pollfd){.fd = daemon->signal_fd, .events = POLLIN};
+    struct timespec wait = {.tv_sec = wait_us / 1000000, .tv_nsec = wait_us % 1000000 * 1000};
+    (void)ppoll(descriptors, RELAY_DESCRIPTORS + 1, &wait, NULL); /* whatever it says, the next turn looks at all facts */
+}
+
+static void
+loop(struct daemon *daemon)
+{
+    while (relay_state(daemon->relay) != RELAY_STOPPED && daemon->seen.terminations < 2) {
+        int64_t now_us = clock_monotonic_us();
+        handle_signals(daemon, now_us);
+        int64_t deadline_us = relay_turn(daemon->relay, now_us);
+        if (now_us >= daemon->observe_at_us)
+            observe(daemon, now_us);
+        int64_t watchdog_us = notify_watchdog(now_us);
+        wait_for_work(daemon, watchdog_us < deadline_us ? watchdog_us : deadline_us);
+    }
+}
+
+static int
+run(const struct settings *settings)
+{
+    struct error error = {0};
+    struct daemon daemon = {0};
+    int exit_code = 0;
+    bool good = signals_open(&daemon.signal_fd, &error) && relay_new(&daemon.relay, settings, &error) &&
+                (settings->http_listen == NULL || http_server_start(&daemon.http, settings->http_listen, &error));
+    if (good) {
+        log_info("started", LOG_STR("version", OUTBOXD_VERSION), LOG_STR("source", settings->source),
+                 LOG_STR("relay", settings->relay), LOG_END);
+        loop(&daemon);
+        error = *relay_failure(daemon.relay);
+        if (relay_state(daemon.relay) != RELAY_STOPPED)
+            log_warning("stopped at once, as asked twice: what was in flight may be sent again", LOG_END);
+    }
+    if (error.kind != ERROR_NONE) {
+        log_error("cannot go on", LOG_STR("why", error.message), LOG_END);
+        exit_code = error_exit_code(error.kind);
+    }
+    log_info("stopped", LOG_INT("exit_code", exit_code), LOG_END);
+    http_server_stop(daemon.http);
+    relay_free(daemon.relay);
+    snapshot_clear(&daemon.snapshot);
+    signals_close(daemon.signal_fd);
+    return exit_code;
+}
+
+int
+command_run(int argc, char **argv)
+{
+    struct command_options options;
+    struct settings *settings = NULL;
+    int exit_code;
+    if (!command_parse(argc, argv, NULL, help, &options, &exit_code))
+        return exit_code;
+    prepare_process();
+    if (!command_load(options.config, &settings, &exit_code))
+        return exit_code;
+    log_configure(settings->log_level, settings->log_format);
+    exit_code = run(settings);
+    settings_free(settings);
+    return exit_code;
+}

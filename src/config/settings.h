@@ -1,0 +1,58 @@
+/* settings.h: the configuration of one process, checked and complete. One table (settings.c) drives parsing,
+ * defaults, ranges, config.yaml.example, the manual page and their check. */
+#ifndef OUTBOXD_CONFIG_SETTINGS_H
+#define OUTBOXD_CONFIG_SETTINGS_H
+
+#include "base/error.h"
+#include "base/log.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* One librdkafka property as the user wrote it; `line` of the file, for messages. A value that came from a
+ * <name>_file key, or whose name librdkafka calls sensitive, is a secret: never logged, wiped when freed. */
+struct property {
+    char *name;
+    char *value;
+    int line;
+    bool secret;
+};
+
+struct settings {
+    char *file;   /* the path as given, for messages */
+    char *source; /* the `source` header */
+    char *relay;
+    char *postgres_conninfo;
+    char *postgres_password; /* from postgres.password_file; NULL: libpq's own ways */
+    struct property *kafka;
+    size_t kafka_count;
+    char **topics; /* shell patterns */
+    size_t topics_count;
+    int64_t poll_idle_us, poll_busy_us;
+    int64_t batch_events, batch_bytes;
+    int64_t memory_bytes;
+    int64_t retention_us;
+    int64_t lease_us;
+    char *http_listen; /* "address:port"; NULL: switched off */
+    enum log_level log_level;
+    enum log_format log_format;
+};
+
+/* Reads and checks `path`. Every mistake is written to `errors` (one line each: `path:LINE: key: what is
+ * wrong`), all in one run; false with ERROR_CONFIG and a one-line summary when there was any. Warnings (TLS
+ * weaker than verify-full off loopback, for instance) go to `errors` as `path:LINE: key: warning: ..` and do
+ * not fail. */
+MUST_CHECK bool settings_load(struct settings **settings, const char *path, FILE *errors,
+                              struct error *error);
+
+/* Wipes secrets, frees. NULL is allowed. */
+void settings_free(struct settings *settings);
+
+/* Writes config.yaml.example: every key at its default with its explanation. */
+void settings_write_example(FILE *to);
+
+/* Writes the part of the manual page outboxd.yaml(5) that lists the keys, as mdoc. */
+void settings_write_manual(FILE *to);
+
+#endif

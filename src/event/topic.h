@@ -1,0 +1,34 @@
+/* topic.h: the topics seen by this process, each once, so that an event carries a pointer instead of a name.
+ * Only the relay's thread touches them; a topic lives as long as its table. */
+#ifndef OUTBOXD_EVENT_TOPIC_H
+#define OUTBOXD_EVENT_TOPIC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct topic {
+    char *name;               /* a legal Kafka name: the table's CHECK saw to it */
+    uint32_t index;           /* 0, 1, 2 .. in order of appearance: other rooms keep arrays by it */
+    bool selected;            /* matches one of this relay's patterns: false = its events are passed over */
+    uint64_t published;       /* events acknowledged by Kafka since the start of the process */
+    uint64_t published_bytes; /* their keys and payloads */
+    uint64_t passed_over;     /* events of a topic that is not selected */
+};
+
+struct topic_table;
+
+/* `patterns` are shell patterns (fnmatch(3)), copied. */
+struct topic_table *topic_table_new(char *const *patterns, size_t pattern_count);
+void topic_table_free(struct topic_table *table);
+
+/* The topic of that name, made when it is new. `name` need not end in NUL. Never NULL. Remembers the last answer:
+ * runs of one topic cost a memcmp. */
+struct topic *topic_intern(struct topic_table *table, const char *name, size_t size);
+
+size_t topic_count(const struct topic_table *table);
+
+/* index < topic_count(). */
+struct topic *topic_at(const struct topic_table *table, size_t index);
+
+#endif

@@ -1,0 +1,15 @@
+/* brokerlog.h: librdkafka's own log lines, as lines of ours. librdkafka calls it from its threads, also after
+ * the producer that made them is gone, so its only state is the process's. */
+#ifndef OUTBOXD_KAFKA_BROKERLOG_H
+#define OUTBOXD_KAFKA_BROKERLOG_H
+
+#include <librdkafka/rdkafka.h>
+
+/* A log_cb. An outage makes librdkafka repeat itself: one line a minute for each kind, with the number left
+ * out. */
+void brokerlog_write(const rd_kafka_t *rk, int level, const char *facility, const char *text);
+
+/* A log_cb for handles whose errors are reported in another way. */
+void brokerlog_ignore(const rd_kafka_t *rk, int level, const char *facility, const char *text);
+
+#endif

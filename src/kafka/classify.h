@@ -1,0 +1,21 @@
+/* classify.h: what an error of librdkafka or of a broker means for the relay, and what helps. One table for
+ * both ways an error arrives: as a delivery report and as the result of a call. */
+#ifndef OUTBOXD_KAFKA_CLASSIFY_H
+#define OUTBOXD_KAFKA_CLASSIFY_H
+
+#include "event/event.h"
+
+#include <librdkafka/rdkafka.h>
+
+/* The kind alone. What is not in the table is the broker's: patience is the only answer that loses nothing.
+ */
+enum outcome_kind classify_kind(rd_kafka_resp_err_t code);
+
+/* Kind, name and a message with its cure. */
+void classify(rd_kafka_resp_err_t code, struct outcome *outcome);
+
+/* An outcome of our own, without an error of librdkafka: `name` is a word like SIZE_REFUSED. */
+void classify_own(struct outcome *outcome, enum outcome_kind kind, const char *name, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+#endif

@@ -1,0 +1,67 @@
+/* configs.c: DescribeConfigs, asked and read. Called by topics.c and inspect.c; keeps nothing. */
+#include "kafka/configs.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *
+configs_value(const rd_kafka_ConfigResource_t *resource, const char *name)
+{
+    size_t count;
+    const rd_kafka_ConfigEntry_t **entries = rd_kafka_ConfigResource_configs(resource, &count);
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(rd_kafka_ConfigEntry_name(entries[i]), name) == 0)
+            return rd_kafka_ConfigEntry_value(entries[i]);
+    return NULL;
+}
+
+int64_t
+configs_number(const rd_kafka_ConfigResource_t *resource, const char *name, int64_t otherwise)
+{
+    const char *value = configs_value(resource, name);
+    char *end;
+    if (value == NULL || *value == '\0')
+        return otherwise;
+    errno = 0;
+    long long number = strtoll(value, &end, 10);
+    return errno == 0 && *end == '\0' ? number : otherwise;
+}
+
+struct message_limits
+configs_limits(const rd_kafka_ConfigResource_t *topic)
+{
+    struct message_limits limits = limits_unknown();
+    const char *policy = configs_value(topic, "cleanup.policy"),
+               *type = configs_value(topic, "message.timestamp.type");
+    limits.max_bytes = configs_number(topic, "max.message.bytes", INT64_MAX);
+    limits.key_required = policy != NULL && strstr(policy, "compact") != NULL;
+    if (type != NULL && strcmp(type, "LogAppendTime") == 0)
+        return limits; /* the broker puts its own time */
+    /* Until 3.9 one older setting stood for both directions, and counts where the newer one is at its
+     * default. */
+    int64_t both = configs_number(topic, "message.timestamp.difference.max.ms", INT64_MAX);
+    limits.timestamp_before_ms = configs_number(topic, "message.timestamp.before.max.ms", INT64_MAX);
+    limits.timestamp_after_ms = configs_number(topic, "message.timestamp.after.max.ms", INT64_MAX);
+    if (limits.timestamp_before_ms == INT64_MAX)
+        limits.timestamp_before_ms = both;
+    if (limits.timestamp_after_ms == INT64_MAX)
+        limits.timestamp_after_ms = both;
+    return limits;
+}
+
+void
+configs_ask(rd_kafka_t *rk, const char *const *names, size_t count, int timeout_ms, rd_kafka_queue_t *queue)
+{
+    char reason[256];
+    rd_kafka_ConfigResource_t **resources = must_calloc(count, sizeof(rd_kafka_ConfigResource_t *));
+    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
+    for (size_t i = 0; i < count; i++)
+        resources[i] = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, names[i]);
+    CHECK(rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, reason, sizeof reason) ==
+          RD_KAFKA_RESP_ERR_NO_ERROR);
+    rd_kafka_DescribeConfigs(rk, resources, count, options, queue);
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_ConfigResource_destroy_array(resources, count);
+    free(resources);
+}

@@ -1,0 +1,24 @@
+/* configs.h: reads the answer to DescribeConfigs. Used by topics.c for sending and by inspect.c for `check`.
+ */
+#ifndef OUTBOXD_KAFKA_CONFIGS_H
+#define OUTBOXD_KAFKA_CONFIGS_H
+
+#include "kafka/message.h"
+
+#include <librdkafka/rdkafka.h>
+
+/* Value of an entry, or NULL. */
+const char *configs_value(const rd_kafka_ConfigResource_t *resource, const char *name);
+
+/* A number, or `otherwise` when the entry is missing or no number. */
+int64_t configs_number(const rd_kafka_ConfigResource_t *resource, const char *name, int64_t otherwise);
+
+/* What a topic's configuration demands of a record. */
+struct message_limits configs_limits(const rd_kafka_ConfigResource_t *topic);
+
+/* Asks for the configuration of topics by name; the answer comes as an RD_KAFKA_EVENT_DESCRIBECONFIGS_RESULT.
+ */
+void configs_ask(rd_kafka_t *rk, const char *const *names, size_t count, int timeout_ms,
+                 rd_kafka_queue_t *queue);
+
+#endif

@@ -1,0 +1,160 @@
+/* inspect.c: can brokers be reached, and if not, why not, broker by broker. Called by `check` and before `run`. */
+#include "kafka/inspect.h"
+
+#include "base/clock.h"
+#include "kafka/classify.h"
+#include "kafka/configs.h"
+#include "kafka/inspect_parts.h"
+#include "kafka/properties.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A slice of waiting, between which librdkafka's errors are collected. */
+enum { SLICE_MS = 300 };
+
+int
+inspect_remaining_ms(const struct inspection *inspection)
+{
+    int64_t remaining_ms = (inspection->deadline_us - clock_monotonic_us()) / 1000;
+    return remaining_ms > 1 ? (int)remaining_ms : 1;
+}
+
+rd_kafka_event_t *
+inspect_answer(const struct inspection *inspection)
+{
+    return rd_kafka_queue_poll(inspection->answers, inspect_remaining_ms(inspection));
+}
+
+/* librdkafka's reasons read "host:port/id: what happened (after 0ms in state CONNECT)"; a broker's first is kept. */
+static void
+take_error(rd_kafka_t *rk, int code, const char *text, void *opaque)
+{
+    struct inspection *inspection = opaque;
+    size_t name = strcspn(text, "/ ");
+    (void)rk;
+    if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || inspection->reason_count == INSPECT_REASONS)
+        return;
+    const char *said = strstr(text, ": ");
+    struct reason *reason = &inspection->reasons[inspection->reason_count];
+    *reason = (struct reason){.code = (rd_kafka_resp_err_t)code};
+    snprintf(reason->broker, sizeof reason->broker, "%.*s", (int)name, text);
+    snprintf(reason->text, sizeof reason->text, "%s", said ? said + 2 : text);
+    for (size_t i = 0; i < inspection->reason_count; i++)
+        if (strcmp(inspection->reasons[i].broker, reason->broker) == 0)
+            return;
+    inspection->reason_count++;
+}
+
+static const char *
+reason_cure(const struct reason *reason)
+{
+    switch (reason->code) {
+    case RD_KAFKA_RESP_ERR__SSL:
+        return "check kafka.ssl.ca.location and the names in the broker's certificate";
+    case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+        return "check kafka.sasl.mechanism, kafka.sasl.username and its password";
+    case RD_KAFKA_RESP_ERR__RESOLVE:
+        return "check the host name in kafka.bootstrap.servers";
+    default:
+        return "check kafka.bootstrap.servers and kafka.security.protocol, and that the broker runs";
+    }
+}
+
+static void
+add_reasons(struct inspection *inspection, bool reached)
+{
+    for (size_t i = 0; i < inspection->reason_count; i++) {
+        const struct reason *reason = &inspection->reasons[i];
+        findings_add(inspection->findings, reached ? FINDING_WARNING : FINDING_ERROR, ERROR_UNUSABLE,
+                     reason_cure(reason), "broker %s: %s", reason->broker, reason->text);
+    }
+    if (!reached && inspection->reason_count == 0)
+        findings_add(inspection->findings, FINDING_ERROR, ERROR_UNUSABLE,
+                     "check kafka.bootstrap.servers, kafka.security.protocol and the firewalls between",
+                     "no broker answered in time");
+}
+
+/* The inter-broker protocol names the release until 3.9; later brokers have no such setting. */
+static void
+add_version(struct inspection *inspection, int broker_id)
+{
+    char id[16], reason[256];
+    snprintf(id, sizeof id, "%d", broker_id);
+    rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_BROKER, id);
+    rd_kafka_AdminOptions_t *options =
+        rd_kafka_AdminOptions_new(inspection->rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
+    CHECK(rd_kafka_AdminOptions_set_request_timeout(options, inspect_remaining_ms(inspection), reason,
+                                                    sizeof reason) == RD_KAFKA_RESP_ERR_NO_ERROR);
+    rd_kafka_DescribeConfigs(inspection->rk, &resource, 1, options, inspection->answers);
+    rd_kafka_event_t *event = inspect_answer(inspection);
+    size_t count = 0;
+    const rd_kafka_DescribeConfigs_result_t *result =
+        event ? rd_kafka_event_DescribeConfigs_result(event) : NULL;
+    const rd_kafka_ConfigResource_t **resources =
+        result ? rd_kafka_DescribeConfigs_result_resources(result, &count) : NULL;
+    if (count == 1 && rd_kafka_ConfigResource_error(resources[0]) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        const char *version = configs_value(resources[0], "inter.broker.protocol.version");
+        findings_ok(inspection->findings, "broker version: %s", version ? version : "4.0 or later");
+    }
+    if (event != NULL)
+        rd_kafka_event_destroy(event);
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_ConfigResource_destroy(resource);
+}
+
+static bool
+reach_brokers(struct inspection *inspection)
+{
+    const rd_kafka_metadata_t *metadata = NULL;
+    rd_kafka_resp_err_t code;
+    do {
+        int slice_ms =
+            inspect_remaining_ms(inspection) < SLICE_MS ? inspect_remaining_ms(inspection) : SLICE_MS;
+        code = rd_kafka_metadata(inspection->rk, 0, NULL, &metadata, slice_ms);
+        rd_kafka_poll(inspection->rk, code == RD_KAFKA_RESP_ERR_NO_ERROR ? 0 : slice_ms);
+    } while (code != RD_KAFKA_RESP_ERR_NO_ERROR && clock_monotonic_us() < inspection->deadline_us);
+    add_reasons(inspection, code == RD_KAFKA_RESP_ERR_NO_ERROR);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return false;
+    char *cluster = rd_kafka_clusterid(inspection->rk, inspect_remaining_ms(inspection));
+    inspection->brokers = metadata->broker_cnt;
+    findings_ok(inspection->findings, "Kafka answers: %d broker%s, cluster %s", metadata->broker_cnt,
+                metadata->broker_cnt == 1 ? "" : "s", cluster ? cluster : "unknown");
+    if (cluster != NULL)
+        rd_kafka_mem_free(inspection->rk, cluster);
+    add_version(inspection, metadata->orig_broker_id);
+    rd_kafka_metadata_destroy(metadata);
+    return true;
+}
+
+void
+kafka_inspect(const struct settings *settings, const char *const *topics, size_t count, bool create,
+              int timeout_ms, struct findings *findings)
+{
+    char reason[512];
+    struct error error;
+    struct inspection inspection = {.settings = settings,
+                                    .findings = findings,
+                                    .deadline_us = clock_monotonic_us() + (int64_t)timeout_ms * 1000};
+    rd_kafka_conf_t *conf = properties_client(settings, &error);
+    if (conf == NULL) {
+        findings_add(findings, FINDING_ERROR, ERROR_CONFIG, "correct the section kafka", "%s", error.message);
+        return;
+    }
+    rd_kafka_conf_set_opaque(conf, &inspection);
+    rd_kafka_conf_set_error_cb(conf, take_error);
+    inspection.rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof reason);
+    if (inspection.rk == NULL) {
+        rd_kafka_conf_destroy(conf);
+        findings_add(findings, FINDING_ERROR, ERROR_CONFIG, "correct the section kafka", "librdkafka: %s",
+                     reason);
+        return;
+    }
+    inspection.answers = rd_kafka_queue_new(inspection.rk);
+    if (reach_brokers(&inspection) && count > 0)
+        inspect_topics(&inspection, topics, count, create);
+    rd_kafka_queue_destroy(inspection.answers);
+    rd_kafka_destroy(inspection.rk);
+}

@@ -1,0 +1,202 @@
+/* inspect_topics.c: does each topic exist, how safe is what is in it, what does it refuse; makes the missing ones when asked.
+ * Called by inspect.c once brokers were reached. */
+#include "kafka/classify.h"
+#include "kafka/configs.h"
+#include "kafka/inspect_parts.h"
+#include "kafka/properties.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What the cure proposes, and --create does: enough partitions for several consumers, three copies where there are three
+ * brokers. */
+enum { NEW_PARTITIONS = 8, NEW_REPLICAS = 3 };
+
+static int
+new_replicas(const struct inspection *inspection)
+{
+    return inspection->brokers < NEW_REPLICAS ? inspection->brokers : NEW_REPLICAS;
+}
+
+static const char *
+servers(const struct inspection *inspection)
+{
+    const struct property *property = properties_find(inspection->settings, "bootstrap.servers");
+    if (property == NULL)
+        property = properties_find(inspection->settings, "metadata.broker.list");
+    return property ? property->value : "localhost:9092";
+}
+
+static void
+add_missing(struct inspection *inspection, const char *topic)
+{
+    char *cure = must_format("kafka-topics.sh --bootstrap-server %s --create --topic %s --partitions %d "
+                             "--replication-factor %d",
+                             servers(inspection), topic, NEW_PARTITIONS, new_replicas(inspection));
+    findings_add(inspection->findings, FINDING_ERROR, ERROR_UNUSABLE, cure, "topic %s does not exist", topic);
+    free(cure);
+}
+
+/* The broker's answer to the creation of one topic, as a finding. */
+static void
+add_created(struct inspection *inspection, const char *topic, rd_kafka_event_t *event)
+{
+    size_t count = 0;
+    const rd_kafka_CreateTopics_result_t *result = event ? rd_kafka_event_CreateTopics_result(event) : NULL;
+    const rd_kafka_topic_result_t **topics =
+        result ? rd_kafka_CreateTopics_result_topics(result, &count) : NULL;
+    if (count == 1 && rd_kafka_topic_result_error(topics[0]) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        findings_ok(inspection->findings, "topic %s: created, %d partitions, %d cop%s of each", topic,
+                    NEW_PARTITIONS, new_replicas(inspection), new_replicas(inspection) == 1 ? "y" : "ies");
+        return;
+    }
+    const char *why = event ? rd_kafka_event_error_string(event) : "no answer in time";
+    if (count == 1)
+        why = rd_kafka_topic_result_error_string(topics[0]);
+    findings_add(inspection->findings, FINDING_ERROR, ERROR_UNUSABLE,
+                 "allow CREATE on the topic, or let an administrator of Kafka create it",
+                 "topic %s does not exist and was not created: %s", topic, why ? why : "unknown error");
+}
+
+static void
+create_topic(struct inspection *inspection, const char *topic)
+{
+    char reason[256];
+    rd_kafka_NewTopic_t *new_topic =
+        rd_kafka_NewTopic_new(topic, NEW_PARTITIONS, new_replicas(inspection), reason, sizeof reason);
+    CHECK(new_topic != NULL);
+    rd_kafka_CreateTopics(inspection->rk, &new_topic, 1, NULL, inspection->answers);
+    rd_kafka_event_t *event = inspect_answer(inspection);
+    add_created(inspection, topic, event);
+    if (event != NULL)
+        rd_kafka_event_destroy(event);
+    rd_kafka_NewTopic_destroy(new_topic);
+}
+
+/* Losing one broker must neither lose an event nor stop the topic. */
+static void
+judge_safety(struct inspection *inspection, const char *topic, int replicas,
+             const rd_kafka_ConfigResource_t *configs)
+{
+    int64_t in_sync = configs_number(configs, "min.insync.replicas", 1);
+    const char *unclean = configs_value(configs, "unclean.leader.election.enable");
+    if (in_sync > replicas)
+        findings_add(inspection->findings, FINDING_ERROR, ERROR_UNUSABLE,
+                     "lower min.insync.replicas of the topic, or give it more replicas",
+                     "topic %s: min.insync.replicas=%" PRId64
+                     " but only %d replicas: nothing can be published",
+                     topic, in_sync, replicas);
+    if (inspection->brokers > 1 && replicas == 1)
+        findings_add(inspection->findings, FINDING_WARNING, ERROR_NONE,
+                     "raise the replication factor with kafka-reassign-partitions.sh",
+                     "topic %s: one copy only: the loss of a broker loses events", topic);
+    if (replicas > 1 && in_sync < 2)
+        findings_add(
+            inspection->findings, FINDING_WARNING, ERROR_NONE, "set min.insync.replicas=2 on the topic",
+            "topic %s: min.insync.replicas=1: an acknowledged event may be on one broker only", topic);
+    if (unclean != NULL && strcmp(unclean, "true") == 0)
+        findings_add(inspection->findings, FINDING_WARNING, ERROR_NONE,
+                     "set unclean.leader.election.enable=false on the topic",
+                     "topic %s: an unclean leader election may lose acknowledged events", topic);
+}
+
+/* `configs` is NULL when they may not be read. */
+static void
+judge_topic(struct inspection *inspection, const rd_kafka_metadata_topic_t *metadata,
+            const rd_kafka_ConfigResource_t *configs)
+{
+    int replicas = metadata->partitions[0].replica_cnt;
+    int leaderless = 0;
+    for (int i = 0; i < metadata->partition_cnt; i++) {
+        leaderless += metadata->partitions[i].leader < 0;
+        if (metadata->partitions[i].replica_cnt < replicas)
+            replicas = metadata->partitions[i].replica_cnt;
+    }
+    if (leaderless > 0)
+        findings_add(inspection->findings, FINDING_WARNING, ERROR_NONE, "start the brokers that hold them",
+                     "topic %s: %d partitions without leader: their events wait", metadata->topic,
+                     leaderless);
+    if (configs == NULL) {
+        findings_ok(inspection->findings,
+                    "topic %s: %d partitions, replication factor %d; its configuration may not be read "
+                    "(DESCRIBE_CONFIGS)",
+                    metadata->topic, metadata->partition_cnt, replicas);
+        return;
+    }
+    const char *policy = configs_value(configs, "cleanup.policy");
+    findings_ok(inspection->findings,
+                "topic %s: %d partitions, replication factor %d, min.insync.replicas %" PRId64
+                ", max.message.bytes %" PRId64 ", cleanup.policy %s%s",
+                metadata->topic, metadata->partition_cnt, replicas,
+                configs_number(configs, "min.insync.replicas", 1),
+                configs_number(configs, "max.message.bytes", 0), policy ? policy : "unknown",
+                configs_limits(configs).key_required ? " (takes no event without a key)" : "");
+    judge_safety(inspection, metadata->topic, replicas, configs);
+}
+
+static const rd_kafka_ConfigResource_t *
+find_configs(rd_kafka_event_t *event, const char *topic)
+{
+    size_t count = 0;
+    const rd_kafka_DescribeConfigs_result_t *result =
+        event ? rd_kafka_event_DescribeConfigs_result(event) : NULL;
+    const rd_kafka_ConfigResource_t **resources =
+        result ? rd_kafka_DescribeConfigs_result_resources(result, &count) : NULL;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(rd_kafka_ConfigResource_name(resources[i]), topic) == 0)
+            return rd_kafka_ConfigResource_error(resources[i]) ? NULL : resources[i];
+    return NULL;
+}
+
+/* The error of the topic, and its metadata in `*metadata` when there is any; the caller destroys that. */
+static rd_kafka_resp_err_t
+look_up(struct inspection *inspection, const char *topic, const rd_kafka_metadata_t **metadata)
+{
+    rd_kafka_topic_t *handle = rd_kafka_topic_new(inspection->rk, topic, NULL);
+    *metadata = NULL;
+    if (handle == NULL)
+        return RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION;
+    rd_kafka_resp_err_t code =
+        rd_kafka_metadata(inspection->rk, 0, handle, metadata, inspect_remaining_ms(inspection));
+    rd_kafka_topic_destroy(handle);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return code;
+    if ((*metadata)->topic_cnt == 1 && (*metadata)->topics[0].partition_cnt > 0)
+        return RD_KAFKA_RESP_ERR_NO_ERROR;
+    return (*metadata)->topic_cnt == 1 ? (*metadata)->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+}
+
+static void
+inspect_topic(struct inspection *inspection, const char *topic, rd_kafka_event_t *configs, bool create)
+{
+    struct outcome outcome;
+    const rd_kafka_metadata_t *metadata;
+    rd_kafka_resp_err_t code = look_up(inspection, topic, &metadata);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        judge_topic(inspection, &metadata->topics[0], find_configs(configs, topic));
+    } else if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART && create) {
+        create_topic(inspection, topic);
+    } else if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
+        add_missing(inspection, topic);
+    } else {
+        classify(code, &outcome);
+        findings_add(inspection->findings, FINDING_ERROR, ERROR_UNUSABLE,
+                     "allow DESCRIBE and WRITE on the topic to the relay's principal", "topic %s: %s: %s",
+                     topic, outcome.name, outcome.message);
+    }
+    if (metadata != NULL)
+        rd_kafka_metadata_destroy(metadata);
+}
+
+void
+inspect_topics(struct inspection *inspection, const char *const *topics, size_t count, bool create)
+{
+    configs_ask(inspection->rk, topics, count, inspect_remaining_ms(inspection), inspection->answers);
+    rd_kafka_event_t *configs = inspect_answer(inspection);
+    for (size_t i = 0; i < count; i++)
+        inspect_topic(inspection, topics[i], configs, create);
+    if (configs != NULL)
+        rd_kafka_event_destroy(configs);
+}

@@ -1,0 +1,408 @@
+/* producer.c: the state machine of the producer, and sending. Called by the relay's thread only; decides when
+ * an instance ends, never what becomes of an event.
+ *
+ * K1  An event is with at most one instance; the next instance starts when every report of the last one is
+ * in. K2  After a failed report nothing more is handed to that instance: what follows could overtake what
+ * failed. K3  librdkafka points into the events' pages, it has no copy: so K1 is also what makes freeing a
+ * page safe. */
+#include "kafka/producer.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "kafka/classify.h"
+#include "kafka/instance.h"
+#include "kafka/properties.h"
+#include "kafka/reports.h"
+#include "kafka/topics.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* Acknowledgements of other partitions that are on their way when one fails: what comes in is not sent twice.
+ */
+enum { GRACE_US = 200 * 1000 };
+/* A purge is a message to librdkafka's threads; one that found a thread busy is repeated. */
+enum { PURGE_AGAIN_US = 1000 * 1000 };
+/* How long producer_free() waits for librdkafka to let go. Only a thread in the resolver takes longer than a
+ * moment. */
+enum { FREE_TIMEOUT_US = 2 * 1000 * 1000 };
+/* librdkafka retries for ever. Twelve request time-outs without one acknowledgement for a topic, while a
+ * broker answers, are not an outage but that topic's fault. */
+static const int64_t WATCHDOG_US = INT64_C(120) * 1000 * 1000;
+enum { WATCHDOG_EVERY_US = 1000 * 1000 };
+/* librdkafka estimates the size of a message a little higher than it is. */
+enum { MESSAGE_MARGIN = 1024 };
+/* The upper end of message.max.bytes. */
+static const int64_t MESSAGE_BYTES_MAX = 1000000000;
+
+struct producer {
+    const struct settings *settings;
+    size_t source_size;
+    bool compressed;
+    bool counts_brokers; /* statistics are on */
+    int wake_fd;
+
+    enum producer_state state;
+    struct instance instance;
+    struct topics *topics;
+    struct reports reports;
+
+    bool reshape; /* READY: an event needs another batch.size or message.max.bytes; waiting for out == 0 */
+    int64_t message_bytes; /* message.max.bytes of the next instance: the largest that was needed so far */
+    int64_t watchdog_us;   /* READY: when it looks next */
+    int64_t purge_us;      /* ENDING: when what is left is purged */
+};
+
+static void
+set_state(struct producer *producer, enum producer_state to, const char *why)
+{
+    static const char *const names[] = {"none", "ready", "ending"};
+    static const bool allowed[3][3] = {
+        [PRODUCER_NONE] = {[PRODUCER_READY] = true},
+        [PRODUCER_READY] = {[PRODUCER_ENDING] = true},
+        [PRODUCER_ENDING] = {[PRODUCER_NONE] = true},
+    };
+    CHECK(allowed[producer->state][to]);
+    log_info("producer", LOG_STR("from", names[producer->state]), LOG_STR("to", names[to]),
+             LOG_STR("why", why), LOG_INT("out", (int64_t)producer->reports.out), LOG_END);
+    producer->state = to;
+}
+
+/* So that the relay's poll() returns and the next turn comes at once. */
+static void
+wake(const struct producer *producer)
+{
+    uint64_t one = 1;
+    CHECK(write(producer->wake_fd, &one, sizeof one) == sizeof one || errno == EAGAIN);
+}
+
+static void
+unwake(const struct producer *producer)
+{
+    uint64_t count;
+    CHECK(read(producer->wake_fd, &count, sizeof count) == sizeof count || errno == EAGAIN);
+}
+
+/* ---- making and ending instances ---- */
+
+bool
+producer_new(struct producer **producer, const struct settings *settings, producer_report *report,
+             void *context, struct error *error)
+{
+    const struct property *interval = properties_find(settings, "statistics.interval.ms");
+    int wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (wake_fd < 0)
+        return error_set(error, ERROR_RETRY, "eventfd: %s", strerror(errno));
+    struct producer *made = must_calloc(1, sizeof *made);
+    *made = (struct producer){
+        .settings = settings,
+        .source_size = strlen(settings->source),
+        .compressed = properties_compressed(settings),
+        .counts_brokers = interval == NULL || strtol(interval->value, NULL, 10) > 0,
+        .wake_fd = wake_fd,
+        .topics = topics_new(),
+        .message_bytes = properties_batch_bytes(settings),
+    };
+    made->reports = (struct reports){.report = report, .context = context, .topics = made->topics};
+    const struct producer_shape shape = {.batch_bytes = made->message_bytes,
+                                         .message_bytes = made->message_bytes};
+    rd_kafka_conf_t *conf = properties_producer(settings, &shape, error);
+    if (conf == NULL) {
+        producer_free(made);
+        return error_prefix(error, "kafka");
+    }
+    rd_kafka_conf_destroy(conf);
+    *producer = made;
+    return true;
+}
+
+static bool
+open_instance(struct producer *producer, bool one_by_one, struct error *error)
+{
+    int64_t wanted = properties_batch_bytes(producer->settings),
+            allowed = topics_batch_bytes(producer->topics);
+    const struct producer_shape shape = {.batch_bytes = wanted < allowed ? wanted : allowed,
+                                         .message_bytes = producer->message_bytes,
+                                         .one_by_one = one_by_one};
+    rd_kafka_conf_t *conf = properties_producer(producer->settings, &shape, error);
+    if (conf == NULL)
+        return false;
+    reports_install(&producer->reports, conf);
+    if (!instance_open(&producer->instance, conf, &shape, producer->wake_fd, error))
+        return false;
+    reports_begin(&producer->reports, one_by_one ? 0 : shape.batch_bytes);
+    topics_attach(producer->topics, producer->instance.rk, producer->wake_fd);
+    producer->reshape = false;
+    wake(producer);
+    return true;
+}
+
+bool
+producer_start(struct producer *producer, bool one_by_one, struct error *error)
+{
+    CHECK(producer->state == PRODUCER_NONE && producer->reports.out == 0);
+    if (!open_instance(producer, one_by_one, error))
+        return error_prefix(error, "kafka");
+    set_state(producer, PRODUCER_READY, one_by_one ? "started, one event a batch" : "started");
+    return true;
+}
+
+void
+producer_end(struct producer *producer, int64_t now_us, const char *why)
+{
+    struct outcome unsent;
+    if (producer->state != PRODUCER_READY)
+        return;
+    classify_own(&unsent, OUTCOME_UNSENT, "ENDED", "%s", why);
+    if (!producer->reports.failed)
+        reports_fail(&producer->reports, &unsent);
+    topics_detach(producer->topics);
+    producer->purge_us = now_us + GRACE_US;
+    set_state(producer, PRODUCER_ENDING, why);
+    wake(producer);
+}
+
+/* K1: only when nothing is out. */
+static void
+finish_ending(struct producer *producer)
+{
+    instance_retire(&producer->instance);
+    set_state(producer, PRODUCER_NONE, "all reports are in");
+}
+
+static void
+purge(struct producer *producer, int64_t now_us)
+{
+    rd_kafka_purge(producer->instance.rk,
+                   RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+    producer->purge_us = now_us + PURGE_AGAIN_US;
+}
+
+static int64_t
+turn_ending(struct producer *producer, int64_t now_us)
+{
+    if (producer->reports.out == 0) {
+        finish_ending(producer);
+        return CLOCK_NEVER;
+    }
+    if (now_us >= producer->purge_us)
+        purge(producer, now_us);
+    return producer->purge_us;
+}
+
+void
+producer_free(struct producer *producer)
+{
+    int64_t now_us = clock_monotonic_us(), deadline_us = now_us + FREE_TIMEOUT_US;
+    producer_end(producer, now_us, "freed");
+    if (producer->state == PRODUCER_ENDING) {
+        purge(producer, now_us);
+        while (producer->reports.out > 0 && (now_us = clock_monotonic_us()) < deadline_us)
+            reports_serve(&producer->reports, producer->instance.rk, now_us, 20);
+        if (producer->reports.out > 0)
+            log_warning("librdkafka keeps events back", LOG_INT("out", (int64_t)producer->reports.out),
+                        LOG_END);
+        finish_ending(producer);
+    }
+    topics_free(producer->topics);
+    close(producer->wake_fd);
+    free(producer);
+}
+
+/* ---- the turn ---- */
+
+/* While no broker answers, librdkafka's own patience loses and repeats nothing, and a new instance would help
+ * nobody. */
+static void
+watch(struct producer *producer, int64_t now_us)
+{
+    bool answering = !producer->counts_brokers || producer->reports.statistics.brokers_up > 0;
+    if (topics_stalled(producer->topics, now_us, WATCHDOG_US, answering))
+        producer_end(producer, now_us, "no acknowledgement for 120 s");
+    producer->watchdog_us = now_us + WATCHDOG_EVERY_US;
+}
+
+/* A new instance of another shape. Nothing is out, so nothing is repeated and no order is at stake. */
+static void
+reshape(struct producer *producer, int64_t now_us)
+{
+    struct error error;
+    bool one_by_one = producer->instance.shape.one_by_one;
+    topics_detach(producer->topics);
+    instance_retire(&producer->instance);
+    if (open_instance(producer, one_by_one, &error))
+        return;
+    log_error("no new instance of the producer", LOG_STR("error", error.message), LOG_END);
+    producer->purge_us = now_us;
+    set_state(producer, PRODUCER_ENDING, "reshaping failed");
+    set_state(producer, PRODUCER_NONE, "reshaping failed");
+}
+
+static int64_t
+earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t
+turn_ready(struct producer *producer, int64_t now_us)
+{
+    int64_t topics_us = topics_turn(producer->topics, now_us);
+    if (producer->reports.failed)
+        producer_end(producer, now_us, producer->reports.failure.message);
+    else if (producer->reshape && producer->reports.out == 0)
+        reshape(producer, now_us);
+    else if (now_us >= producer->watchdog_us)
+        watch(producer, now_us);
+    if (producer->state != PRODUCER_READY)
+        return now_us;
+    return producer->reports.out > 0 ? earlier(topics_us, producer->watchdog_us) : topics_us;
+}
+
+int64_t
+producer_turn(struct producer *producer, int64_t now_us)
+{
+    int64_t next_us = CLOCK_NEVER;
+    unwake(producer);
+    if (producer->state == PRODUCER_NONE)
+        return CLOCK_NEVER;
+    reports_serve(&producer->reports, producer->instance.rk, now_us, 0);
+    if (producer->state == PRODUCER_READY)
+        next_us = turn_ready(producer, now_us);
+    if (producer->state == PRODUCER_ENDING)
+        next_us = turn_ending(producer, now_us);
+    if (producer->state != PRODUCER_NONE && rd_kafka_queue_length(producer->instance.reports) > 0)
+        next_us = now_us; /* the reports of one turn are bounded */
+    return next_us;
+}
+
+/* ---- sending ---- */
+
+static enum producer_sent
+ask_for_reshape(struct producer *producer)
+{
+    producer->reshape = true;
+    wake(producer);
+    return PRODUCER_ASKING;
+}
+
+/* PRODUCER_SENT: nothing stands in the way of events of this topic. */
+static enum producer_sent
+prepare_topic(struct producer *producer, struct topic_facts *facts, struct outcome *why)
+{
+    if (producer->reshape)
+        return PRODUCER_ASKING;
+    switch (facts->state) {
+    case TOPIC_IDLE:
+        topics_want(producer->topics, facts);
+        wake(producer);
+        return PRODUCER_ASKING;
+    case TOPIC_ASKING:
+        return PRODUCER_ASKING;
+    case TOPIC_FAULTY:
+        *why = facts->fault;
+        return PRODUCER_REFUSED;
+    case TOPIC_KNOWN:
+        break;
+    }
+    if (topic_batch_bytes(facts) < producer->instance.shape.batch_bytes)
+        return ask_for_reshape(producer);
+    return PRODUCER_SENT;
+}
+
+/* PRODUCER_SENT: librdkafka and the broker take this event, as far as is known. */
+static enum producer_sent
+judge_event(struct producer *producer, const struct topic_facts *facts, const struct event *event,
+            size_t headers_wire_size, struct outcome *why)
+{
+    int64_t bytes = message_batch_bytes(event, headers_wire_size);
+    if (!message_allowed(event, bytes, &facts->limits, producer->compressed, clock_wall_us() / 1000, why))
+        return PRODUCER_REFUSED;
+    if (bytes + MESSAGE_MARGIN <= producer->instance.shape.message_bytes)
+        return PRODUCER_SENT;
+    if (bytes + MESSAGE_MARGIN > MESSAGE_BYTES_MAX) {
+        classify_own(why, OUTCOME_EVENT, "SIZE_REFUSED", "larger than any Kafka message");
+        return PRODUCER_REFUSED;
+    }
+    producer->message_bytes = earlier((bytes + MESSAGE_MARGIN) * 5 / 4, MESSAGE_BYTES_MAX);
+    return ask_for_reshape(producer);
+}
+
+static enum producer_sent
+fail(struct producer *producer, rd_kafka_resp_err_t code, struct outcome *why)
+{
+    classify(code, why);
+    reports_fail(&producer->reports, why);
+    producer_end(producer, clock_monotonic_us(), why->message);
+    return PRODUCER_FAILED;
+}
+
+enum producer_sent
+producer_send(struct producer *producer, struct event *event, struct outcome *why)
+{
+    struct topic_facts *facts = topics_facts(producer->topics, event->topic);
+    rd_kafka_headers_t *headers;
+    size_t headers_wire_size;
+    struct error error;
+    if (producer->state != PRODUCER_READY || producer->reports.failed) {
+        *why = producer->reports.failure;
+        return PRODUCER_FAILED;
+    }
+    enum producer_sent sent = prepare_topic(producer, facts, why);
+    if (sent != PRODUCER_SENT)
+        return sent;
+    if (!message_headers(event, producer->settings->source, producer->source_size, &headers,
+                         &headers_wire_size, &error)) {
+        classify_own(why, OUTCOME_EVENT, "HEADERS_MALFORMED", "%.200s", error.message);
+        return PRODUCER_REFUSED;
+    }
+    sent = judge_event(producer, facts, event, headers_wire_size, why);
+    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (sent == PRODUCER_SENT)
+        code = message_produce(producer->instance.rk, facts->handle, event, headers);
+    if (sent == PRODUCER_SENT && code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        if (facts->out++ == 0)
+            facts->progress_us = clock_monotonic_us();
+        producer->reports.out++;
+        return PRODUCER_SENT;
+    }
+    rd_kafka_headers_destroy(headers);
+    if (sent != PRODUCER_SENT)
+        return sent;
+    return code == RD_KAFKA_RESP_ERR__QUEUE_FULL ? PRODUCER_FULL : fail(producer, code, why);
+}
+
+/* ---- looking ---- */
+
+void
+producer_forget_topic(struct producer *producer, const struct topic *topic)
+{
+    topics_forget(producer->topics, topics_facts(producer->topics, topic));
+}
+
+int
+producer_fd(const struct producer *producer)
+{
+    return producer->wake_fd;
+}
+
+enum producer_state
+producer_state(const struct producer *producer)
+{
+    return producer->state;
+}
+
+size_t
+producer_out(const struct producer *producer)
+{
+    return producer->reports.out;
+}
+
+const struct producer_statistics *
+producer_statistics(const struct producer *producer)
+{
+    return &producer->reports.statistics;
+}

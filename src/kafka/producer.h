@@ -1,0 +1,86 @@
+/* producer.h: hands events to Kafka in order and reports what became of each. Hides the life of librdkafka
+ * instances: any failed report ends the instance, and the next one starts from what was not acknowledged.
+ *
+ *   NONE --producer_start--> READY --failed report, fatal error, watchdog, producer_end--> ENDING --all
+ * reports in--> NONE
+ *
+ * Never blocks for longer than 500 ms (one metadata request to a broker that has just answered). Not
+ * thread-safe: the relay's thread only. */
+#ifndef OUTBOXD_KAFKA_PRODUCER_H
+#define OUTBOXD_KAFKA_PRODUCER_H
+
+#include "base/error.h"
+#include "config/settings.h"
+#include "event/event.h"
+
+struct producer;
+
+enum producer_state { PRODUCER_NONE, PRODUCER_READY, PRODUCER_ENDING };
+
+/* One call an event, from inside producer_turn() only. The event is no longer referenced by librdkafka. The
+ * callee only records: it may not call the producer. */
+typedef void producer_report(void *context, struct event *event, const struct outcome *outcome);
+
+/* Counters for the metrics, from librdkafka's own statistics (statistics.interval.ms) and from here. */
+struct producer_statistics {
+    uint64_t instances;      /* how many were made */
+    uint64_t reports_failed; /* reports other than acknowledged and purged */
+    int64_t queue_messages;  /* librdkafka: waiting or in flight */
+    int64_t queue_bytes;
+    uint64_t transmitted_bytes; /* librdkafka: this instance, to all brokers */
+    uint64_t transmit_errors, transmit_retries;
+    double broker_rtt_p99_seconds; /* slowest broker */
+    int brokers_up;
+};
+
+/* Checks every property with librdkafka and refuses those that would break a promise; all errors are reported
+ * at once by kafka/properties.h before. No connection is made. `settings` must outlive the producer. */
+MUST_CHECK bool producer_new(struct producer **producer, const struct settings *settings,
+                             producer_report *report, void *context, struct error *error);
+
+/* Ends what is left, without waiting for anything; reports still out are given as OUTCOME_UNSENT. */
+void producer_free(struct producer *producer);
+
+/* Readable (poll(2) POLLIN) when producer_turn() has something to do. Valid for the producer's life. */
+int producer_fd(const struct producer *producer);
+
+enum producer_state producer_state(const struct producer *producer);
+
+/* Makes an instance: state NONE -> READY. `one_by_one`: batches of one event, so that a refusal has one
+ * culprit. */
+MUST_CHECK bool producer_start(struct producer *producer, bool one_by_one, struct error *error);
+
+/* Ends the instance (READY -> ENDING): 200 ms grace for acknowledgements on their way, then purge; every
+ * event still out is reported OUTCOME_UNSENT. `why` is logged. */
+void producer_end(struct producer *producer, int64_t now_us, const char *why);
+
+/* Serves reports and answers that are ready, drives ENDING, runs the watchdog (no acknowledgement for 120 s
+ * while something is out). Returns when it wants to be called again at the latest (microseconds, CLOCK_NEVER
+ * when idle). */
+int64_t producer_turn(struct producer *producer, int64_t now_us);
+
+enum producer_sent {
+    PRODUCER_SENT,    /* the event is out; a report will come */
+    PRODUCER_FULL,    /* librdkafka's queue is full: turn, then again */
+    PRODUCER_ASKING,  /* first event of its topic: the broker is being asked about it; turn, then again */
+    PRODUCER_REFUSED, /* known without sending: `why` says the event's or the topic's fault; the instance goes
+                         on */
+    PRODUCER_FAILED,  /* the instance is ending; `why` says why */
+};
+
+/* State READY only. The event and its page must stay in place until its report. */
+enum producer_sent producer_send(struct producer *producer, struct event *event, struct outcome *why);
+
+/* Ask for everything handed over so far to leave now, instead of after linger.ms. Does not block. */
+void producer_push(struct producer *producer);
+
+/* Forgets what is known about a topic, so that the next send asks the broker again (after a topic's fault).
+ */
+void producer_forget_topic(struct producer *producer, const struct topic *topic);
+
+/* Events handed over and not reported yet. */
+size_t producer_out(const struct producer *producer);
+
+const struct producer_statistics *producer_statistics(const struct producer *producer);
+
+#endif

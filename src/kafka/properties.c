@@ -1,0 +1,269 @@
+/* properties.c: from the `kafka:` section to librdkafka configurations. Called at start, by `check`, and for
+ * each instance of the producer; connects to nobody. */
+#include "kafka/properties.h"
+
+#include "kafka/brokerlog.h"
+#include "kafka/rules.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* librdkafka's own default, just below the 1,048,588 bytes that a broker takes by default. */
+static const int64_t BATCH_BYTES = 1000000;
+
+/* Where we know better than librdkafka's defaults, but the user may know better still. */
+static const struct {
+    const char *name, *value;
+} defaults[] = {
+    {"linger.ms", "0"},
+    {"socket.timeout.ms", "10000"},       /* 60 s would hide a broker that hangs */
+    {"socket.keepalive.enable", "true"},  /* a firewall that forgot the connection is noticed */
+    {"socket.nagle.disable", "true"},     /* small batches leave at once */
+    {"reconnect.backoff.max.ms", "1000"}, /* a broker that is back is noticed within a second or two */
+    {"topic.metadata.propagation.max.ms", "10000"}, /* when an unknown topic is called unknown */
+    {"statistics.interval.ms", "5000"},             /* fresher than any scrape of /metrics */
+};
+
+const struct property *
+properties_find(const struct settings *settings, const char *name)
+{
+    for (size_t i = 0; i < settings->kafka_count; i++)
+        if (strcmp(settings->kafka[i].name, name) == 0)
+            return &settings->kafka[i];
+    return NULL;
+}
+
+static const struct property *
+find_either(const struct settings *settings, const char *name, const char *alias)
+{
+    const struct property *property = properties_find(settings, name);
+    return property ? property : properties_find(settings, alias);
+}
+
+int64_t
+properties_batch_bytes(const struct settings *settings)
+{
+    const struct property *property = properties_find(settings, "batch.size");
+    return property ? strtoll(property->value, NULL, 10) : BATCH_BYTES;
+}
+
+bool
+properties_compressed(const struct settings *settings)
+{
+    const struct property *property = find_either(settings, "compression.type", "compression.codec");
+    return property != NULL && strcmp(property->value, "none") != 0;
+}
+
+/* ---- checking ---- */
+
+struct report {
+    const struct settings *settings;
+    FILE *errors;
+    int count;
+};
+
+static void
+complain(struct report *report, int line, const char *name, const char *reason)
+{
+    fprintf(report->errors, "%s:%d: kafka.%s: %s\n", report->settings->file, line, name, reason);
+    report->count++;
+}
+
+/* One property alone: our rules first, for their reasons are about promises; then librdkafka's. */
+static void
+check_property(struct report *report, rd_kafka_conf_t *scratch, const struct property *property)
+{
+    char reason[512];
+    const char *refusal = rules_refusal(property);
+    if (refusal != NULL) {
+        complain(report, property->line, property->name, refusal);
+        return;
+    }
+    rd_kafka_conf_res_t result =
+        rd_kafka_conf_set(scratch, property->name, property->value, reason, sizeof reason);
+    if (result == RD_KAFKA_CONF_UNKNOWN)
+        complain(report, property->line, property->name, "is no property of librdkafka");
+    else if (result == RD_KAFKA_CONF_INVALID)
+        complain(report, property->line, property->name,
+                 property->secret ? "has a value that librdkafka does not accept" : reason);
+}
+
+/* host, host:port, [v6]:port, each perhaps behind protocol:// ; librdkafka would only log what it cannot
+ * read. */
+static bool
+server_readable(const char *server, size_t size)
+{
+    char text[300], *host = text, *port;
+    if (size == 0 || size >= sizeof text)
+        return false;
+    memcpy(text, server, size);
+    text[size] = '\0';
+    if (strstr(text, "://") != NULL)
+        host = strstr(text, "://") + 3;
+    port = *host == '[' ? strstr(host, "]:") : strrchr(host, ':');
+    if (port == NULL)
+        return *host != '\0';
+    port += *port == ']' ? 2 : 1;
+    char *end;
+    long number = strtol(port, &end, 10);
+    return port > host + 1 && *port >= '0' && *port <= '9' && *end == '\0' && number >= 1 && number <= 65535;
+}
+
+static void
+check_servers(struct report *report)
+{
+    const struct property *servers =
+        find_either(report->settings, "bootstrap.servers", "metadata.broker.list");
+    if (servers == NULL) {
+        complain(report, report->settings->kafka_count ? report->settings->kafka[0].line : 1,
+                 "bootstrap.servers", "is missing: where is Kafka? For example \"localhost:9092\"");
+        return;
+    }
+    for (const char *at = servers->value;; at++) {
+        at += strspn(at, " ");
+        size_t size = strcspn(at, ", ");
+        if (!server_readable(at, size)) {
+            complain(report, servers->line, servers->name,
+                     "must be a list of host:port, separated by commas");
+            return;
+        }
+        at += size;
+        at += strspn(at, " ");
+        if (*at != ',')
+            return;
+    }
+}
+
+static const struct property *
+property_named_in(const struct settings *settings, const char *text)
+{
+    for (size_t i = 0; i < settings->kafka_count; i++)
+        if (strstr(text, settings->kafka[i].name) != NULL)
+            return &settings->kafka[i];
+    return NULL;
+}
+
+/* What only shows when all of them meet: contradictions, files that cannot be read, mechanisms not built in.
+ */
+static void
+check_together(struct report *report)
+{
+    struct error error;
+    char reason[512];
+    const struct producer_shape shape = {.batch_bytes = BATCH_BYTES, .message_bytes = BATCH_BYTES};
+    rd_kafka_conf_t *conf = properties_producer(report->settings, &shape, &error);
+    rd_kafka_t *rk = NULL;
+    if (conf == NULL) {
+        snprintf(reason, sizeof reason, "%.500s", error.message);
+    } else {
+        rd_kafka_conf_set_log_cb(conf, brokerlog_ignore);
+        rd_kafka_conf_set(conf, "bootstrap.servers", "", NULL, 0);
+        rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof reason);
+    }
+    if (rk != NULL) {
+        rd_kafka_destroy(rk);
+        return;
+    }
+    if (conf != NULL)
+        rd_kafka_conf_destroy(conf);
+    const struct property *property = property_named_in(report->settings, reason);
+    if (property == NULL && report->settings->kafka_count > 0)
+        complain(report, report->settings->kafka[0].line, "*", reason);
+    else if (property != NULL)
+        complain(report, property->line, property->name, reason);
+}
+
+bool
+properties_check(const struct settings *settings, FILE *errors, struct error *error)
+{
+    struct report report = {.settings = settings, .errors = errors};
+    rd_kafka_conf_t *scratch = rd_kafka_conf_new();
+    for (size_t i = 0; i < settings->kafka_count; i++)
+        check_property(&report, scratch, &settings->kafka[i]);
+    rd_kafka_conf_destroy(scratch);
+    check_servers(&report);
+    if (report.count == 0)
+        check_together(&report);
+    if (report.count > 0)
+        return error_set(error, ERROR_CONFIG, "%s: %d mistake%s in the section kafka", settings->file,
+                         report.count, report.count == 1 ? "" : "s");
+    return true;
+}
+
+/* ---- making ---- */
+
+struct making {
+    rd_kafka_conf_t *conf;
+    bool failed;
+    char reason[512]; /* of the first failure */
+};
+
+static void
+set(void *context, const char *name, const char *value)
+{
+    struct making *making = context;
+    char reason[400];
+    if (rd_kafka_conf_set(making->conf, name, value, reason, sizeof reason) == RD_KAFKA_CONF_OK ||
+        making->failed)
+        return;
+    making->failed = true;
+    snprintf(making->reason, sizeof making->reason, "%s: %s", name, reason);
+}
+
+static void
+set_number(struct making *making, const char *name, int64_t number)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%lld", (long long)number);
+    set(making, name, text);
+}
+
+/* The user's properties over our defaults. `all`: also those that a producer needs and a mere client must not
+ * have. */
+static void
+set_common(struct making *making, const struct settings *settings, bool all)
+{
+    char client_id[256];
+    making->conf = rd_kafka_conf_new();
+    snprintf(client_id, sizeof client_id, "outboxd-%s-%s", settings->source, settings->relay);
+    set(making, "client.id", client_id);
+    for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++)
+        set(making, defaults[i].name, defaults[i].value);
+    for (size_t i = 0; i < settings->kafka_count; i++)
+        if (all || !rules_is_fixed(settings->kafka[i].name))
+            set(making, settings->kafka[i].name, settings->kafka[i].value);
+}
+
+static rd_kafka_conf_t *
+finish(struct making *making, struct error *error)
+{
+    if (!making->failed)
+        return making->conf;
+    rd_kafka_conf_destroy(making->conf);
+    error_set(error, ERROR_CONFIG, "%s", making->reason);
+    return NULL;
+}
+
+rd_kafka_conf_t *
+properties_producer(const struct settings *settings, const struct producer_shape *shape, struct error *error)
+{
+    struct making making = {0};
+    set_common(&making, settings, true);
+    rules_each_fixed(set, &making);
+    set_number(&making, "batch.size", shape->batch_bytes);
+    set_number(&making, "message.max.bytes", shape->message_bytes);
+    if (shape->one_by_one)
+        set(&making, "batch.num.messages", "1");
+    rd_kafka_conf_set_log_cb(making.conf, brokerlog_write);
+    return finish(&making, error);
+}
+
+rd_kafka_conf_t *
+properties_client(const struct settings *settings, struct error *error)
+{
+    struct making making = {0};
+    set_common(&making, settings, false);
+    set(&making, "statistics.interval.ms", "0");
+    rd_kafka_conf_set_log_cb(making.conf, brokerlog_ignore);
+    return finish(&making, error);
+}

@@ -1,0 +1,144 @@
+/* reports.c: librdkafka's callbacks. Called from rd_kafka_poll(); never calls the producer back. */
+#include "kafka/reports.h"
+
+#include "base/log.h"
+#include "kafka/classify.h"
+#include "kafka/statistics.h"
+
+#include <stdio.h>
+
+/* A turn's worth: 5,000 reports are about 2 ms, so the relay's other work never waits longer. */
+enum { REPORTS_A_TURN = 5000 };
+
+void
+reports_begin(struct reports *reports, int64_t batch_bytes)
+{
+    reports->batch_bytes = batch_bytes;
+    reports->failed = false;
+    reports->failure = (struct outcome){.kind = OUTCOME_UNSENT};
+    reports->statistics.brokers_up = 0;
+    reports->statistics.instances++;
+}
+
+void
+reports_fail(struct reports *reports, const struct outcome *failure)
+{
+    if (!reports->failed || reports->failure.kind == OUTCOME_UNSENT)
+        reports->failure = *failure;
+    reports->failed = true;
+}
+
+/* ---- trouble: once when it breaks, once when it heals ---- */
+
+static void
+heal(struct reports *reports)
+{
+    if (reports->trouble_since_us == 0)
+        return;
+    log_info("Kafka answers again",
+             LOG_REAL("after_seconds", (double)(reports->now_us - reports->trouble_since_us) / 1e6), LOG_END);
+    reports->trouble_since_us = 0;
+}
+
+static void
+suffer(struct reports *reports, rd_kafka_resp_err_t code)
+{
+    if (reports->trouble_since_us != 0)
+        return;
+    reports->trouble_since_us = reports->now_us;
+    log_warning("Kafka does not answer", LOG_STR("code", rd_kafka_err2name(code)),
+                LOG_STR("reason", reports->reason), LOG_END);
+}
+
+static void
+note_fatal(struct reports *reports, rd_kafka_t *rk)
+{
+    char text[200];
+    struct outcome outcome;
+    rd_kafka_resp_err_t code = rd_kafka_fatal_error(rk, text, sizeof text);
+    classify_own(&outcome, classify_kind(code), rd_kafka_err2name(code), "%s", text);
+    outcome.code = (int)code;
+    reports_fail(reports, &outcome);
+}
+
+static void
+take_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
+{
+    struct reports *reports = opaque;
+    if (code == RD_KAFKA_RESP_ERR__FATAL) {
+        note_fatal(reports, rk);
+        return;
+    }
+    if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+        snprintf(reports->reason, sizeof reports->reason, "%s", reason);
+    if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || code == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
+        code == RD_KAFKA_RESP_ERR__SSL || code == RD_KAFKA_RESP_ERR__RESOLVE)
+        suffer(reports, code);
+}
+
+static int
+take_statistics(rd_kafka_t *rk, char *json, size_t size, void *opaque)
+{
+    struct reports *reports = opaque;
+    (void)rk;
+    if (statistics_read(&reports->statistics, json, size) && reports->statistics.brokers_up > 0)
+        heal(reports);
+    return 0; /* librdkafka frees the text */
+}
+
+/* ---- delivery reports ---- */
+
+static void
+take_failure(struct reports *reports, struct topic_facts *facts, struct event *event,
+             rd_kafka_resp_err_t code)
+{
+    struct outcome outcome;
+    classify(code, &outcome);
+    if (outcome.kind == OUTCOME_UNSENT && facts->stalled)
+        classify_own(&outcome, OUTCOME_TOPIC, "NO_ANSWER",
+                     "no acknowledgement in time: too few replicas in sync, or a partition without leader");
+    if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE && reports->batch_bytes > 0)
+        topics_batch_refused(facts, reports->batch_bytes);
+    if (outcome.kind != OUTCOME_UNSENT)
+        reports->statistics.reports_failed++;
+    /* Also when nobody is to blame: this event must go before those behind it. */
+    reports_fail(reports, &outcome);
+    reports->report(reports->context, event, &outcome);
+}
+
+static void
+take_report(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
+{
+    static const struct outcome acknowledged = {.kind = OUTCOME_ACKNOWLEDGED, .name = "NO_ERROR"};
+    struct reports *reports = opaque;
+    struct event *event = message->_private;
+    struct topic_facts *facts = topics_at(reports->topics, event->topic->index);
+    facts->out--;
+    reports->out--;
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        facts->progress_us = reports->now_us;
+        heal(reports);
+        reports->report(reports->context, event, &acknowledged);
+    } else {
+        take_failure(reports, facts, event, message->err);
+    }
+    if (++reports->served >= REPORTS_A_TURN)
+        rd_kafka_yield(rk);
+}
+
+void
+reports_install(struct reports *reports, rd_kafka_conf_t *conf)
+{
+    rd_kafka_conf_set_opaque(conf, reports);
+    rd_kafka_conf_set_dr_msg_cb(conf, take_report);
+    rd_kafka_conf_set_error_cb(conf, take_error);
+    rd_kafka_conf_set_stats_cb(conf, take_statistics);
+}
+
+void
+reports_serve(struct reports *reports, rd_kafka_t *rk, int64_t now_us, int timeout_ms)
+{
+    reports->now_us = now_us;
+    reports->served = 0;
+    rd_kafka_poll(rk, timeout_ms);
+}

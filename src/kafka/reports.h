@@ -1,0 +1,42 @@
+/* reports.h: what librdkafka tells the producer: delivery reports, errors, statistics. The callbacks run
+ * inside rd_kafka_poll(), in the relay's thread; they only record, and pass reports on. Used by producer.c
+ * alone. */
+#ifndef OUTBOXD_KAFKA_REPORTS_H
+#define OUTBOXD_KAFKA_REPORTS_H
+
+#include "kafka/producer.h"
+#include "kafka/topics.h"
+
+#include <librdkafka/rdkafka.h>
+
+struct reports {
+    producer_report *report;
+    void *context;
+    struct topics *topics;
+    struct producer_statistics statistics;
+    size_t out;     /* events handed over and not reported */
+    int64_t now_us; /* of the present turn */
+
+    /* of the present instance */
+    int64_t batch_bytes;    /* its batch.size; 0: batches of one event */
+    size_t served;          /* reports in the present turn */
+    bool failed;            /* a report failed, or a fatal error was raised: the instance is to end */
+    struct outcome failure; /* the most telling of them */
+
+    int64_t trouble_since_us; /* no broker answers; 0: one does, as far as is known */
+    char reason[256];         /* what librdkafka said last about a connection */
+};
+
+/* Sets the callbacks. `reports` must stay in place as long as the instance is polled. */
+void reports_install(struct reports *reports, rd_kafka_conf_t *conf);
+
+/* Before an instance is polled for the first time. */
+void reports_begin(struct reports *reports, int64_t batch_bytes);
+
+/* Serves what is in, up to a few thousand reports. */
+void reports_serve(struct reports *reports, rd_kafka_t *rk, int64_t now_us, int timeout_ms);
+
+/* Records a failure. A later one replaces it only when it tells more. */
+void reports_fail(struct reports *reports, const struct outcome *failure);
+
+#endif

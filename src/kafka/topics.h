@@ -1,0 +1,73 @@
+/* topics.h: what is known about each topic in use: that it exists and may be written, and what its
+ * configuration demands of a record. Asked before the first event of a topic and again every few minutes; an
+ * instance of the producer is attached while it lives.
+ *
+ *   IDLE --topics_want--> ASKING --configuration and metadata--> KNOWN
+ *    ^                       |                                    |
+ *    |                       +--missing, not authorised--> FAULTY |        (attach: KNOWN -> ASKING, all in
+ * one request)
+ *    +-------------------topics_forget-----------------------+----+
+ */
+#ifndef OUTBOXD_KAFKA_TOPICS_H
+#define OUTBOXD_KAFKA_TOPICS_H
+
+#include "event/event.h"
+#include "kafka/message.h"
+
+#include <librdkafka/rdkafka.h>
+
+struct topics;
+
+enum topic_state { TOPIC_IDLE, TOPIC_ASKING, TOPIC_KNOWN, TOPIC_FAULTY };
+
+struct topic_facts {
+    const struct topic *topic;
+    enum topic_state state;
+    rd_kafka_topic_t *handle; /* of the instance attached; not NULL when KNOWN */
+    struct message_limits limits;
+    int64_t
+        batch_bytes_learned; /* lowered when a full batch is refused and max.message.bytes may not be read */
+    struct outcome fault;    /* FAULTY: why */
+    bool asked;              /* part of the request under way */
+
+    /* the producer's book-keeping, for its watchdog */
+    size_t out;          /* events handed over and not reported */
+    int64_t progress_us; /* the last acknowledgement, or when the first event went out */
+    bool stalled;        /* topics_stalled() found this one */
+};
+
+struct topics *topics_new(void);
+void topics_free(struct topics *topics);
+
+/* The record of a topic, made when it is new; stays valid. */
+struct topic_facts *topics_facts(struct topics *topics, const struct topic *topic);
+/* The same for a topic that has a record. */
+struct topic_facts *topics_at(const struct topics *topics, size_t index);
+
+/* A new instance of the producer: every topic that was known is asked about again, together. `wake_fd`
+ * becomes readable when an answer is in. */
+void topics_attach(struct topics *topics, rd_kafka_t *rk, int wake_fd);
+/* Gives back all that belongs to the instance; answers still out are dropped. */
+void topics_detach(struct topics *topics);
+
+/* IDLE -> ASKING. */
+void topics_want(struct topics *topics, struct topic_facts *facts);
+void topics_forget(struct topics *topics, struct topic_facts *facts);
+
+/* A full batch was refused for its size. */
+void topics_batch_refused(struct topic_facts *facts, int64_t batch_bytes);
+
+/* Takes an answer, sends the next request. Blocks for at most 500 ms, and only after a broker has just
+ * answered. Returns when it wants to be called again at the latest. */
+int64_t topics_turn(struct topics *topics, int64_t now_us);
+
+/* Marks the topics that have something out and had no acknowledgement for `patience_us`; true when there are
+ * any. The clock of a topic stands still while no broker is `answering`. */
+bool topics_stalled(struct topics *topics, int64_t now_us, int64_t patience_us, bool answering);
+
+/* The largest batch that every topic in use takes; INT64_MAX when nothing limits it. */
+int64_t topics_batch_bytes(const struct topics *topics);
+/* The largest batch that this topic takes. */
+int64_t topic_batch_bytes(const struct topic_facts *facts);
+
+#endif

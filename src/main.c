@@ -1,0 +1,54 @@
+/* main.c: finds the command and calls it; its exit code is the process's. Decides nothing else. */
+#include "command/command.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    int (*command)(int argc, char **argv);
+} commands[] = {
+    {"run", command_run},
+    {"migrate", command_migrate},
+    {"check", command_check},
+    {"status", command_status},
+};
+
+static const char help[] =
+    "Usage: outboxd [COMMAND] [OPTION]..\n"
+    "\n"
+    "outboxd publishes the committed rows of a Postgres outbox to Kafka, in order and at least once.\n"
+    "\n"
+    "Commands:\n"
+    "  run        the daemon, in the foreground (also when no command is given)\n"
+    "  migrate    installs or upgrades the schema `outbox` in a database\n"
+    "  check      finds everything that could stop `run` from working; --create makes missing topics\n"
+    "  status     what is going on and what is stuck; --json for scripts\n"
+    "\n"
+    "Options:\n"
+    "  -c, --config FILE   configuration of run, check and status (default " COMMAND_DEFAULT_CONFIG ")\n"
+    "      --version       version of this binary\n"
+    "  -h, --help          this text; 'outboxd COMMAND --help' for a command's own\n"
+    "\n"
+    "Manual: outboxd(8), outboxd.yaml(5)\n";
+
+int
+main(int argc, char **argv)
+{
+    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        fputs(help, stdout);
+        return 0;
+    }
+    if (argc > 1 && strcmp(argv[1], "--version") == 0) {
+        puts("outboxd " OUTBOXD_VERSION);
+        return 0;
+    }
+    for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof commands[0]; i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].command(argc - 1, argv + 1);
+    if (argc > 1 && argv[1][0] != '-') {
+        fprintf(stderr, "outboxd: unknown command '%s'\nTry 'outboxd --help'.\n", argv[1]);
+        return error_exit_code(ERROR_USAGE);
+    }
+    return command_run(argc, argv);
+}

@@ -1,0 +1,23 @@
+/* failure.h: turns what libpq and the server say into a `struct error` whose kind says what to do. */
+#ifndef OUTBOXD_POSTGRES_FAILURE_H
+#define OUTBOXD_POSTGRES_FAILURE_H
+
+#include "base/error.h"
+
+struct pg_conn;
+struct pg_result;
+
+/* What an SQLSTATE means for the relay: ERROR_RETRY for everything that heals by itself (connections, shutdown, disk
+ * full, lock time-outs, read-only after a switch of roles ..), ERROR_UNUSABLE for what a person must mend (privileges,
+ * missing schema, authentication), ERROR_INTERNAL for what can only be our mistake. */
+enum error_kind failure_kind(const char *sqlstate);
+
+/* A failed statement: SQLSTATE, message, detail and hint. */
+void failure_of_result(const struct pg_result *result, struct error *error);
+
+/* A lost connection, or one that was never made; `result` (may be NULL) is the last thing the server said. `what` opens the
+ * message. */
+void failure_of_connection(const struct pg_conn *connection, const struct pg_result *result, const char *what,
+                           struct error *error);
+
+#endif

@@ -1,0 +1,325 @@
+/* journal.c: asks and reads the statements of the journal. Called by the relay, which decides when; nothing here decides
+ * what to publish. */
+#include "postgres/journal.h"
+
+#include "postgres/statements.h"
+
+#include <inttypes.h>
+#include <libpq-fe.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+/* Text forms of the numbers of one request, alive until it is sent. */
+struct numbers {
+    char text[12][24];
+    int used;
+};
+
+static const char *
+number(struct numbers *numbers, int64_t value)
+{
+    CHECK(numbers->used < 12);
+    char *text = numbers->text[numbers->used++];
+    snprintf(text, sizeof numbers->text[0], "%" PRId64, value);
+    return text;
+}
+
+/* NULL for 0, as confirmed_id has it. */
+static const char *
+number_or_null(struct numbers *numbers, int64_t value)
+{
+    return value ? number(numbers, value) : NULL;
+}
+
+/* A row's own random number: by it a later reader can tell this row from another of the same seq in another history. */
+static int64_t
+nonce(void)
+{
+    int64_t value = 0;
+    CHECK(getrandom(&value, sizeof value, 0) == sizeof value);
+    return value & INT64_MAX;
+}
+
+static int64_t
+field(const PGresult *result, int row, int column)
+{
+    return strtoll(PQgetvalue(result, row, column), NULL, 10);
+}
+
+static bool
+flag(const PGresult *result, int row, int column)
+{
+    return PQgetvalue(result, row, column)[0] == 't';
+}
+
+/* The answer if it has exactly one row; an empty one means that the journal of a running relay is gone. */
+static PGresult *
+answer_one_row(struct session *session, struct error *error)
+{
+    PGresult *result = session_answer(session, error);
+    if (result != NULL && PQntuples(result) != 1) {
+        PQclear(result);
+        result = NULL;
+        error_set(error, ERROR_INTERNAL,
+                  "outbox.journal has no row of this relay: it was emptied while relays were registered; "
+                  "see docs/operations.md, \"The journal is gone\"");
+    }
+    return result;
+}
+
+void
+journal_ask_prepare(struct session *session, int64_t now_us)
+{
+    session_ask(session,
+                SQL_PREPARE_NEWEST SQL_PREPARE_TAKE SQL_PREPARE_ROWS SQL_PREPARE_LATE SQL_PREPARE_STEP SQL_PREPARE_CONFIRM
+                    SQL_PREPARE_PAGE,
+                now_us);
+}
+
+bool
+journal_read_prepare(struct session *session, struct error *error)
+{
+    PGresult *result = session_answer(session, error);
+    PQclear(result);
+    return result != NULL || error_prefix(error, "cannot prepare the relay's statements");
+}
+
+void
+journal_row_clear(struct journal_row *row)
+{
+    tick_edge_clear(&row->edge);
+    *row = (struct journal_row){0};
+}
+
+void
+journal_ask_newest(struct session *session, const char *relay, int64_t now_us)
+{
+    session_ask_prepared(session, "outboxd_newest", 1, &relay, false, now_us);
+}
+
+bool
+journal_read_newest(struct session *session, struct journal_row *row, struct error *error)
+{
+    PGresult *result = answer_one_row(session, error);
+    if (result == NULL)
+        return error_prefix(error, "cannot read the journal");
+    journal_row_clear(row);
+    row->seq = field(result, 0, 0);
+    row->epoch = field(result, 0, 1);
+    snprintf(row->holder, sizeof row->holder, "%s", PQgetvalue(result, 0, 2));
+    tick_edge_set(&row->edge, PQgetvalue(result, 0, 3), field(result, 0, 4), field(result, 0, 5));
+    row->hi_id = field(result, 0, 6);
+    row->confirmed = (struct journal_position){field(result, 0, 7), field(result, 0, 8)};
+    row->released = flag(result, 0, 9);
+    row->age_us = field(result, 0, 10);
+    row->place = (struct journal_place){field(result, 0, 11), (int)field(result, 0, 12), field(result, 0, 13)};
+    row->here = (struct journal_place){field(result, 0, 14), (int)field(result, 0, 15), field(result, 0, 16)};
+    row->sequence = field(result, 0, 17);
+    PQclear(result);
+    return true;
+}
+
+void
+journal_ask_take(struct session *session, const struct journal_self *self, const struct journal_row *seen,
+                 int64_t lease_us, int64_t now_us)
+{
+    struct numbers numbers = {0};
+    const char *values[] = {self->relay,  number(&numbers, seen->seq), number(&numbers, seen->epoch),
+                            self->holder, number(&numbers, lease_us),  number(&numbers, nonce())};
+    session_ask_prepared(session, "outboxd_take", 6, values, false, now_us);
+}
+
+bool
+journal_read_take(struct session *session, struct journal_self *self, bool *taken, struct error *error)
+{
+    PGresult *result = session_answer(session, error);
+    if (result == NULL)
+        return error_prefix(error, "cannot take the lead");
+    *taken = PQntuples(result) == 1;
+    if (*taken) {
+        self->seq = field(result, 0, 0);
+        self->epoch = field(result, 0, 1);
+    }
+    PQclear(result);
+    return true;
+}
+
+void
+journal_ask_rows(struct session *session, const char *relay, int64_t seq, int limit, int64_t now_us)
+{
+    struct numbers numbers = {0};
+    const char *values[] = {relay, number(&numbers, seq), number(&numbers, limit)};
+    session_ask_prepared(session, "outboxd_rows", 3, values, false, now_us);
+}
+
+bool
+journal_read_rows(struct session *session, struct journal_row **rows, size_t *count, struct error *error)
+{
+    PGresult *result = session_answer(session, error);
+    if (result == NULL)
+        return error_prefix(error, "cannot read the journal");
+    *count = (size_t)PQntuples(result);
+    *rows = must_calloc(*count, sizeof **rows);
+    for (size_t i = 0; i < *count; i++) {
+        struct journal_row *row = &(*rows)[i];
+        row->seq = field(result, (int)i, 0);
+        tick_edge_set(&row->edge, PQgetvalue(result, (int)i, 1), field(result, (int)i, 2), field(result, (int)i, 3));
+        row->hi_id = field(result, (int)i, 4);
+    }
+    PQclear(result);
+    return true;
+}
+
+void
+journal_rows_free(struct journal_row *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        journal_row_clear(&rows[i]);
+    free(rows);
+}
+
+void
+journal_ask_late(struct session *session, const struct tick *tick, int64_t now_us)
+{
+    struct numbers numbers = {0};
+    const char *values[] = {tick->from.snapshot, number(&numbers, tick->from.w), tick->snapshot};
+    session_ask_prepared(session, "outboxd_late", 3, values, false, now_us);
+}
+
+bool
+journal_read_late(struct session *session, struct tick *tick, struct error *error)
+{
+    PGresult *result = answer_one_row(session, error);
+    if (result == NULL)
+        return error_prefix(error, "cannot read a tick");
+    free(tick->late);
+    tick->late = must_strdup(PQgetvalue(result, 0, 0));
+    tick->late_count = tick_late_count(tick->late);
+    PQclear(result);
+    return true;
+}
+
+void
+journal_stepped_clear(struct journal_stepped *stepped)
+{
+    tick_clear(&stepped->tick);
+    tick_edge_clear(&stepped->edge);
+    *stepped = (struct journal_stepped){0};
+}
+
+void
+journal_ask_step(struct session *session, const struct journal_self *self, const struct journal_step *step, int64_t now_us)
+{
+    struct numbers numbers = {0};
+    const char *values[] = {self->relay,
+                            step->last->snapshot,
+                            number(&numbers, step->last->w),
+                            number(&numbers, step->last->lo_id),
+                            number(&numbers, step->next_lo),
+                            self->holder,
+                            number(&numbers, step->confirmed.seq),
+                            number_or_null(&numbers, step->confirmed.id),
+                            number(&numbers, self->seq),
+                            number(&numbers, self->epoch),
+                            step->dirty ? "true" : "false",
+                            number(&numbers, step->heartbeat_us),
+                            number(&numbers, nonce())};
+    session_ask_prepared(session, "outboxd_step", 13, values, false, now_us);
+}
+
+/* Columns that a step and a confirmation share: l.seq, l.epoch, l.hi_id, the backend's pid; `appended` and `sequence` are
+ * the columns of ins.seq and of the sequence's value. */
+static bool
+read_common(struct session *session, const PGresult *result, int appended, int sequence, struct journal_self *self,
+            struct journal_stepped *stepped, struct error *error)
+{
+    stepped->sequence = field(result, 0, sequence);
+    stepped->backend_pid = (int)field(result, 0, 3);
+    stepped->appended = !PQgetisnull(result, 0, appended);
+    stepped->durable = session_warning(session) == NULL;
+    stepped->fenced = field(result, 0, 0) != self->seq || field(result, 0, 1) != self->epoch;
+    if (stepped->fenced)
+        return true;
+    int64_t hi_id = field(result, 0, 2);
+    if (stepped->sequence < hi_id)
+        return error_set(error, ERROR_INTERNAL,
+                         "the sequence outbox.event_id_seq went backwards, from %" PRId64 " to %" PRId64
+                         " (TRUNCATE .. RESTART IDENTITY, setval, or another database's sequence): new events would be "
+                         "passed over; see docs/operations.md, \"The sequence went backwards\"",
+                         hi_id, stepped->sequence);
+    if (stepped->appended)
+        self->seq = field(result, 0, appended);
+    return true;
+}
+
+static void
+read_tick(const PGresult *result, const struct tick_edge *from, struct tick *tick)
+{
+    tick->seq = field(result, 0, 6);
+    tick_edge_set(&tick->from, from->snapshot, from->w, from->lo_id);
+    tick->snapshot = must_strdup(PQgetvalue(result, 0, 7));
+    tick->hi_id = field(result, 0, 10);
+    tick->late = must_strdup(PQgetvalue(result, 0, 5));
+    tick->late_count = tick_late_count(tick->late);
+}
+
+bool
+journal_read_step(struct session *session, struct journal_self *self, const struct journal_step *step,
+                  struct journal_stepped *stepped, struct error *error)
+{
+    journal_stepped_clear(stepped);
+    PGresult *result = answer_one_row(session, error);
+    if (result == NULL)
+        return error_prefix(error, "the step failed");
+    bool good = read_common(session, result, 6, 13, self, stepped, error);
+    if (good && stepped->sequence < step->last->lo_id)
+        good = error_set(error, ERROR_INTERNAL,
+                         "the sequence outbox.event_id_seq went backwards, below %" PRId64
+                         "; see docs/operations.md, \"The sequence went backwards\"",
+                         step->last->lo_id);
+    stepped->found = flag(result, 0, 4);
+    if (stepped->found && !stepped->appended)
+        stepped->fenced = true; /* wanted, but somebody else appended seq + 1 */
+    if (good && stepped->appended) {
+        tick_edge_set(&stepped->edge, PQgetvalue(result, 0, 7), field(result, 0, 8), field(result, 0, 9));
+        if (stepped->found)
+            read_tick(result, step->last, &stepped->tick);
+    } else if (good) {
+        /* A virtual tick. Its lo is the value that this step was given, never the one that it read: that was read after
+         * the snapshot, and an event between the two would be lost. */
+        tick_edge_set(&stepped->edge, PQgetvalue(result, 0, 11), field(result, 0, 12), step->next_lo);
+    }
+    PQclear(result);
+    return good;
+}
+
+void
+journal_ask_confirm(struct session *session, const struct journal_self *self, struct journal_position confirmed, bool release,
+                    int64_t now_us)
+{
+    struct numbers numbers = {0};
+    const char *values[] = {self->relay,
+                            self->holder,
+                            number(&numbers, confirmed.seq),
+                            number_or_null(&numbers, confirmed.id),
+                            number(&numbers, self->seq),
+                            number(&numbers, self->epoch),
+                            release ? "true" : "false",
+                            number(&numbers, nonce())};
+    session_ask_prepared(session, "outboxd_confirm", 8, values, false, now_us);
+}
+
+bool
+journal_read_confirm(struct session *session, struct journal_self *self, struct journal_stepped *stepped, struct error *error)
+{
+    journal_stepped_clear(stepped);
+    PGresult *result = answer_one_row(session, error);
+    if (result == NULL)
+        return error_prefix(error, "the confirmation failed");
+    bool good = read_common(session, result, 4, 5, self, stepped, error);
+    if (!stepped->appended)
+        stepped->fenced = true;
+    PQclear(result);
+    return good;
+}

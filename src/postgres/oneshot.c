@@ -1,0 +1,75 @@
+/* oneshot.c: turns a session until it has connected or answered. Called by the commands that look at a database and end;
+ * changes nothing in it. */
+#include "postgres/oneshot.h"
+
+#include "base/clock.h"
+
+#include <poll.h>
+
+#define TEXT_OF(number) TEXT_OF_EXPANDED(number)
+#define TEXT_OF_EXPANDED(number) #number
+
+/* Beside a relay that works: we queue behind no lock for long, and whatever we ask can change nothing. */
+static const char set_up_sql[] = "set default_transaction_read_only = on; set lock_timeout = 1000;"
+                                 " set statement_timeout = " TEXT_OF(ONESHOT_STATEMENT_MS);
+
+static void
+wait_for_socket(const struct session *session, int64_t deadline_us, int64_t now_us)
+{
+    struct pollfd descriptor = {.fd = session_fd(session), .events = session_events(session)};
+    int64_t wait_us = deadline_us > now_us ? deadline_us - now_us : 0;
+    /* rounded up: poll(2) that ends just before the deadline would spin until it has passed */
+    (void)poll(&descriptor, 1, (int)((wait_us + 999) / 1000)); /* whatever it says, the next turn looks again */
+}
+
+/* False when the session was lost, or did not reach `wanted` before the deadline; then it is closed. */
+static bool
+turn_until(struct session *session, enum session_state wanted, int64_t deadline_us, struct error *error)
+{
+    for (;;) {
+        int64_t now_us = clock_monotonic_us();
+        int64_t due_us = session_turn(session, now_us);
+        if (session_state(session) == wanted)
+            return true;
+        if (session_state(session) == SESSION_CLOSED) {
+            *error = *session_error(session);
+            return false;
+        }
+        if (now_us >= deadline_us) {
+            session_close(session);
+            return error_set(error, ERROR_RETRY, "Postgres does not answer");
+        }
+        wait_for_socket(session, due_us < deadline_us ? due_us : deadline_us, now_us);
+    }
+}
+
+bool
+oneshot_ask(struct session *session, const char *sql, struct pg_result **result, struct error *error)
+{
+    *result = NULL;
+    if (session_state(session) == SESSION_CLOSED)
+        return error_set(error, ERROR_RETRY, "the connection to Postgres is lost");
+    int64_t now_us = clock_monotonic_us();
+    session_ask(session, sql, now_us);
+    if (!turn_until(session, SESSION_ANSWERED, now_us + ONESHOT_ANSWER_US, error))
+        return false;
+    *result = session_answer(session, error);
+    return *result != NULL;
+}
+
+bool
+oneshot_open(struct session **session, const struct settings *settings, struct error *error)
+{
+    struct pg_result *nothing;
+    if (!session_new(session, settings, error))
+        return false;
+    session_connect(*session, clock_monotonic_us());
+    bool good = turn_until(*session, SESSION_IDLE, CLOCK_NEVER, error) && oneshot_ask(*session, set_up_sql, &nothing, error);
+    if (good) {
+        session_forget(nothing);
+        return true;
+    }
+    session_free(*session);
+    *session = NULL;
+    return false;
+}

@@ -1,0 +1,24 @@
+/* oneshot.h: a session for commands, which have nothing else to do and may wait: one question after the other, each with a
+ * deadline, so that a server that hangs ends the command instead of keeping it. For src/command only; the relay never
+ * waits. */
+#ifndef OUTBOXD_POSTGRES_ONESHOT_H
+#define OUTBOXD_POSTGRES_ONESHOT_H
+
+#include "base/error.h"
+#include "config/settings.h"
+#include "postgres/session.h"
+
+/* Connects; the session is IDLE and can only read: the server refuses every change. Waits up to 15 s (session.c). On
+ * failure *session is NULL. ERROR_CONFIG: conninfo; ERROR_UNUSABLE, ERROR_RETRY: the server says why not. */
+MUST_CHECK bool oneshot_open(struct session **session, const struct settings *settings, struct error *error);
+
+/* Runs `sql` to its answer, which the caller frees with session_forget(). Waits up to ONESHOT_ANSWER_US. False: the
+ * server's error, and the session goes on (IDLE); or it was lost, and is CLOSED: every further question fails at once. */
+MUST_CHECK bool oneshot_ask(struct session *session, const char *sql, struct pg_result **result, struct error *error);
+
+/* What one question may cost the server; it cancels then. Longer than any of ours takes on 20 million events. */
+#define ONESHOT_STATEMENT_MS 10000
+/* When the server does not even cancel: it hangs, or the network does. */
+#define ONESHOT_ANSWER_US (ONESHOT_STATEMENT_MS * INT64_C(1000) + 3 * INT64_C(1000000))
+
+#endif

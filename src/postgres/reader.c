@@ -1,0 +1,229 @@
+/* reader.c: walks a tick in pages. Small ticks through a prepared statement (planned once, one round trip), bulk through
+ * binary COPY. Called by the relay; it reads committed rows only and leaves no mark in the database. */
+#include "postgres/reader.h"
+
+#include "postgres/row.h"
+#include "postgres/statements.h"
+
+#include <inttypes.h>
+#include <libpq-fe.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A tick whose ids span no more than this is small. COPY is planned anew each time (about 1 ms), a prepared page is not;
+ * from a thousand rows on COPY is cheaper a row. */
+#define SMALL_TICK 1000
+/* So few late transactions are read without windows: at most this many times a page is sorted. */
+#define FEW_LATE 4
+/* An event above this does not go into a page that is not cut: at most `batch.events` times this is read in vain once. */
+#define LARGE_EVENT "8192"
+
+struct reader {
+    struct session *session;
+    struct topic_table *topics;
+    struct tick tick;
+    bool has_more;
+    bool first; /* no page of the tick was read yet */
+    int64_t after; /* ids up to here are done */
+    int64_t upto;  /* the page under way ends here */
+    /* With many late transactions each page looks at a window of ids, so that K of them fetch at most the window's rows
+     * instead of K pages. */
+    int64_t width;
+    int64_t events, bytes; /* limits of the page under way */
+    struct page *page;     /* the page under way */
+    struct row_totals totals;
+    struct error row_error; /* a row that could not be decoded */
+    bool by_copy;
+    bool cut; /* pages are cut by bytes: events have been, or may be, too large for a full page */
+};
+
+struct reader *
+reader_new(struct session *session, struct topic_table *topics)
+{
+    struct reader *reader = must_calloc(1, sizeof *reader);
+    reader->session = session;
+    reader->topics = topics;
+    reader->cut = true; /* nothing is known about sizes yet */
+    return reader;
+}
+
+void
+reader_free(struct reader *reader)
+{
+    if (reader == NULL)
+        return;
+    reader_drop(reader);
+    free(reader);
+}
+
+void
+reader_begin(struct reader *reader, struct tick *tick, int64_t after)
+{
+    CHECK(!reader->has_more);
+    tick_clear(&reader->tick);
+    reader->tick = *tick;
+    *tick = (struct tick){0};
+    reader->has_more = true;
+    reader->first = true;
+    reader->after = after;
+    reader->width = 0;
+}
+
+void
+reader_drop(struct reader *reader)
+{
+    reader_lost(reader);
+    tick_clear(&reader->tick);
+    reader->has_more = false;
+}
+
+bool
+reader_has_more(const struct reader *reader)
+{
+    return reader->has_more;
+}
+
+int64_t
+reader_tick_seq(const struct reader *reader)
+{
+    return reader->tick.seq;
+}
+
+static bool
+take_copy_row(void *context, const char *data, size_t size)
+{
+    struct reader *reader = context;
+    return reader->totals.cost < reader->bytes &&
+           row_from_copy(data, size, reader->page, reader->topics, &reader->totals, &reader->row_error);
+}
+
+static void
+ask_by_copy(struct reader *reader, int64_t now_us)
+{
+    const struct tick *tick = &reader->tick;
+    char after[24], upto[24], lo[24], hi[24], n[24], bytes[24];
+    snprintf(after, sizeof after, "%" PRId64, reader->after);
+    snprintf(upto, sizeof upto, "%" PRId64, reader->upto);
+    snprintf(lo, sizeof lo, "%" PRId64, tick->from.lo_id);
+    snprintf(hi, sizeof hi, "%" PRId64, tick->hi_id);
+    snprintf(n, sizeof n, "%" PRId64, reader->events);
+    snprintf(bytes, sizeof bytes, "%" PRId64, reader->bytes);
+    /* Snapshots, arrays of xids and numbers came from Postgres or from our own printing: digits, colons, commas, braces. */
+    char *late = tick->late_count == 0
+                     ? must_strdup("")
+                     : must_format(SQL_PAGE_LATE("'%s'::xid8[]", "%s", "%s", "%s") " union all ", tick->late, after, upto, n);
+    char *streams = must_format("%s" SQL_PAGE_MAIN("%s", "%s", "%s::bigint", "%s", "'%" PRId64 "'::xid8",
+                                                   "'%s'::pg_snapshot", "%s"),
+                                late, after, lo, upto, hi, tick->from.w, tick->snapshot, n);
+    char *sql = reader->cut
+                    ? must_format("copy (" SQL_PAGE_CUT("%s", "%s", "%s") ") to stdout (format binary)", streams, n, bytes)
+                    : must_format("copy (" SQL_PAGE_PLAIN("%s", "%s", LARGE_EVENT) ") to stdout (format binary)", streams, n);
+    session_ask_copy(reader->session, sql, take_copy_row, reader, now_us);
+    free(late);
+    free(streams);
+    free(sql);
+}
+
+static void
+ask_by_statement(struct reader *reader, int64_t now_us)
+{
+    const struct tick *tick = &reader->tick;
+    char after[24], upto[24], lo[24], hi[24], n[24], w[24], bytes[24];
+    snprintf(after, sizeof after, "%" PRId64, reader->after);
+    snprintf(upto, sizeof upto, "%" PRId64, reader->upto);
+    snprintf(lo, sizeof lo, "%" PRId64, tick->from.lo_id);
+    snprintf(hi, sizeof hi, "%" PRId64, tick->hi_id);
+    snprintf(n, sizeof n, "%" PRId64, reader->events);
+    snprintf(w, sizeof w, "%" PRId64, tick->from.w);
+    snprintf(bytes, sizeof bytes, "%" PRId64, reader->bytes);
+    const char *values[] = {tick->late, after, upto, n, lo, hi, w, tick->snapshot, bytes};
+    session_ask_prepared(reader->session, "outboxd_page", 9, values, true, now_us);
+}
+
+void
+reader_ask_page(struct reader *reader, int64_t events, int64_t bytes, int64_t now_us)
+{
+    CHECK(reader->has_more && reader->page == NULL);
+    const struct tick *tick = &reader->tick;
+    int64_t start = reader->after > tick->from.lo_id ? reader->after : tick->from.lo_id;
+    reader->by_copy = !reader->first || tick->hi_id - start > SMALL_TICK;
+    reader->events = !reader->by_copy && events > SMALL_TICK ? SMALL_TICK : events;
+    reader->bytes = bytes;
+    if (reader->width == 0)
+        reader->width = 4 * events;
+    reader->upto = tick->hi_id;
+    if (tick->late_count > FEW_LATE && tick->hi_id - reader->after > reader->width)
+        reader->upto = reader->after + reader->width;
+    reader->page = page_new(tick->seq);
+    reader->totals = (struct row_totals){0};
+    reader->row_error.kind = ERROR_NONE;
+    if (reader->by_copy)
+        ask_by_copy(reader, now_us);
+    else
+        ask_by_statement(reader, now_us);
+}
+
+void
+reader_lost(struct reader *reader)
+{
+    page_free(reader->page);
+    reader->page = NULL;
+}
+
+/* Is a full page of such events within the bytes that it may have? */
+static bool
+next_is_cut(const struct reader *reader)
+{
+    const struct row_totals *totals = &reader->totals;
+    if (totals->large || totals->rows == 0)
+        return totals->large || reader->cut;
+    return totals->cost / totals->rows * reader->events > reader->bytes;
+}
+
+/* Moves `after` over what the page held and decides whether the tick goes on. A page ends because of its rows, its bytes,
+ * a large event, or because nothing more is there: only the last of these, at the end of the ids, finishes the tick. Bytes are counted
+ * so that we never take a page for complete that the server cut: a header may have twice as many bytes in the server's
+ * encoding as in UTF-8. */
+static void
+advance(struct reader *reader)
+{
+    const struct row_totals *totals = &reader->totals;
+    bool full = totals->large || totals->rows >= reader->events || totals->cost + totals->header_bytes >= reader->bytes;
+    int64_t before = reader->after;
+    reader->cut = next_is_cut(reader);
+    if (!full)
+        reader->after = reader->upto;
+    else if (totals->rows > 0)
+        reader->after = totals->last_id;
+    reader->has_more = full || reader->upto < reader->tick.hi_id;
+    reader->first = false;
+    if (full && totals->rows > 0)
+        reader->width = 2 * (reader->after - before);
+    else if (totals->rows < reader->events / 2 && reader->width < INT64_MAX / 8)
+        reader->width *= 4;
+}
+
+bool
+reader_read_page(struct reader *reader, struct page **page, struct error *error)
+{
+    CHECK(reader->page != NULL);
+    PGresult *result = session_answer(reader->session, error);
+    bool good = result != NULL;
+    for (int row = 0; good && !reader->by_copy && row < PQntuples(result); row++)
+        good = row_from_result(result, row, reader->page, reader->topics, &reader->totals, &reader->row_error);
+    PQclear(result);
+    if (reader->row_error.kind != ERROR_NONE) {
+        *error = reader->row_error;
+        good = false;
+    }
+    if (!good) {
+        reader_lost(reader);
+        return error_prefix(error, "cannot read the events of tick %" PRId64, reader->tick.seq);
+    }
+    advance(reader);
+    *page = reader->page;
+    reader->page = NULL;
+    (*page)->last_id = reader->after;
+    (*page)->last_of_tick = !reader->has_more;
+    return true;
+}

@@ -1,0 +1,127 @@
+/* registry.c: calls the schema's functions for relays. Called by the leader between its steps; decides nothing. */
+#include "postgres/registry.h"
+
+#include <inttypes.h>
+#include <libpq-fe.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* `text` as an SQL literal, or null. Never fails on a live connection: the encoding is UTF-8 and checked by config. */
+static char *
+literal(struct session *session, const char *text)
+{
+    if (text == NULL)
+        return must_strdup("null");
+    char *quoted = PQescapeLiteral(session_connection(session), text, strlen(text));
+    char *copy = must_strdup(quoted != NULL ? quoted : "null");
+    PQfreemem(quoted);
+    return copy;
+}
+
+static char *
+literal_array(struct session *session, char *const *texts, size_t count)
+{
+    char *list = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&list, &size);
+    CHECK(stream != NULL);
+    for (size_t i = 0; i < count; i++) {
+        char *element = literal(session, texts[i]);
+        fprintf(stream, "%s%s", i ? ", " : "", element);
+        free(element);
+    }
+    CHECK(fclose(stream) == 0);
+    return list;
+}
+
+void
+registry_ask_register(struct session *session, const struct settings *settings, int64_t now_us)
+{
+    char *relay = literal(session, settings->relay);
+    char *source = literal(session, settings->source);
+    char *topics = literal_array(session, settings->topics, settings->topics_count);
+    char *sql = must_format("select outbox.relay_register(%s, %s, array[%s]::text[], interval '1 microsecond' * %" PRId64
+                            "), (select string_agg(name, ', ' order by name) from outbox.relay where retired_at is null)",
+                            relay, source, topics, settings->retention_us);
+    session_ask(session, sql, now_us);
+    free(sql);
+    free(topics);
+    free(source);
+    free(relay);
+}
+
+bool
+registry_read_register(struct session *session, const char *relay, struct error *error)
+{
+    PGresult *result = session_answer(session, error);
+    if (result == NULL)
+        return error_prefix(error, "cannot register the relay");
+    bool known = PQntuples(result) == 1 && PQgetvalue(result, 0, 0)[0] == 't';
+    if (!known)
+        error_set(error, ERROR_CONFIG,
+                  "relay \"%s\" is not registered in this database (known: %s): set `relay` to one of them", relay,
+                  PQgetvalue(result, 0, 1));
+    PQclear(result);
+    return known;
+}
+
+void
+registry_ask_trouble(struct session *session, const char *relay, const char *trouble, int64_t now_us)
+{
+    char *name = literal(session, relay);
+    char *value = literal(session, trouble);
+    char *sql = must_format("select outbox.relay_trouble(%s, %s::jsonb)", name, value);
+    session_ask(session, sql, now_us);
+    free(sql);
+    free(value);
+    free(name);
+}
+
+bool
+registry_read_trouble(struct session *session, struct error *error)
+{
+    PGresult *result = session_answer(session, error);
+    PQclear(result);
+    return result != NULL || error_prefix(error, "cannot write down what the relay is stuck at");
+}
+
+void
+registry_ask_empty(struct session *session, int slot, int64_t now_us)
+{
+    char sql[64];
+    snprintf(sql, sizeof sql, "select outbox.slot_empty(%d)", slot);
+    session_ask(session, sql, now_us);
+}
+
+bool
+registry_read_empty(struct session *session, char *outcome, size_t size, struct error *error)
+{
+    PGresult *result = session_answer(session, error);
+    if (result == NULL)
+        return error_prefix(error, "cannot sweep the ring");
+    snprintf(outcome, size, "%s", PQgetvalue(result, 0, 0));
+    PQclear(result);
+    return true;
+}
+
+void
+registry_ask_trim(struct session *session, const char *relay, int64_t low, int64_t now_us)
+{
+    char *name = literal(session, relay);
+    char *sql = must_format("select outbox.journal_trim(%s, %" PRId64 ")", name, low);
+    session_ask(session, sql, now_us);
+    free(sql);
+    free(name);
+}
+
+bool
+registry_read_trim(struct session *session, int64_t *low, struct error *error)
+{
+    PGresult *result = session_answer(session, error);
+    if (result == NULL)
+        return error_prefix(error, "cannot trim the journal");
+    *low = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+    PQclear(result);
+    return true;
+}

@@ -1,0 +1,390 @@
+/* session.c: connects, sets the session up, sends one request at a time and collects its answer without blocking.
+ * Called by the relay's loop and by journal, reader and inspect; knows nothing of ticks or events. */
+#include "postgres/session.h"
+
+#include "base/clock.h"
+#include "postgres/failure.h"
+
+#include <libpq-fe.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A server that does not let us in within this time is treated as away. */
+#define CONNECT_TIMEOUT_US (15 * INT64_C(1000000))
+/* The server cancels first; this is for a server that has stopped answering altogether. */
+#define ANSWER_TIMEOUT_US (SESSION_STATEMENT_TIMEOUT_MS * INT64_C(1000) + 10 * INT64_C(1000000))
+
+/* What a role's or a database's defaults must not decide for us, and the planner settings under which the statements of
+ * journal.c and reader.c were measured. */
+#define SESSION_OPTIONS                                                                                                \
+    " -c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off"                          \
+    " -c default_transaction_deferrable=off -c synchronous_commit=on -c lock_timeout=5000"                             \
+    " -c idle_in_transaction_session_timeout=60000 -c client_encoding=UTF8 -c TimeZone=UTC -c search_path="            \
+    " -c jit=off -c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off -c enable_mergejoin=off"        \
+    " -c max_parallel_workers_per_gather=0 -c plan_cache_mode=force_generic_plan -c work_mem=32MB"                     \
+    " -c bytea_output=hex -c IntervalStyle=postgres -c DateStyle=ISO"
+
+struct session {
+    PGconn *connection;
+    enum session_state state;
+    bool set_up;    /* the first request on a connection is ours */
+    bool flushing;  /* the request is not wholly sent */
+    bool want_write;
+    char *conninfo;
+    char *password;
+    char *options;
+    int64_t deadline_us;
+    PGresult *result;       /* of the request so far: the first error, else the latest */
+    session_row_sink *sink; /* COPY rows go here; NULL: thrown away */
+    void *sink_context;
+    char warning[256]; /* of the last request, or "" */
+    struct error error;
+};
+
+/* libpq calls this for NOTICE and WARNING, from within PQconsumeInput and PQgetResult. */
+static void
+record_warning(void *context, const PGresult *notice)
+{
+    struct session *session = context;
+    const char *severity = PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
+    const char *text = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
+    if (severity != NULL && strcmp(severity, "WARNING") == 0)
+        snprintf(session->warning, sizeof session->warning, "%s", text != NULL ? text : "unknown warning");
+}
+
+bool
+session_new(struct session **session, const struct settings *settings, struct error *error)
+{
+    char *reason = NULL;
+    PQconninfoOption *parsed = PQconninfoParse(settings->postgres_conninfo, &reason);
+    if (parsed == NULL) {
+        error_set(error, ERROR_CONFIG, "postgres.conninfo: %s", reason ? reason : "out of memory");
+        PQfreemem(reason);
+        return false;
+    }
+    const char *own = "";
+    for (PQconninfoOption *option = parsed; option->keyword != NULL; option++)
+        if (strcmp(option->keyword, "options") == 0 && option->val != NULL)
+            own = option->val;
+    struct session *made = must_calloc(1, sizeof *made);
+    made->options = must_format("%s -c statement_timeout=%d%s", own, SESSION_STATEMENT_TIMEOUT_MS, SESSION_OPTIONS);
+    made->conninfo = must_strdup(settings->postgres_conninfo);
+    made->password = settings->postgres_password ? must_strdup(settings->postgres_password) : NULL;
+    PQconninfoFree(parsed);
+    *session = made;
+    return true;
+}
+
+void
+session_close(struct session *session)
+{
+    PQclear(session->result);
+    session->result = NULL;
+    session->sink = NULL;
+    PQfinish(session->connection);
+    session->connection = NULL;
+    session->state = SESSION_CLOSED;
+}
+
+void
+session_free(struct session *session)
+{
+    if (session == NULL)
+        return;
+    session_close(session);
+    if (session->password != NULL)
+        explicit_bzero(session->password, strlen(session->password));
+    explicit_bzero(session->conninfo, strlen(session->conninfo));
+    free(session->password);
+    free(session->conninfo);
+    free(session->options);
+    free(session);
+}
+
+/* Notes why and closes; an error of the server that was kept says more than libpq's "connection closed". */
+static void
+lose(struct session *session, const char *what)
+{
+    failure_of_connection(session->connection, session->result, what, &session->error);
+    session_close(session);
+}
+
+void
+session_connect(struct session *session, int64_t now_us)
+{
+    CHECK(session->state == SESSION_CLOSED);
+    /* Ours before the user's conninfo are defaults, ours after it are not negotiable. `primary` instead of `read-write`:
+     * a role whose transactions are read-only by default is no reason to call its server a standby. */
+    const char *keywords[] = {"connect_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count",
+                              "tcp_user_timeout", "fallback_application_name", "dbname", "options",
+                              "target_session_attrs", "client_encoding", session->password ? "password" : NULL, NULL};
+    const char *values[] = {"10", "5", "2", "3", "10000", "outboxd", session->conninfo, session->options,
+                            "primary", "UTF8", session->password, NULL};
+    session->connection = PQconnectStartParams(keywords, values, 1);
+    session->set_up = false;
+    session->state = SESSION_CONNECTING;
+    session->want_write = true;
+    session->deadline_us = now_us + CONNECT_TIMEOUT_US;
+    if (session->connection == NULL || PQstatus(session->connection) == CONNECTION_BAD)
+        lose(session, "cannot connect to Postgres");
+    else
+        PQsetNoticeReceiver(session->connection, record_warning, session);
+}
+
+/* A request is on its way out: what of it fits into the socket now. */
+static void
+flush(struct session *session)
+{
+    int left = PQflush(session->connection);
+    if (left < 0) {
+        lose(session, "lost the connection to Postgres");
+        return;
+    }
+    session->flushing = left > 0;
+}
+
+static void
+begin_request(struct session *session, int sent, int64_t now_us)
+{
+    session->deadline_us = now_us + ANSWER_TIMEOUT_US;
+    session->state = SESSION_BUSY;
+    session->warning[0] = '\0';
+    if (!sent) {
+        lose(session, "lost the connection to Postgres");
+        return;
+    }
+    flush(session);
+}
+
+void
+session_ask(struct session *session, const char *sql, int64_t now_us)
+{
+    CHECK(session->state == SESSION_IDLE);
+    begin_request(session, PQsendQuery(session->connection, sql), now_us);
+}
+
+void
+session_ask_prepared(struct session *session, const char *name, int count, const char *const *values, bool binary,
+                     int64_t now_us)
+{
+    CHECK(session->state == SESSION_IDLE);
+    begin_request(session, PQsendQueryPrepared(session->connection, name, count, values, NULL, NULL, binary), now_us);
+}
+
+void
+session_ask_copy(struct session *session, const char *sql, session_row_sink *sink, void *context, int64_t now_us)
+{
+    CHECK(session->state == SESSION_IDLE);
+    session->sink = sink;
+    session->sink_context = context;
+    begin_request(session, PQsendQuery(session->connection, sql), now_us);
+}
+
+/* What depends on the server's version and so cannot travel in the start-up packet. */
+static void
+set_up(struct session *session, int64_t now_us)
+{
+    int version = PQserverVersion(session->connection);
+    char sql[256];
+    (void)PQsetnonblocking(session->connection, 1);
+    snprintf(sql, sizeof sql, "set default_transaction_isolation = 'read committed';%s%s",
+             version >= 140000 ? "set idle_session_timeout = 0;" : "",
+             version >= 170000 ? "set transaction_timeout = 0;" : "");
+    session->state = SESSION_IDLE;
+    session_ask(session, sql, now_us);
+}
+
+static void
+turn_connecting(struct session *session, int64_t now_us)
+{
+    switch (PQconnectPoll(session->connection)) {
+    case PGRES_POLLING_READING:
+        session->want_write = false;
+        return;
+    case PGRES_POLLING_WRITING:
+        session->want_write = true;
+        return;
+    case PGRES_POLLING_OK:
+        set_up(session, now_us);
+        return;
+    default:
+        lose(session, "cannot connect to Postgres");
+    }
+}
+
+/* Keeps the first error of a request, else its latest result. */
+static void
+keep_result(struct session *session, PGresult *result)
+{
+    bool failed = session->result != NULL && PQresultStatus(session->result) == PGRES_FATAL_ERROR;
+    if (failed) {
+        PQclear(result);
+        return;
+    }
+    PQclear(session->result);
+    session->result = result;
+}
+
+/* True when the rows that have come are taken and more are expected. */
+static bool
+take_rows(struct session *session)
+{
+    for (;;) {
+        char *row = NULL;
+        int size = PQgetCopyData(session->connection, &row, 1);
+        if (size == 0)
+            return true;
+        if (size < 0)
+            return false; /* -1: the end; -2: the result that follows says what went wrong */
+        if (session->sink != NULL && !session->sink(session->sink_context, row, (size_t)size))
+            session->sink = NULL;
+        PQfreemem(row);
+    }
+}
+
+static void
+answered(struct session *session)
+{
+    session->sink = NULL;
+    session->state = SESSION_ANSWERED;
+    if (session->set_up)
+        return;
+    session->set_up = true;
+    session->state = SESSION_IDLE;
+    bool good = PQresultStatus(session->result) == PGRES_COMMAND_OK;
+    if (!good) {
+        lose(session, "cannot set the session up");
+        return;
+    }
+    PQclear(session->result);
+    session->result = NULL;
+}
+
+static void
+turn_busy(struct session *session)
+{
+    if (session->flushing)
+        flush(session);
+    if (session->state != SESSION_BUSY)
+        return;
+    if (!PQconsumeInput(session->connection)) {
+        lose(session, "lost the connection to Postgres");
+        return;
+    }
+    bool copying = session->result != NULL && PQresultStatus(session->result) == PGRES_COPY_OUT;
+    if (copying && take_rows(session))
+        return;
+    while (!PQisBusy(session->connection)) {
+        PGresult *result = PQgetResult(session->connection);
+        if (result == NULL) {
+            if (PQstatus(session->connection) == CONNECTION_BAD)
+                lose(session, "lost the connection to Postgres");
+            else
+                answered(session);
+            return;
+        }
+        keep_result(session, result);
+        if (PQresultStatus(result) == PGRES_COPY_OUT && take_rows(session))
+            return;
+    }
+}
+
+int64_t
+session_turn(struct session *session, int64_t now_us)
+{
+    switch (session->state) {
+    case SESSION_CONNECTING:
+        if (now_us >= session->deadline_us)
+            lose(session, "cannot connect to Postgres: no answer in time");
+        else if (poll(&(struct pollfd){session_fd(session), session_events(session), 0}, 1, 0) > 0)
+            turn_connecting(session, now_us); /* PQconnectPoll may block when the socket is not ready */
+        break;
+    case SESSION_BUSY:
+        turn_busy(session);
+        if (session->state == SESSION_BUSY && now_us >= session->deadline_us)
+            lose(session, "lost Postgres: no answer in time");
+        break;
+    case SESSION_IDLE:
+        /* a terminated backend says so without being asked */
+        if (!PQconsumeInput(session->connection))
+            lose(session, "lost the connection to Postgres");
+        break;
+    case SESSION_CLOSED:
+    case SESSION_ANSWERED:
+        break;
+    }
+    bool waiting = session->state == SESSION_CONNECTING || session->state == SESSION_BUSY;
+    return waiting ? session->deadline_us : CLOCK_NEVER;
+}
+
+struct pg_result *
+session_answer(struct session *session, struct error *error)
+{
+    CHECK(session->state == SESSION_ANSWERED);
+    PGresult *result = session->result;
+    session->result = NULL;
+    session->state = SESSION_IDLE;
+    ExecStatusType status = PQresultStatus(result);
+    if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_COPY_OUT)
+        return result;
+    failure_of_result(result, error);
+    PQclear(result);
+    return NULL;
+}
+
+void
+session_forget(struct pg_result *result)
+{
+    PQclear(result);
+}
+
+enum session_state
+session_state(const struct session *session)
+{
+    return session->state;
+}
+
+const struct error *
+session_error(const struct session *session)
+{
+    return &session->error;
+}
+
+int
+session_fd(const struct session *session)
+{
+    return session->connection != NULL ? PQsocket(session->connection) : -1;
+}
+
+short
+session_events(const struct session *session)
+{
+    if (session->state == SESSION_CONNECTING)
+        return session->want_write ? POLLOUT : POLLIN;
+    return session->flushing ? POLLIN | POLLOUT : POLLIN;
+}
+
+int
+session_backend_pid(const struct session *session)
+{
+    return session->connection != NULL ? PQbackendPID(session->connection) : 0;
+}
+
+int
+session_server_version(const struct session *session)
+{
+    return session->connection != NULL ? PQserverVersion(session->connection) : 0;
+}
+
+const char *
+session_warning(const struct session *session)
+{
+    return session->warning[0] != '\0' ? session->warning : NULL;
+}
+
+struct pg_conn *
+session_connection(struct session *session)
+{
+    return session->connection;
+}

@@ -1,0 +1,132 @@
+/* statements.h: the text of every statement that reads ticks and the journal, in one place, so that they can be read side
+ * by side with docs/design.md. Private to src/postgres. All run as single autocommit statements: a step must not have an
+ * xid before its own. */
+#ifndef OUTBOXD_POSTGRES_STATEMENTS_H
+#define OUTBOXD_POSTGRES_STATEMENTS_H
+
+/* The id sequence's value; SELECT on the sequence is enough, pg_sequence_last_value() would want USAGE. */
+#define SQL_SEQUENCE "(select case when is_called then last_value else 0 end from outbox.event_id_seq)"
+
+/* This database: where an xid means something. */
+#define SQL_HERE                                                                                                       \
+    "(select c.system_identifier from pg_control_system() c),"                                                         \
+    " ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int,"                                     \
+    " (select d.oid from pg_database d where d.datname = current_database())"
+
+#define SQL_LAST "select * from outbox.journal where relay = $1 order by seq desc limit 1"
+
+/* Transactions below `w` that became visible between the snapshots `prev` and `cur`: those that were running at `prev`
+ * (its xip list), and those assigned a number before `w` that no list names, because xmax is "latest completed + 1". */
+#define SQL_LATE(prev, w, cur)                                                                                         \
+    "select coalesce(array_agg(x), '{}') as late from ("                                                               \
+    "  select x from pg_snapshot_xip(" prev ") x"                                                                      \
+    "    cross join lateral (select 1 from outbox.event e where e.xid = x limit 1) l"                                  \
+    "    where pg_visible_in_snapshot(x, " cur ")"                                                                     \
+    "  union all"                                                                                                      \
+    "  select distinct e.xid from outbox.event e where e.xid >= pg_snapshot_xmax(" prev ")"                            \
+    "    and e.xid < least(" w ", pg_snapshot_xmax(" cur "))"                                                          \
+    "    and pg_visible_in_snapshot(e.xid, " cur ")) t"
+
+#define SQL_PREPARE_NEWEST                                                                                             \
+    "prepare outboxd_newest(text) as"                                                                                  \
+    " select l.seq, l.epoch, l.holder, l.snapshot::text, l.w::text, l.lo_id, l.hi_id, l.confirmed_seq,"                \
+    "  coalesce(l.confirmed_id, 0), l.released,"                                                                       \
+    "  (extract(epoch from clock_timestamp() - l.written_at) * 1000000)::bigint,"                                      \
+    "  l.sysid, l.timeline, l.dbid, " SQL_HERE ", " SQL_SEQUENCE " from (" SQL_LAST ") l;"
+
+/* $1 relay, $2 seq and $3 epoch of the row that was seen, $4 holder, $5 lease in microseconds, $6 nonce */
+#define SQL_PREPARE_TAKE                                                                                               \
+    "prepare outboxd_take(text, bigint, bigint, text, double precision, bigint) as"                                    \
+    " insert into outbox.journal (relay, seq, epoch, holder, snapshot, w, lo_id, hi_id, confirmed_seq, confirmed_id,"  \
+    "   sysid, timeline, dbid, nonce)"                                                                                 \
+    " select l.relay, l.seq + 1, l.epoch + 1, $4, l.snapshot, l.w, l.lo_id, l.hi_id, l.confirmed_seq,"                 \
+    "   l.confirmed_id, h.sysid, h.timeline, h.dbid, $6"                                                               \
+    " from (" SQL_LAST ") l, (select " SQL_HERE ") h(sysid, timeline, dbid)"                                           \
+    " where l.seq = $2 and l.epoch = $3 and l.sysid = h.sysid and l.dbid = h.dbid"                                     \
+    "   and (l.released or l.holder = $4 or l.written_at < clock_timestamp() - interval '1 microsecond' * $5)"         \
+    " on conflict do nothing returning seq, epoch;"
+
+#define SQL_PREPARE_ROWS                                                                                               \
+    "prepare outboxd_rows(text, bigint, int) as"                                                                       \
+    " select seq, snapshot::text, w::text, lo_id, hi_id from outbox.journal where relay = $1 and seq >= $2"            \
+    " order by seq limit $3;"
+
+/* $1 snapshot and $2 w of the tick before, $3 snapshot of the tick */
+#define SQL_PREPARE_LATE "prepare outboxd_late(pg_snapshot, xid8, pg_snapshot) as " SQL_LATE("$1", "$2", "$3") ";"
+
+/* $1 relay, $2 snapshot, $3 w and $4 lo_id of the last tick, $5 next_lo, $6 holder, $7 confirmed_seq, $8 confirmed_id,
+ * $9 seq, $10 epoch, $11 dirty, $12 heartbeat in microseconds, $13 nonce. `is true` keeps the look at xid a filter, so
+ * that the planner walks the id index. The last three columns are those of a virtual tick. */
+#define SQL_PREPARE_STEP                                                                                               \
+    "prepare outboxd_step(text, pg_snapshot, xid8, bigint, bigint, text, bigint, bigint, bigint, bigint, boolean,"     \
+    "  double precision, bigint) as"                                                                                   \
+    " with last as materialized (" SQL_LAST "),"                                                                       \
+    " late as materialized (" SQL_LATE("$2", "$3", "(select pg_current_snapshot())") "),"                              \
+    " want as materialized (select late, late <> '{}' or (select id from outbox.event e where e.id > $4"               \
+    "   and (e.xid >= $3) is true order by e.id limit 1) is not null as found from late),"                             \
+    " ins as (insert into outbox.journal (relay, seq, epoch, holder, snapshot, lo_id, hi_id, confirmed_seq,"           \
+    "     confirmed_id, sysid, timeline, dbid, nonce)"                                                                 \
+    "   select $1, l.seq + 1, l.epoch, $6, pg_current_snapshot(), $5, " SQL_SEQUENCE ", $7, $8,"                       \
+    "     l.sysid, l.timeline, l.dbid, $13"                                                                            \
+    "   from last l, want where l.seq = $9 and l.epoch = $10"                                                          \
+    "     and (want.found or $11 or l.written_at < clock_timestamp() - interval '1 microsecond' * $12)"                \
+    "   on conflict do nothing returning seq, snapshot, w, lo_id, hi_id)"                                              \
+    " select l.seq, l.epoch, l.hi_id, pg_backend_pid(), want.found, want.late, ins.seq, ins.snapshot::text,"           \
+    "   ins.w::text, ins.lo_id, ins.hi_id, pg_current_snapshot()::text,"                                               \
+    "   pg_snapshot_xmax(pg_current_snapshot())::text::bigint"                                                         \
+    "     + age(pg_snapshot_xmax(pg_current_snapshot())::xid), " SQL_SEQUENCE                                          \
+    " from last l cross join want left join ins on true;"
+
+/* $1 relay, $2 holder, $3 confirmed_seq, $4 confirmed_id, $5 seq, $6 epoch, $7 released, $8 nonce */
+#define SQL_PREPARE_CONFIRM                                                                                            \
+    "prepare outboxd_confirm(text, text, bigint, bigint, bigint, bigint, boolean, bigint) as"                          \
+    " with last as materialized (" SQL_LAST "),"                                                                       \
+    " ins as (insert into outbox.journal (relay, seq, epoch, holder, snapshot, w, lo_id, hi_id, confirmed_seq,"        \
+    "     confirmed_id, released, sysid, timeline, dbid, nonce)"                                                       \
+    "   select $1, l.seq + 1, l.epoch, $2, l.snapshot, l.w, l.lo_id, l.hi_id, $3, $4, $7,"                             \
+    "     l.sysid, l.timeline, l.dbid, $8"                                                                             \
+    "   from last l where l.seq = $5 and l.epoch = $6 on conflict do nothing returning seq)"                           \
+    " select l.seq, l.epoch, l.hi_id, pg_backend_pid(), ins.seq, " SQL_SEQUENCE                                        \
+    " from last l left join ins on true;"
+
+/* What an event costs in memory, as event_cost() counts it: sizes of key and payload come from their TOAST pointers, so a
+ * large value that is cut off is never fetched. */
+#define SQL_COST                                                                                                       \
+    "coalesce(octet_length(e.payload), 0) + coalesce(octet_length(e.key), 0)"                                          \
+    " + coalesce(octet_length(e.headers::text), 0) + 512"
+
+/* A page: events of one tick with after < id <= upto, in id order, at most n of them. The main stream walks the id index;
+ * the late transactions come through (xid, id). Both are merged by id: late ones first would break the order of a key.
+ * Arguments are SQL expressions. */
+#define SQL_PAGE_MAIN(after, upto, lo, hi, w, cur, n)                                                                  \
+    "(select e.id, e.created_at, e.topic, e.key, e.payload, e.headers from outbox.event e"                             \
+    "  where e.id > greatest(" after ", " lo ") and e.id <= least(" upto ", " hi ") and (e.xid >= " w ") is true"      \
+    "  and pg_visible_in_snapshot(e.xid, " cur ") order by e.id limit " n ")"
+#define SQL_PAGE_LATE(late, after, upto, n)                                                                            \
+    "(select e.id, e.created_at, e.topic, e.key, e.payload, e.headers from unnest(" late ") x"                         \
+    "  cross join lateral (select * from outbox.event f where f.xid = x and f.id > " after " and f.id <= " upto        \
+    "  order by f.id limit " n ") e)"
+#define SQL_PAGE_MERGED(streams, n) "(select * from (" streams ") s order by id limit " n ") e"
+
+/* Cut by bytes: the page ends after the event that reaches `bytes`, so one event is always admitted. The window costs as
+ * much as the rest of the page, so it is for pages that may need it. */
+#define SQL_PAGE_CUT(streams, n, bytes)                                                                                \
+    "select id, created_at, topic, key, payload, headers, null::boolean from ("                                        \
+    "select e.*, sum(" SQL_COST ") over (order by e.id rows between unbounded preceding and 1 preceding) as before"    \
+    " from " SQL_PAGE_MERGED(streams, n) ") p where before is null or before < " bytes " order by id"
+
+/* Not cut, for pages of events that have been small so far: an event above `large` bytes comes without its bytes and with
+ * true in the last column; the reader ends the page before it and goes on with a cut one. */
+#define SQL_PAGE_PLAIN(streams, n, large)                                                                              \
+    "select id, created_at, topic, key, case when l then null else payload end, headers, nullif(l, false) from ("      \
+    "select e.*, coalesce(octet_length(e.payload), 0) + coalesce(octet_length(e.key), 0) > " large " as l"             \
+    " from " SQL_PAGE_MERGED(streams, n) ") p"
+
+/* The page of a small tick, planned once: $1 late, $2 after, $3 upto, $4 n, $5 lo, $6 hi, $7 w, $8 cur, $9 bytes.
+ * Large ones are read by COPY, which knows no parameters (reader.c). */
+#define SQL_PREPARE_PAGE                                                                                               \
+    "prepare outboxd_page(xid8[], bigint, bigint, bigint, bigint, bigint, xid8, pg_snapshot, bigint) as " SQL_PAGE_CUT(\
+        SQL_PAGE_LATE("$1", "$2", "$3", "$4") " union all "                                                            \
+        SQL_PAGE_MAIN("$2", "$3", "$5", "$6", "$7", "$8", "$4"), "$4", "$9") ";"
+
+#endif

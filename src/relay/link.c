@@ -1,0 +1,253 @@
+/* link.c: the way to the lead: connect, inspect the database, register, prepare, look at the newest row of the journal, take
+ * it over when it is free. Called by relay_turn whenever the relay does not lead. Never publishes anything. */
+#include "relay/inside.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "postgres/registry.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* How often a standby looks: often enough that a hand-over takes a fraction of a second; one look costs 0.1 ms. */
+#define LOOK_US (INT64_C(200) * 1000)
+/* After a lost race, or while pages of an older epoch are dropped. */
+#define LOOK_SOON_US (INT64_C(20) * 1000)
+
+void
+link_lost(struct relay *relay, const struct error *why)
+{
+    relay->request = REQUEST_NONE;
+    relay->prepared = false;
+    relay->doubtful = relay->owns; /* the journal is looked at before anything else is sent */
+    reader_lost(relay->reader);
+    tick_clear(&relay->late_tick);
+    relay->counters.errors[SNAPSHOT_ERROR_POSTGRES]++;
+    if (why->kind == ERROR_UNUSABLE && !relay->was_connected) {
+        relay_fail(relay, why);
+        return;
+    }
+    if (!relay->connect_logged)
+        log_warning("Postgres is away", LOG_STR("why", why->message), LOG_END);
+    relay->connect_logged = true;
+    relay->connect_at_us = relay->now_us + backoff_next_us(&relay->connect_backoff);
+    if (relay->state == RELAY_LEADING || relay->state == RELAY_STANDBY)
+        relay_change(relay, RELAY_CONNECTING, why->message);
+}
+
+void
+link_failed(struct relay *relay, const struct error *error)
+{
+    if (error->kind != ERROR_RETRY) {
+        relay_fail(relay, error);
+        return;
+    }
+    session_close(relay->session);
+    link_lost(relay, error);
+}
+
+int64_t
+link_turn(struct relay *relay)
+{
+    struct session *session = relay->session;
+    if (session_state(session) == SESSION_CLOSED) {
+        if (relay->now_us < relay->connect_at_us)
+            return relay->connect_at_us;
+        session_connect(session, relay->now_us);
+    }
+    int64_t deadline = session_state(session) == SESSION_CLOSED ? 0 : session_turn(session, relay->now_us);
+    if (session_state(session) != SESSION_CLOSED)
+        return deadline;
+    link_lost(relay, session_error(session));
+    return relay->connect_at_us;
+}
+
+/* One of the two answers of inspect.h goes into the facts. */
+static bool
+take_facts(struct relay *relay, bool outbox, struct error *error)
+{
+    struct pg_result *result = session_answer(relay->session, error);
+    bool good = result != NULL && (outbox ? inspect_read_outbox(&relay->facts, result, error)
+                                          : inspect_read_catalog(&relay->facts, result, error));
+    session_forget(result);
+    return good || error_prefix(error, "cannot inspect the database");
+}
+
+/* False when the relay may not run here; then it has stopped. */
+static bool
+judge(struct relay *relay)
+{
+    struct error error;
+    struct findings findings = {0};
+    inspect_judge(&relay->facts, relay->settings, &findings);
+    for (size_t i = 0; i < findings.count; i++)
+        if (findings.list[i].level == FINDING_WARNING && !relay->was_connected)
+            log_warning("check", LOG_STR("what", findings.list[i].what), LOG_STR("cure", findings.list[i].cure), LOG_END);
+    const struct finding *wrong = findings_first_error(&findings);
+    if (wrong != NULL) {
+        error_set(&error, wrong->kind, "%s; %s", wrong->what, wrong->cure);
+        relay_fail(relay, &error);
+    }
+    findings_free(&findings);
+    return wrong == NULL;
+}
+
+/* Catalogs first, then the outbox itself if it is there; then the judgement, and the relay makes itself known. */
+static void
+answer_inspect(struct relay *relay, bool outbox)
+{
+    struct error error;
+    if (!take_facts(relay, outbox, &error)) {
+        link_failed(relay, &error);
+    } else if (!outbox && inspect_wants_outbox(&relay->facts)) {
+        session_ask(relay->session, inspect_outbox_sql, relay->now_us);
+        relay_asked(relay, REQUEST_INSPECT_OUTBOX);
+    } else if (judge(relay)) {
+        registry_ask_register(relay->session, relay->settings, relay->now_us);
+        relay_asked(relay, REQUEST_REGISTER);
+    }
+}
+
+/* Not the cluster or the database that the journal was written in: its xids mean nothing here. */
+static bool
+is_this_database(struct relay *relay)
+{
+    const struct journal_row *row = &relay->seen;
+    if (row->place.sysid == row->here.sysid && row->place.dbid == row->here.dbid)
+        return true;
+    struct error error;
+    error_set(&error, ERROR_INTERNAL,
+              "the journal was written in another cluster or database (system identifier %" PRId64 ", database %" PRId64
+              "; this is %" PRId64 ", %" PRId64 "): this is a restored dump or a clone, whose transaction numbers mean "
+              "nothing here; see docs/operations.md, \"Not the same database any more\"",
+              row->place.sysid, row->place.dbid, row->here.sysid, row->here.dbid);
+    relay_fail(relay, &error);
+    return false;
+}
+
+/* The journal's newest row is not ours (any more): whatever we hold was or will be published by somebody else. */
+static void
+lose_the_lead(struct relay *relay, const char *why)
+{
+    relay->owns = false;
+    relay->doubtful = false;
+    relay->dropping = true;
+    relay->counters.errors[SNAPSHOT_ERROR_FENCED]++;
+    if (relay->state == RELAY_DRAINING)
+        relay_change(relay, RELAY_STOPPED, why);
+    else
+        relay_change(relay, RELAY_STANDBY, why);
+}
+
+static void
+answer_newest(struct relay *relay)
+{
+    struct error error;
+    struct journal_row *row = &relay->seen;
+    if (!journal_read_newest(relay->session, row, &error)) {
+        link_failed(relay, &error);
+        return;
+    }
+    if (!is_this_database(relay))
+        return;
+    bool ours = strcmp(row->holder, relay->self.holder) == 0;
+    bool same_history = row->here.timeline == relay->timeline;
+    if (relay->owns && !(ours && row->epoch == relay->self.epoch && same_history))
+        lose_the_lead(relay, same_history ? "another process leads" : "the database has a new timeline");
+    if (relay->state == RELAY_STOPPED)
+        return;
+    bool free_to_take = row->released || ours || row->age_us > relay->settings->lease_us;
+    if (free_to_take && !relay->dropping) {
+        journal_ask_take(relay->session, &relay->self, row, relay->settings->lease_us, relay->now_us);
+        relay_asked(relay, REQUEST_TAKE);
+        return;
+    }
+    if (relay->state == RELAY_CONNECTING)
+        relay_change(relay, RELAY_STANDBY, free_to_take ? "dropping what an older epoch held" : "another process leads");
+    int64_t quarter = relay->settings->lease_us / 4;
+    relay->look_at_us = relay->now_us + (free_to_take ? LOOK_SOON_US : quarter < LOOK_US ? quarter : LOOK_US);
+}
+
+static void
+answer_take(struct relay *relay)
+{
+    struct error error;
+    bool taken = false;
+    bool kept = relay->owns;
+    if (!journal_read_take(relay->session, &relay->self, &taken, &error)) {
+        link_failed(relay, &error);
+        return;
+    }
+    if (!taken) {
+        relay->look_at_us = relay->now_us + LOOK_SOON_US;
+        return;
+    }
+    relay->owns = true;
+    relay->doubtful = false;
+    relay->undurable = session_warning(relay->session) != NULL;
+    relay->timeline = relay->seen.here.timeline;
+    relay->counters.takeovers++;
+    leading_begin(relay, kept);
+    if (relay->state != RELAY_DRAINING)
+        relay_change(relay, RELAY_LEADING, kept ? "back, with what was in flight" : "took the lead");
+}
+
+void
+link_answer(struct relay *relay)
+{
+    enum request request = relay->request;
+    struct error error;
+    relay->request = REQUEST_NONE;
+    switch (request) {
+    case REQUEST_INSPECT:
+    case REQUEST_INSPECT_OUTBOX:
+        answer_inspect(relay, request == REQUEST_INSPECT_OUTBOX);
+        return;
+    case REQUEST_REGISTER:
+        if (!registry_read_register(relay->session, relay->settings->relay, &error)) {
+            link_failed(relay, &error);
+            return;
+        }
+        journal_ask_prepare(relay->session, relay->now_us);
+        relay_asked(relay, REQUEST_PREPARE);
+        return;
+    case REQUEST_PREPARE:
+        if (!journal_read_prepare(relay->session, &error)) {
+            link_failed(relay, &error);
+            return;
+        }
+        if (relay->connect_logged)
+            log_info("Postgres is back", LOG_END);
+        relay->connect_logged = false;
+        relay->prepared = true;
+        relay->was_connected = true;
+        relay->counters.connects++;
+        relay->look_at_us = relay->now_us;
+        backoff_reset(&relay->connect_backoff);
+        return;
+    case REQUEST_NEWEST:
+        answer_newest(relay);
+        return;
+    case REQUEST_TAKE:
+        answer_take(relay);
+        return;
+    default:
+        CHECK(!"an answer that nobody asked for");
+    }
+}
+
+void
+link_ask(struct relay *relay)
+{
+    if (relay->request != REQUEST_NONE)
+        return;
+    if (!relay->prepared) {
+        inspect_facts_free(&relay->facts);
+        relay->facts = (struct inspect_facts){0};
+        session_ask(relay->session, inspect_catalog_sql, relay->now_us);
+        relay_asked(relay, REQUEST_INSPECT);
+    } else if (relay->now_us >= relay->look_at_us || relay->doubtful) {
+        journal_ask_newest(relay->session, relay->settings->relay, relay->now_us);
+        relay_asked(relay, REQUEST_NEWEST);
+    }
+}

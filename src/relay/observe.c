@@ -1,0 +1,119 @@
+/* observe.c: what can be seen of the relay from outside, as plain values. Called by the loop a few times a second; changes
+ * nothing. */
+#include "relay/inside.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* So long without an acknowledgement, while something waits for one, is not "progressing". Longer than a broker's restart
+ * or a leader's move takes on a good day, shorter than a person's patience. */
+#define STALLED_US (INT64_C(15) * 1000000)
+
+static void
+observe_ready(const struct relay *relay, struct snapshot *snapshot)
+{
+    int64_t waiting_us = relay->now_us - relay->progress_us;
+    char *reason = snapshot->reason;
+    size_t size = sizeof snapshot->reason;
+    reason[0] = '\0';
+    sending_trouble_text(relay, snapshot->trouble, sizeof snapshot->trouble);
+    switch (relay->state) {
+    case RELAY_LEADING:
+        if (relay->verdict.trouble.active)
+            snprintf(reason, size, "stuck at %.490s", snapshot->trouble);
+        else if (waiting_us > STALLED_US)
+            snprintf(reason, size, "no acknowledgement from Kafka for %" PRId64 " s", waiting_us / 1000000);
+        break;
+    case RELAY_STANDBY:
+        break;
+    case RELAY_CONNECTING:
+        snprintf(reason, size, "%.500s",
+                 relay->connect_logged ? session_error(relay->session)->message : "connecting to Postgres");
+        break;
+    case RELAY_START:
+    case RELAY_DRAINING:
+    case RELAY_STOPPED:
+        snprintf(reason, size, "%s", relay_state_name(relay->state));
+    }
+    snapshot->ready = reason[0] == '\0';
+}
+
+static void
+observe_lag(const struct relay *relay, struct snapshot *snapshot)
+{
+    const struct event *oldest = pipeline_oldest(&relay->pipeline);
+    double age = oldest != NULL ? (double)(clock_wall_us() - oldest->created_at_us) / 1e6 : 0;
+    int64_t by_id = relay->sequence - relay->highest_id;
+    bool settled = relay->pipeline.pages == 0 && !reader_has_more(relay->reader) && !relay->catching_up;
+    snapshot->lag_seconds = age > 0 ? age : 0;
+    snapshot->lag_events = !relay->owns || settled ? 0 : by_id > 0 ? by_id : (int64_t)relay->pipeline.events_out;
+}
+
+static void
+observe_topics(const struct relay *relay, struct snapshot *snapshot)
+{
+    size_t count = topic_count(relay->topics);
+    if (snapshot->topic_count < count)
+        snapshot->topics = must_realloc(snapshot->topics, count, sizeof *snapshot->topics);
+    for (size_t i = 0; i < count; i++) {
+        const struct topic *topic = topic_at(relay->topics, i);
+        if (i >= snapshot->topic_count)
+            snapshot->topics[i].name = must_strdup(topic->name);
+        snapshot->topics[i].published = topic->published;
+        snapshot->topics[i].published_bytes = topic->published_bytes;
+        snapshot->topics[i].passed_over = topic->passed_over;
+    }
+    snapshot->topic_count = count;
+}
+
+static void
+observe_producer(const struct relay *relay, struct snapshot *snapshot)
+{
+    const struct producer_statistics *statistics = producer_statistics(relay->producer);
+    snapshot->producer_instances = statistics->instances;
+    snapshot->kafka_transmitted_bytes = statistics->transmitted_bytes;
+    snapshot->kafka_transmit_errors = statistics->transmit_errors;
+    snapshot->kafka_transmit_retries = statistics->transmit_retries;
+    snapshot->kafka_queue_messages = statistics->queue_messages;
+    snapshot->kafka_queue_bytes = statistics->queue_bytes;
+    snapshot->kafka_rtt_p99_seconds = statistics->broker_rtt_p99_seconds;
+    snapshot->kafka_brokers_up = statistics->brokers_up;
+}
+
+void
+relay_observe(const struct relay *relay, int64_t now_us, struct snapshot *snapshot)
+{
+    const struct counters *counters = &relay->counters;
+    snprintf(snapshot->source, sizeof snapshot->source, "%s", relay->settings->source);
+    snprintf(snapshot->relay, sizeof snapshot->relay, "%s", relay->settings->relay);
+    snprintf(snapshot->holder, sizeof snapshot->holder, "%s", relay->self.holder);
+    snprintf(snapshot->state, sizeof snapshot->state, "%s", relay_state_name(relay->state));
+    snapshot->leader = relay->owns && (relay->state == RELAY_LEADING || relay->state == RELAY_DRAINING);
+    snapshot->turned_at_us = now_us;
+    snapshot->started_at_us = relay->started_at_us;
+    snapshot->epoch = relay->self.epoch;
+    snapshot->tick_seq = relay->self.seq;
+    snapshot->confirmed_seq = relay->confirmed.seq;
+    snapshot->ticks = counters->ticks;
+    snapshot->tick_events = (double)counters->tick_events;
+    snapshot->in_flight_events = (int64_t)relay->pipeline.events_out;
+    snapshot->in_flight_bytes = (int64_t)relay->pipeline.cost_out;
+    snapshot->memory_bytes = relay->settings->memory_bytes;
+    memcpy(snapshot->errors, counters->errors, sizeof snapshot->errors);
+    memcpy(snapshot->latency_buckets, counters->latency_buckets, sizeof snapshot->latency_buckets);
+    snapshot->latency_sum_seconds = counters->latency_sum_seconds;
+    snapshot->latency_count = counters->latency_count;
+    snapshot->postgres_connects = counters->connects;
+    snapshot->polls = counters->polls;
+    snapshot->takeovers = counters->takeovers;
+    snapshot->log_dropped = log_dropped();
+    observe_ready(relay, snapshot);
+    observe_lag(relay, snapshot);
+    observe_producer(relay, snapshot);
+    observe_topics(relay, snapshot);
+}

@@ -1,0 +1,130 @@
+/* pipeline.c: pages in flight and the edge of what is acknowledged. Called by the relay for each event sent and each report;
+ * it must never let the edge pass an event that Kafka did not acknowledge. */
+#include "relay/pipeline.h"
+
+#include "base/error.h"
+
+void
+pipeline_push(struct pipeline *pipeline, struct page *page)
+{
+    page->first_serial = pipeline->next_serial;
+    pipeline->next_serial += page->count;
+    page->later = NULL;
+    if (pipeline->tail != NULL)
+        pipeline->tail->later = page;
+    else
+        pipeline->head = page;
+    pipeline->tail = page;
+    pipeline->pages++;
+    pipeline->cost += page->cost;
+    if (pipeline->sending == NULL)
+        pipeline->sending = page;
+}
+
+struct event *
+pipeline_next(struct pipeline *pipeline)
+{
+    for (struct page *page; (page = pipeline->sending) != NULL; pipeline->sending = page->later)
+        for (; page->next < page->count; page->next++)
+            if (page->events[page->next].state == EVENT_UNSENT)
+                return &page->events[page->next];
+    return NULL;
+}
+
+uint64_t
+pipeline_serial(const struct event *event)
+{
+    return event->page->first_serial + (uint64_t)(event - event->page->events);
+}
+
+void
+pipeline_sent(struct pipeline *pipeline, struct event *event)
+{
+    CHECK(event->state == EVENT_UNSENT);
+    event->state = EVENT_SENT;
+    pipeline->events_out++;
+    pipeline->cost_out += event_cost(event);
+}
+
+static void
+came_back(struct pipeline *pipeline, struct event *event, enum event_state state)
+{
+    CHECK(event->state == EVENT_SENT);
+    event->state = state;
+    pipeline->events_out--;
+    pipeline->cost_out -= event_cost(event);
+}
+
+void
+pipeline_acknowledged(struct pipeline *pipeline, struct event *event)
+{
+    came_back(pipeline, event, EVENT_ACKNOWLEDGED);
+}
+
+void
+pipeline_returned(struct pipeline *pipeline, struct event *event)
+{
+    struct page *page = event->page;
+    size_t index = (size_t)(event - page->events);
+    came_back(pipeline, event, EVENT_UNSENT);
+    if (page->next > index)
+        page->next = index;
+    if (pipeline->sending == NULL || page->first_serial < pipeline->sending->first_serial)
+        pipeline->sending = page;
+}
+
+/* A page that is settled whole leaves; `sending` can point to it only when it has no events. */
+static void
+leave(struct pipeline *pipeline)
+{
+    struct page *page = pipeline->head;
+    if (pipeline->sending == page)
+        pipeline->sending = page->later;
+    pipeline->head = page->later;
+    if (pipeline->head == NULL)
+        pipeline->tail = NULL;
+    pipeline->pages--;
+    pipeline->cost -= page->cost;
+    page_free(page);
+}
+
+bool
+pipeline_settle(struct pipeline *pipeline, struct pipeline_edge *edge)
+{
+    bool moved = false;
+    for (struct page *page; (page = pipeline->head) != NULL; moved = true) {
+        size_t before = page->settled;
+        while (page->settled < page->count && page->events[page->settled].state == EVENT_ACKNOWLEDGED)
+            page->settled++;
+        if (page->settled < page->count) {
+            if (page->settled == before)
+                return moved;
+            *edge = (struct pipeline_edge){page->tick_seq - 1, page->events[page->settled - 1].id};
+            return true;
+        }
+        if (page->last_of_tick)
+            *edge = (struct pipeline_edge){page->tick_seq, 0};
+        else
+            *edge = (struct pipeline_edge){page->tick_seq - 1, page->last_id};
+        leave(pipeline);
+    }
+    return moved;
+}
+
+const struct event *
+pipeline_oldest(const struct pipeline *pipeline)
+{
+    for (const struct page *page = pipeline->head; page != NULL; page = page->later)
+        if (page->settled < page->count)
+            return &page->events[page->settled];
+    return NULL;
+}
+
+void
+pipeline_clear(struct pipeline *pipeline)
+{
+    CHECK(pipeline->events_out == 0);
+    while (pipeline->head != NULL)
+        leave(pipeline);
+    pipeline->sending = NULL;
+}

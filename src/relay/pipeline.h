@@ -1,0 +1,56 @@
+/* pipeline.h: the pages in flight, oldest first: read -> sent -> acknowledged -> settled. Keeps the order in which events
+ * go out (I2) and the edge up to which everything is acknowledged (I1). Pure: no clock, no I/O.
+ *
+ *      head                sending                       tail
+ *     [AAAAAASA] -> [AASSSSSS] -> [SSUUUUUU] -> [UUUUUUUU]        A acknowledged, S sent, U unsent
+ *            ^ edge                  ^ next                                                       */
+#ifndef OUTBOXD_RELAY_PIPELINE_H
+#define OUTBOXD_RELAY_PIPELINE_H
+
+#include "event/page.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct pipeline {
+    struct page *head, *tail;
+    struct page *sending;   /* the first page that may hold an unsent event; NULL when there is none */
+    uint64_t next_serial;   /* of the next event that is pushed */
+    size_t pages;
+    size_t cost;            /* bytes of all pages: read and not settled */
+    size_t events_out;      /* sent and not reported */
+    size_t cost_out;
+};
+
+/* How far everything is settled: all of tick `seq`, and of the next one the ids up to `id` (0: none). */
+struct pipeline_edge {
+    int64_t seq;
+    int64_t id;
+};
+
+/* Appends a page, which then belongs to the pipeline; pages come in the order of their ticks and ids. */
+void pipeline_push(struct pipeline *pipeline, struct page *page);
+
+/* The first unsent event in order, or NULL. */
+struct event *pipeline_next(struct pipeline *pipeline);
+
+/* Position of an event in the order of sending: later events have larger numbers. */
+uint64_t pipeline_serial(const struct event *event);
+
+/* UNSENT -> SENT -> ACKNOWLEDGED, or back to UNSENT when its instance ended without an acknowledgement. */
+void pipeline_sent(struct pipeline *pipeline, struct event *event);
+void pipeline_acknowledged(struct pipeline *pipeline, struct event *event);
+void pipeline_returned(struct pipeline *pipeline, struct event *event);
+
+/* Moves the edge over what is acknowledged without a gap and frees pages that are settled whole. False: it did not move,
+ * and *edge is untouched. */
+bool pipeline_settle(struct pipeline *pipeline, struct pipeline_edge *edge);
+
+/* The oldest event that is not acknowledged, or NULL. */
+const struct event *pipeline_oldest(const struct pipeline *pipeline);
+
+/* Frees every page. No event may be out. */
+void pipeline_clear(struct pipeline *pipeline);
+
+#endif

@@ -1,0 +1,212 @@
+/* relay.c: the state machine of the relay and its turn. Reads of top to bottom: states, turn, stop.
+ *
+ *  START -> CONNECTING -> STANDBY -> LEADING -> DRAINING -> STOPPED
+ *             ^  ^           |          |           (asked to stop: opens no more ticks, waits for what is in flight,
+ *             |  +-----------+----------+            confirms, appends a release row)
+ *             |              Postgres lost: what is in flight is awaited; the pages are kept if the epoch is still ours
+ *             +-- CONNECTING keeps trying; STANDBY takes the lead by compare-and-swap when it is free
+ *
+ * Invariants (asserted where they can be; each is guarded by a test of its name)
+ *  I1  The confirmed position passes an event only after Kafka acknowledged it with acks=all.   pipeline_settle
+ *  I2  Events of one key go to the producer in tick order, then id order; after a refusal is known nothing later is sent
+ *      until it is settled (policy `stop`).                                                     verdict_allows
+ *  I3  No event is sent before the tick that contains it is durable on the primary.             relay->undurable
+ *  I4  Only the owner of the journal's newest epoch appends; whoever finds a newer one stops publishing, purges, and
+ *      becomes a standby.                                                                       journal_read_step, link.c
+ *  I5  No Postgres transaction is open while Kafka is waited for: every statement is its own.   session.c
+ *  I6  Bytes in flight <= `memory`, or one event alone; every wait has a deadline.              leading_ask, sending.c
+ *  I7  No setting turns a failure into a success.                                               kafka/properties.c       */
+#include "relay/relay.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "relay/inside.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+/* A stop waits so long for acknowledgements; service managers wait 90 s before they kill. */
+#define DRAIN_TIMEOUT_US (INT64_C(20) * 1000000)
+
+static const char *const state_names[] = {"start", "connecting", "standby", "leading", "draining", "stopped"};
+
+/* edges[from] has a bit for each state that may follow. */
+#define BIT(state) (1u << (state))
+static const unsigned edges[] = {
+    [RELAY_START] = BIT(RELAY_CONNECTING) | BIT(RELAY_STOPPED),
+    [RELAY_CONNECTING] = BIT(RELAY_STANDBY) | BIT(RELAY_LEADING) | BIT(RELAY_STOPPED) | BIT(RELAY_DRAINING),
+    [RELAY_STANDBY] = BIT(RELAY_CONNECTING) | BIT(RELAY_LEADING) | BIT(RELAY_STOPPED),
+    [RELAY_LEADING] = BIT(RELAY_CONNECTING) | BIT(RELAY_STANDBY) | BIT(RELAY_DRAINING) | BIT(RELAY_STOPPED),
+    [RELAY_DRAINING] = BIT(RELAY_STOPPED),
+    [RELAY_STOPPED] = 0,
+};
+
+const char *
+relay_state_name(enum relay_state state)
+{
+    return state_names[state];
+}
+
+void
+relay_change(struct relay *relay, enum relay_state to, const char *why)
+{
+    enum relay_state from = relay->state;
+    if (from == to)
+        return;
+    CHECK(edges[from] & BIT(to));
+    log_info("state changed", LOG_STR("from", state_names[from]), LOG_STR("to", state_names[to]), LOG_STR("why", why),
+             LOG_INT("epoch", relay->self.epoch), LOG_END);
+    relay->state = to;
+}
+
+void
+relay_fail(struct relay *relay, const struct error *error)
+{
+    if (relay->state == RELAY_STOPPED)
+        return;
+    relay->failure = *error;
+    relay_change(relay, RELAY_STOPPED, error->message);
+}
+
+void
+relay_asked(struct relay *relay, enum request request)
+{
+    CHECK(relay->request == REQUEST_NONE);
+    relay->request = request;
+    relay->request_sent_us = relay->now_us;
+}
+
+static void
+draw_holder(char holder[JOURNAL_HOLDER_SIZE])
+{
+    uint64_t bits[2];
+    CHECK(getrandom(bits, sizeof bits, 0) == sizeof bits);
+    snprintf(holder, JOURNAL_HOLDER_SIZE, "%016" PRIx64 "%016" PRIx64, bits[0], bits[1]);
+}
+
+bool
+relay_new(struct relay **made, const struct settings *settings, struct error *error)
+{
+    struct relay *relay = must_calloc(1, sizeof *relay);
+    uint64_t seed;
+    relay->settings = settings;
+    relay->self.relay = settings->relay;
+    relay->started_at_us = clock_wall_us();
+    draw_holder(relay->self.holder);
+    CHECK(getrandom(&seed, sizeof seed, 0) == sizeof seed);
+    relay->connect_backoff = backoff_make(100 * 1000, 5 * 1000000, seed);
+    verdict_init(&relay->verdict, seed / 2);
+    relay->topics = topic_table_new(settings->topics, settings->topics_count);
+    if (!session_new(&relay->session, settings, error) || !sending_new(relay, error)) {
+        relay_free(relay);
+        return false;
+    }
+    relay->reader = reader_new(relay->session, relay->topics);
+    *made = relay;
+    return true;
+}
+
+void
+relay_free(struct relay *relay)
+{
+    if (relay == NULL)
+        return;
+    producer_free(relay->producer); /* reports what is out: the pages must still be there */
+    pipeline_clear(&relay->pipeline);
+    reader_free(relay->reader);
+    session_free(relay->session);
+    topic_table_free(relay->topics);
+    tick_edge_clear(&relay->edge);
+    tick_clear(&relay->late_tick);
+    journal_row_clear(&relay->seen);
+    inspect_facts_free(&relay->facts);
+    free(relay);
+}
+
+/* An answer goes to whoever asked; then the next question, if it is time for one. */
+static void
+talk_to_postgres(struct relay *relay)
+{
+    if (session_state(relay->session) == SESSION_ANSWERED) {
+        if (relay->request >= REQUEST_ROWS)
+            leading_answer(relay);
+        else
+            link_answer(relay);
+    }
+    if (relay->state == RELAY_STOPPED || session_state(relay->session) != SESSION_IDLE)
+        return;
+    bool leads = (relay->state == RELAY_LEADING || relay->state == RELAY_DRAINING) && relay->owns && !relay->doubtful &&
+                 relay->prepared;
+    if (leads)
+        leading_ask(relay);
+    else
+        link_ask(relay);
+}
+
+/* Draining ends when nothing is out and Postgres knows it, or when its time is over. */
+static void
+finish_draining(struct relay *relay)
+{
+    if (relay->now_us < relay->drain_until_us)
+        return;
+    log_warning("stopped before everything was confirmed: it will be sent again",
+                LOG_INT("events", (int64_t)relay->pipeline.events_out), LOG_END);
+    relay_change(relay, RELAY_STOPPED, "the time for a clean stop is over");
+}
+
+int64_t
+relay_turn(struct relay *relay, int64_t now_us)
+{
+    relay->now_us = now_us;
+    if (relay->state == RELAY_STOPPED)
+        return CLOCK_NEVER;
+    if (relay->state == RELAY_START)
+        relay_change(relay, RELAY_CONNECTING, "started");
+    int64_t deadline = link_turn(relay);
+    if (relay->state != RELAY_STOPPED)
+        talk_to_postgres(relay);
+    if (relay->state == RELAY_STOPPED)
+        return now_us;
+    int64_t other = sending_turn(relay);
+    deadline = other < deadline ? other : deadline;
+    leading_settle(relay);
+    if (session_state(relay->session) == SESSION_IDLE && relay->state != RELAY_STOPPED)
+        talk_to_postgres(relay); /* a confirmation may have become due */
+    if (relay->state == RELAY_DRAINING)
+        finish_draining(relay);
+    other = leading_deadline(relay);
+    return other < deadline ? other : deadline;
+}
+
+void
+relay_descriptors(const struct relay *relay, struct pollfd descriptors[RELAY_DESCRIPTORS])
+{
+    descriptors[0] = (struct pollfd){.fd = session_fd(relay->session), .events = session_events(relay->session)};
+    descriptors[1] = (struct pollfd){.fd = producer_fd(relay->producer), .events = POLLIN};
+}
+
+void
+relay_stop(struct relay *relay, int64_t now_us)
+{
+    relay->now_us = now_us;
+    relay->drain_until_us = now_us + DRAIN_TIMEOUT_US;
+    if (relay->owns && (relay->state == RELAY_LEADING || relay->state == RELAY_CONNECTING))
+        relay_change(relay, RELAY_DRAINING, "asked to stop");
+    else if (relay->state != RELAY_STOPPED && relay->state != RELAY_DRAINING)
+        relay_change(relay, RELAY_STOPPED, "asked to stop");
+}
+
+enum relay_state
+relay_state(const struct relay *relay)
+{
+    return relay->state;
+}
+
+const struct error *
+relay_failure(const struct relay *relay)
+{
+    return &relay->failure;
+}

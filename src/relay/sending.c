@@ -1,0 +1,196 @@
+/* sending.c: from the pipeline to the producer and back: sends in order within `memory`, takes reports, remakes the producer
+ * after a failure, and keeps what the relay is stuck at. Called once a turn; reports only record. */
+#include "relay/inside.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* Events handed over in one turn: about 5 ms of work, so that Postgres and the reports get theirs in between. */
+#define SEND_AT_ONCE 4000
+
+static void
+count_acknowledged(struct relay *relay, const struct event *event)
+{
+    static const double bounds[] = SNAPSHOT_LATENCY_BOUNDS;
+    struct counters *counters = &relay->counters;
+    double latency = (double)(relay->wall_us - event->created_at_us) / 1e6;
+    size_t bucket = 0;
+    if (latency < 0)
+        latency = 0; /* two clocks */
+    while (bucket < SNAPSHOT_LATENCY_BUCKETS - 1 && latency > bounds[bucket])
+        bucket++;
+    counters->latency_buckets[bucket]++;
+    counters->latency_sum_seconds += latency;
+    counters->latency_count++;
+    event->topic->published++;
+    event->topic->published_bytes += event->key_size + event->payload_size;
+    relay->acknowledged++;
+    relay->progress_us = relay->now_us;
+    if (event->id > relay->highest_id)
+        relay->highest_id = event->id;
+}
+
+void
+sending_trouble_text(const struct relay *relay, char *text, size_t size)
+{
+    const struct trouble *trouble = &relay->verdict.trouble;
+    text[0] = '\0';
+    if (trouble->active)
+        snprintf(text, size, "event %" PRId64 " of topic %s: %s: %s", trouble->event_id, trouble->topic->name,
+                 trouble->why.name, trouble->why.message);
+}
+
+static void
+tell_trouble(struct relay *relay)
+{
+    const struct trouble *trouble = &relay->verdict.trouble;
+    relay->trouble_told = false;
+    log_error("stuck: nothing is skipped; tried again with back-off", LOG_INT("event", trouble->event_id),
+              LOG_STR("topic", trouble->topic->name), LOG_STR("error", trouble->why.name),
+              LOG_STR("why", trouble->why.message), LOG_END);
+}
+
+/* A refusal, by a report or before sending. */
+static void
+refused(struct relay *relay, const struct event *event, const struct outcome *why, bool alone)
+{
+    static const enum snapshot_error kinds[] = {[OUTCOME_EVENT] = SNAPSHOT_ERROR_EVENT,
+                                                [OUTCOME_TOPIC] = SNAPSHOT_ERROR_TOPIC,
+                                                [OUTCOME_BROKER] = SNAPSHOT_ERROR_BROKER};
+    if (why->kind != OUTCOME_ACKNOWLEDGED && why->kind != OUTCOME_UNSENT)
+        relay->counters.errors[kinds[why->kind]]++;
+    if (verdict_refused(&relay->verdict, event, why, alone, relay->now_us))
+        tell_trouble(relay);
+}
+
+static void
+on_report(void *context, struct event *event, const struct outcome *outcome)
+{
+    struct relay *relay = context;
+    if (outcome->kind == OUTCOME_ACKNOWLEDGED) {
+        pipeline_acknowledged(&relay->pipeline, event);
+        count_acknowledged(relay, event);
+        return;
+    }
+    pipeline_returned(&relay->pipeline, event);
+    refused(relay, event, outcome, relay->one_by_one);
+}
+
+bool
+sending_new(struct relay *relay, struct error *error)
+{
+    return producer_new(&relay->producer, relay->settings, on_report, relay, error);
+}
+
+/* Nothing of an older epoch may go out any more: end the instance, and forget the pages when nothing is out. */
+static void
+drop_pages(struct relay *relay)
+{
+    if (producer_state(relay->producer) == PRODUCER_READY && relay->pipeline.events_out > 0)
+        producer_end(relay->producer, relay->now_us, "the lead was lost");
+    if (relay->pipeline.events_out == 0)
+        leading_drop(relay);
+}
+
+static void
+start_producer(struct relay *relay)
+{
+    struct error error;
+    const struct event *event = pipeline_next(&relay->pipeline);
+    bool wanted = event != NULL && relay->now_us >= relay->verdict.start_at_us &&
+                  verdict_allows(&relay->verdict, pipeline_serial(event), relay->now_us);
+    if (!wanted)
+        return;
+    relay->one_by_one = relay->verdict.suspecting;
+    if (!producer_start(relay->producer, relay->one_by_one, &error))
+        relay_fail(relay, &error);
+}
+
+/* The event that the relay is stuck at gets its next attempt: what is known of its topic may have changed. */
+static void
+ask_again(struct relay *relay, const struct event *event)
+{
+    struct trouble *trouble = &relay->verdict.trouble;
+    if (!trouble->active || trouble->asked_again || trouble->serial != pipeline_serial(event))
+        return;
+    producer_forget_topic(relay->producer, event->topic);
+    trouble->asked_again = true;
+}
+
+/* True when there is more that could be sent at once. */
+static bool
+send_some(struct relay *relay)
+{
+    struct pipeline *pipeline = &relay->pipeline;
+    struct outcome why;
+    for (int sent = 0; sent < SEND_AT_ONCE; sent++) {
+        struct event *event = pipeline_next(pipeline);
+        if (event == NULL || !verdict_allows(&relay->verdict, pipeline_serial(event), relay->now_us))
+            return false;
+        size_t cost = event_cost(event);
+        if (pipeline->events_out > 0 && pipeline->cost_out + cost > (size_t)relay->settings->memory_bytes)
+            return false; /* I6 */
+        ask_again(relay, event);
+        switch (producer_send(relay->producer, event, &why)) {
+        case PRODUCER_SENT:
+            pipeline_sent(pipeline, event);
+            break;
+        case PRODUCER_FULL:
+        case PRODUCER_ASKING:
+            return false;
+        case PRODUCER_REFUSED:
+            refused(relay, event, &why, true);
+            return false;
+        case PRODUCER_FAILED:
+            refused(relay, event, &why, relay->one_by_one);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool
+send_events(struct relay *relay)
+{
+    struct verdict *verdict = &relay->verdict;
+    if (relay->one_by_one && !verdict->suspecting && !verdict->trouble.active && relay->pipeline.events_out == 0) {
+        producer_end(relay->producer, relay->now_us, "the suspects are settled: full batches again");
+        return true;
+    }
+    size_t before = relay->pipeline.events_out;
+    bool more = send_some(relay);
+    if (!more && relay->pipeline.events_out > before)
+        producer_push(relay->producer);
+    return more;
+}
+
+int64_t
+sending_turn(struct relay *relay)
+{
+    uint64_t before = relay->acknowledged;
+    relay->wall_us = clock_wall_us();
+    int64_t deadline = producer_turn(relay->producer, relay->now_us);
+    if (relay->pipeline.events_out == 0 && pipeline_next(&relay->pipeline) == NULL)
+        relay->progress_us = relay->now_us;
+    if (relay->acknowledged > before) {
+        const struct event *oldest = pipeline_oldest(&relay->pipeline);
+        uint64_t serial = oldest != NULL ? pipeline_serial(oldest) : relay->pipeline.next_serial;
+        if (verdict_reached(&relay->verdict, serial)) {
+            relay->trouble_told = false;
+            log_info("no longer stuck", LOG_INT("event", relay->verdict.trouble.event_id), LOG_END);
+        }
+    }
+    if (relay->dropping) {
+        drop_pages(relay);
+    } else if (relay->state == RELAY_LEADING && leading_holds_lease(relay) && !relay->undurable) {
+        if (producer_state(relay->producer) == PRODUCER_NONE)
+            start_producer(relay);
+        if (producer_state(relay->producer) == PRODUCER_READY && send_events(relay))
+            return relay->now_us;
+    }
+    int64_t retry = verdict_deadline(&relay->verdict, relay->now_us);
+    return retry < deadline ? retry : deadline;
+}

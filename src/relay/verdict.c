@@ -1,0 +1,105 @@
+/* verdict.c: suspects, the culprit, and the times of the next attempts. Pure: time comes in as an argument. Called by
+ * relay/sending.c. */
+#include "relay/verdict.h"
+
+#include "base/clock.h"
+#include "relay/pipeline.h"
+
+/* The first retry comes soon, for topics that are being created; later ones once a minute, which finds a healed topic soon
+ * enough and does not fill the broker's log. */
+#define TROUBLE_FIRST_US (INT64_C(500) * 1000)
+#define TROUBLE_LAST_US (INT64_C(60) * 1000000)
+/* A lost instance costs milliseconds; the bound keeps a broken broker from being hammered. */
+#define BROKER_FIRST_US (INT64_C(20) * 1000)
+#define BROKER_LAST_US (INT64_C(2) * 1000000)
+
+void
+verdict_init(struct verdict *verdict, uint64_t seed)
+{
+    *verdict = (struct verdict){.trouble_backoff = backoff_make(TROUBLE_FIRST_US, TROUBLE_LAST_US, seed),
+                                .broker_backoff = backoff_make(BROKER_FIRST_US, BROKER_LAST_US, seed + 1)};
+}
+
+static bool
+stuck(struct verdict *verdict, const struct event *event, uint64_t serial, const struct outcome *why, int64_t now_us)
+{
+    struct trouble *trouble = &verdict->trouble;
+    /* The first in order is the one to be stuck at; reports of others that failed with it change nothing. */
+    if (trouble->active && trouble->serial < serial)
+        return false;
+    bool same = trouble->active && trouble->serial == serial && trouble->why.code == why->code;
+    if (same && now_us < trouble->retry_at_us)
+        return false;
+    int64_t since = same ? trouble->since_us : clock_wall_us();
+    unsigned attempts = same ? trouble->attempts + 1 : 1;
+    if (!same)
+        backoff_reset(&verdict->trouble_backoff);
+    *trouble = (struct trouble){.active = true,
+                                .serial = serial,
+                                .event_id = event->id,
+                                .topic = event->topic,
+                                .why = *why,
+                                .since_us = since,
+                                .retry_at_us = now_us + backoff_next_us(&verdict->trouble_backoff),
+                                .attempts = attempts};
+    return !same;
+}
+
+bool
+verdict_refused(struct verdict *verdict, const struct event *event, const struct outcome *why, bool alone, int64_t now_us)
+{
+    uint64_t serial = pipeline_serial(event);
+    switch (why->kind) {
+    case OUTCOME_EVENT:
+        if (alone)
+            return stuck(verdict, event, serial, why, now_us);
+        if (!verdict->suspecting || serial > verdict->last_suspect)
+            verdict->last_suspect = serial;
+        verdict->suspecting = true;
+        return false;
+    case OUTCOME_TOPIC:
+        return stuck(verdict, event, serial, why, now_us);
+    case OUTCOME_BROKER:
+        if (verdict->start_at_us <= now_us)
+            verdict->start_at_us = now_us + backoff_next_us(&verdict->broker_backoff);
+        return false;
+    case OUTCOME_ACKNOWLEDGED:
+    case OUTCOME_UNSENT:
+        break;
+    }
+    return false;
+}
+
+bool
+verdict_reached(struct verdict *verdict, uint64_t serial)
+{
+    backoff_reset(&verdict->broker_backoff);
+    if (verdict->suspecting && serial > verdict->last_suspect)
+        verdict->suspecting = false;
+    if (!verdict->trouble.active || serial <= verdict->trouble.serial)
+        return false;
+    verdict->trouble.active = false;
+    return true;
+}
+
+bool
+verdict_allows(const struct verdict *verdict, uint64_t serial, int64_t now_us)
+{
+    const struct trouble *trouble = &verdict->trouble;
+    if (verdict->suspecting && serial > verdict->last_suspect)
+        return false;
+    if (!trouble->active || serial < trouble->serial)
+        return true;
+    return serial == trouble->serial && now_us >= trouble->retry_at_us;
+}
+
+int64_t
+verdict_deadline(const struct verdict *verdict, int64_t now_us)
+{
+    int64_t deadline = CLOCK_NEVER;
+    if (verdict->trouble.active && verdict->trouble.retry_at_us > now_us)
+        deadline = verdict->trouble.retry_at_us;
+    if (verdict->start_at_us > now_us && verdict->start_at_us < deadline)
+        deadline = verdict->start_at_us;
+    return deadline;
+}

@@ -1,0 +1,52 @@
+/* verdict.h: what the relay does about a refusal. Until there are dead letters there is one policy, `stop`: the relay stops
+ * at the refused event, says so, and tries again with back-off; nothing is skipped, and it goes on by itself when healed.
+ *
+ * A refused batch is nobody's verdict yet: all its records fail with the same error. The suspects are sent again one by
+ * one, and only an event that is refused alone is the culprit. */
+#ifndef OUTBOXD_RELAY_VERDICT_H
+#define OUTBOXD_RELAY_VERDICT_H
+
+#include "base/backoff.h"
+#include "event/event.h"
+
+/* What the relay is stuck at. */
+struct trouble {
+    bool active;
+    uint64_t serial; /* of the event it is stuck at: nothing later is sent */
+    int64_t event_id;
+    struct topic *topic;
+    struct outcome why;
+    int64_t since_us; /* wall clock */
+    int64_t retry_at_us;
+    unsigned attempts;
+    bool asked_again; /* since the last attempt the broker was asked anew about the topic */
+};
+
+struct verdict {
+    struct trouble trouble;
+    bool suspecting;         /* some events are to be sent one by one */
+    uint64_t last_suspect;   /* up to this serial */
+    struct backoff trouble_backoff; /* between attempts at the refused event */
+    struct backoff broker_backoff;  /* between instances of the producer */
+    int64_t start_at_us;     /* no new instance before */
+};
+
+void verdict_init(struct verdict *verdict, uint64_t seed);
+
+/* A report (or a refusal before sending) that is not an acknowledgement. `alone`: the event was sent one by one, or not at
+ * all, so that a data error is its own. True when the relay is stuck at something new: the caller tells people. */
+bool verdict_refused(struct verdict *verdict, const struct event *event, const struct outcome *why, bool alone,
+                     int64_t now_us);
+
+/* The edge of acknowledgement reached `serial` (of the oldest event that is not acknowledged): forgets suspects and trouble
+ * before it. True when trouble has healed. */
+bool verdict_reached(struct verdict *verdict, uint64_t serial);
+
+/* May this event be sent now? Nothing after the event that the relay is stuck at, and that one only when its time has come;
+ * while there are suspects, nothing after the last of them. */
+bool verdict_allows(const struct verdict *verdict, uint64_t serial, int64_t now_us);
+
+/* When something that is not allowed now becomes allowed; CLOCK_NEVER when nothing waits for time. */
+int64_t verdict_deadline(const struct verdict *verdict, int64_t now_us);
+
+#endif

@@ -1,0 +1,240 @@
+/* kafka.c: the life of a real broker: format, start, stop, kill, pause. The JVM is our own child, so that it
+ * dies with the test. What a client can do to a broker is in kafka_topics.c. */
+#include "support/kafka.h"
+
+#include "support/kafka_broker.h"
+#include "support/scratch.h"
+#include "support/wait.h"
+
+#include <librdkafka/rdkafka.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define START_MS 90000 /* a JVM on a busy machine */
+#define STOP_MS 60000
+#define CLUSTER_ID "b3V0Ym94ZC10ZXN0cy0wMQ" /* any 16 bytes in base64 */
+
+/* A small, quick broker: few internal partitions; a session so short that a restart after kill -9 does not
+ * wait out the 9 s default of its own dead session. */
+static const char properties_format[] =
+    "process.roles=broker,controller\n"
+    "node.id=1\n"
+    "controller.quorum.voters=1@127.0.0.1:%d\n"
+    "listeners=PLAINTEXT://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d\n"
+    "advertised.listeners=PLAINTEXT://127.0.0.1:%d\n"
+    "controller.listener.names=CONTROLLER\n"
+    "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n"
+    "log.dirs=%s/data\n"
+    "offsets.topic.replication.factor=1\n"
+    "offsets.topic.num.partitions=5\n"
+    "transaction.state.log.replication.factor=1\n"
+    "transaction.state.log.min.isr=1\n"
+    "transaction.state.log.num.partitions=5\n"
+    "broker.session.timeout.ms=2000\n"
+    "broker.heartbeat.interval.ms=500\n"
+    "auto.create.topics.enable=false\n"
+    "group.initial.rebalance.delay.ms=0\n"
+    "%s\n";
+
+static char *
+broker_jars(const char *version)
+{
+    const char *cache = getenv("OUTBOXD_CACHE"), *home = getenv("HOME");
+    char *path;
+    if (cache != NULL)
+        path = must_format("%s/kafka-%s", cache, version);
+    else if (getenv("XDG_CACHE_HOME") != NULL)
+        path = must_format("%s/outboxd/kafka-%s", getenv("XDG_CACHE_HOME"), version);
+    else
+        path = must_format("%s/.cache/outboxd/kafka-%s", home ? home : "", version);
+    if (access(path, R_OK) != 0)
+        test_fail("%s: no Kafka there; fetch it with packaging/kafka-jars.sh %s", path, version);
+    return path;
+}
+
+/* Formatting the storage takes a JVM of its own, 1.5 s. */
+static void
+broker_format(const struct broker *broker, const char *cluster_id)
+{
+    char *log = must_format("%s/format.log", broker->directory);
+    const char *argv[] = {"java",
+                          "-Xmx128m",
+                          "-XX:+UseSerialGC",
+                          "-XX:TieredStopAtLevel=1",
+                          "-cp",
+                          broker->classpath,
+                          "kafka.tools.StorageTool",
+                          "format",
+                          "--cluster-id",
+                          cluster_id,
+                          "--config",
+                          broker->properties,
+                          NULL};
+    struct process_options options = {.argv = argv, .output_path = log, .death_signal = SIGKILL};
+    int exit_code = process_run(&options, START_MS);
+    if (exit_code != 0)
+        test_fail("formatting Kafka's storage: exit code %d:\n%s", exit_code, scratch_read_file(log));
+    free(log);
+}
+
+/* Ready is who answers a metadata request and names itself, not who opens the port. */
+static bool
+broker_answers(const struct broker *broker)
+{
+    rd_kafka_t *client = broker_client(broker);
+    const struct rd_kafka_metadata *metadata = NULL;
+    bool answers = rd_kafka_metadata(client, 0, NULL, &metadata, 500) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+                   metadata->broker_cnt == 1;
+    if (metadata != NULL)
+        rd_kafka_metadata_destroy(metadata);
+    rd_kafka_destroy(client);
+    return answers;
+}
+
+void
+broker_up(struct broker *broker)
+{
+    CHECK(broker->own && broker->pid == 0);
+    const char *argv[] = {"java",
+                          "-Xms64m",
+                          "-Xmx512m",
+                          "-XX:+UseSerialGC",
+                          "-Xshare:auto",
+                          "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+                          "-cp",
+                          broker->classpath,
+                          "kafka.Kafka",
+                          broker->properties,
+                          NULL};
+    struct process_options options = {.argv = argv, .output_path = broker->log, .death_signal = SIGKILL};
+    broker->pid = process_start(&options);
+    int64_t deadline_us = wait_deadline_us(START_MS);
+    while (!broker_answers(broker)) {
+        int exit_code;
+        if (process_ended(broker->pid, &exit_code) || !wait_turn(deadline_us))
+            test_fail("Kafka does not come up:\n%s", scratch_read_file(broker->log));
+    }
+}
+
+struct broker *
+broker_start(const struct broker_options *options)
+{
+    static const struct broker_options none;
+    options = options ? options : &none;
+    struct broker *broker = must_calloc(1, sizeof *broker);
+    char *jars = broker_jars(options->version ? options->version : "4.1.0");
+    int port = scratch_port(), controller_port = scratch_port();
+    broker->own = true;
+    broker->directory = scratch_directory("kafka");
+    broker->log = must_format("%s/log", broker->directory);
+    broker->properties = must_format("%s/server.properties", broker->directory);
+    broker->classpath = must_format("%s/*", jars);
+    broker->bootstrap = must_format("127.0.0.1:%d", port);
+    char *text = must_format(properties_format, controller_port, port, controller_port, port,
+                             broker->directory, options->properties ? options->properties : "");
+    scratch_write_file(broker->properties, text);
+    broker_format(broker, options->cluster_id ? options->cluster_id : CLUSTER_ID);
+    broker_up(broker);
+    free(text);
+    free(jars);
+    return broker;
+}
+
+struct broker *
+broker_shared(void)
+{
+    const char *shared = getenv("OUTBOXD_TEST_KAFKA");
+    if (shared == NULL)
+        return broker_start(NULL);
+    struct broker *broker = must_calloc(1, sizeof *broker);
+    broker->bootstrap = must_strdup(shared);
+    return broker;
+}
+
+struct broker *
+broker_share(void)
+{
+    if (getenv("OUTBOXD_TEST_KAFKA") != NULL)
+        return NULL;
+    struct broker *broker = broker_start(NULL);
+    setenv("OUTBOXD_TEST_KAFKA", broker->bootstrap, 1);
+    return broker;
+}
+
+static void
+broker_end(struct broker *broker, int signal)
+{
+    CHECK(broker->own && broker->pid != 0);
+    kill(broker->pid, signal);
+    process_wait(broker->pid, STOP_MS);
+    broker->pid = 0;
+}
+
+void
+broker_stop(struct broker *broker)
+{
+    broker_end(broker, SIGTERM);
+}
+
+void
+broker_kill(struct broker *broker)
+{
+    broker_end(broker, SIGKILL);
+}
+
+void
+broker_pause(struct broker *broker)
+{
+    CHECK(broker->own && broker->pid != 0);
+    kill(broker->pid, SIGSTOP);
+}
+
+void
+broker_continue(struct broker *broker)
+{
+    CHECK(broker->own && broker->pid != 0);
+    kill(broker->pid, SIGCONT);
+}
+
+void
+broker_free(struct broker *broker)
+{
+    if (broker == NULL)
+        return;
+    if (broker->own && broker->pid != 0)
+        broker_kill(broker);
+    if (broker->own)
+        scratch_remove_tree(broker->directory);
+    for (size_t i = 0; i < broker->kept_count; i++)
+        free(broker->kept[i]);
+    free(broker->kept);
+    free(broker->directory);
+    free(broker->log);
+    free(broker->properties);
+    free(broker->classpath);
+    free(broker->bootstrap);
+    free(broker);
+}
+
+const char *
+broker_bootstrap(const struct broker *broker)
+{
+    return broker->bootstrap;
+}
+
+const char *
+broker_log_path(const struct broker *broker)
+{
+    CHECK(broker->own);
+    return broker->log;
+}
+
+const char *
+broker_directory(const struct broker *broker)
+{
+    CHECK(broker->own);
+    return broker->directory;
+}

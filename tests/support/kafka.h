@@ -1,0 +1,65 @@
+/* kafka.h: a real Apache Kafka broker for tests: KRaft, one JVM, from the jars that packaging/kafka-jars.sh
+ * fetched. A test that stops or kills its broker starts one of its own; the others share the suite's and use
+ * topic names of their own. Everything a client can do goes through librdkafka: no JVM per command. */
+#ifndef OUTBOXD_TESTS_SUPPORT_KAFKA_H
+#define OUTBOXD_TESTS_SUPPORT_KAFKA_H
+
+#include <stddef.h>
+
+struct broker;
+
+struct broker_options {
+    const char *version;    /* NULL: "4.1.0"; also "3.9.1" */
+    const char *properties; /* further lines of server.properties, or NULL */
+    const char *cluster_id; /* 22 characters of base64, or NULL: always the same one */
+};
+
+/* A line for broker_options.properties: ACLs work, and what no ACL names is allowed to everyone. */
+#define BROKER_WITH_ACLS                                                                                     \
+    "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n"                        \
+    "allow.everyone.if.no.acl.found=true\n"
+
+/* A broker of this test alone, answering metadata requests. `options` may be NULL. About 4 s. */
+struct broker *broker_start(const struct broker_options *options);
+
+/* The suite's broker (OUTBOXD_TEST_KAFKA=127.0.0.1:port); one of its own when there is none. Never stop it.
+ */
+struct broker *broker_shared(void);
+
+/* For a suite's PRE_ALL hook: starts a broker and sets OUTBOXD_TEST_KAFKA; NULL when the environment has one.
+ */
+struct broker *broker_share(void);
+
+/* Kills the broker if it is this process's own and removes its directory. NULL is allowed. */
+void broker_free(struct broker *broker);
+
+void broker_stop(struct broker *broker); /* SIGTERM, until it is gone */
+void broker_kill(struct broker *broker); /* kill -9 */
+void broker_up(struct broker *broker);   /* start again: same data, same port */
+void broker_pause(struct broker *broker);
+void broker_continue(struct broker *broker);
+
+const char *broker_bootstrap(const struct broker *broker); /* "127.0.0.1:port" */
+const char *broker_log_path(const struct broker *broker);
+const char *broker_directory(const struct broker *broker);
+
+/* A topic name that no other test has, ending in "-name"; lives as long as `broker`. */
+const char *broker_topic_name(struct broker *broker, const char *name);
+
+/* `configs`: name, value, name, value .. NULL; may be NULL. Returns when a metadata request shows the topic.
+ */
+void broker_create_topic(struct broker *broker, const char *topic, int partitions,
+                         const char *const *configs);
+void broker_delete_topic(struct broker *broker, const char *topic);
+/* Sets one config; the topic's other configs go back to their defaults (AlterConfigs replaces). */
+void broker_configure_topic(struct broker *broker, const char *topic, const char *name, const char *value);
+
+/* Denies an operation ("WRITE", "DESCRIBE", "READ", "CREATE", "ALL") on a topic to everyone; wants
+ * BROKER_WITH_ACLS. allow: takes every such denial of the topic back. */
+void broker_deny(struct broker *broker, const char *topic, const char *operation);
+void broker_allow(struct broker *broker, const char *topic);
+
+/* Partitions of a topic; 0 when it does not exist. */
+int broker_partition_count(struct broker *broker, const char *topic);
+
+#endif

@@ -1,0 +1,228 @@
+/* kafka_topics.c: topics, their configs and ACLs through librdkafka's admin requests (kafka.h); a refused
+ * request ends the test with the broker's words. */
+#include "support/kafka.h"
+
+#include "base/clock.h"
+#include "support/kafka_broker.h"
+#include "support/scratch.h"
+#include "support/wait.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ADMIN_MS 30000
+
+static void
+log_nothing(const rd_kafka_t *client, int level, const char *facility, const char *text)
+{
+    (void)client, (void)level, (void)facility,
+        (void)text; /* a broker that is down is the tests' daily bread */
+}
+
+rd_kafka_t *
+broker_client(const struct broker *broker)
+{
+    char why[512];
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    rd_kafka_conf_set_log_cb(conf, log_nothing);
+    rd_kafka_conf_set(conf, "reconnect.backoff.ms", "20", NULL, 0);
+    rd_kafka_conf_set(conf, "reconnect.backoff.max.ms", "100", NULL, 0);
+    if (rd_kafka_conf_set(conf, "bootstrap.servers", broker->bootstrap, why, sizeof why) != RD_KAFKA_CONF_OK)
+        test_fail("%s: %s", broker->bootstrap, why);
+    rd_kafka_t *client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
+    if (client == NULL)
+        test_fail("rd_kafka_new: %s", why);
+    return client;
+}
+
+/* One admin request from its making to its answer. */
+struct admin {
+    rd_kafka_t *client;
+    rd_kafka_queue_t *queue;
+    rd_kafka_AdminOptions_t *options;
+};
+
+static struct admin
+admin_open(const struct broker *broker)
+{
+    struct admin admin = {.client = broker_client(broker)};
+    admin.queue = rd_kafka_queue_new(admin.client);
+    admin.options = rd_kafka_AdminOptions_new(admin.client, RD_KAFKA_ADMIN_OP_ANY);
+    return admin;
+}
+
+static rd_kafka_event_t *
+admin_answer(const struct admin *admin, const char *what, const char *name)
+{
+    rd_kafka_event_t *event = rd_kafka_queue_poll(admin->queue, ADMIN_MS);
+    if (event == NULL)
+        test_fail("%s %s: no answer from Kafka", what, name);
+    if (rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        test_fail("%s %s: %s", what, name, rd_kafka_event_error_string(event));
+    return event;
+}
+
+static void
+admin_close(struct admin *admin, rd_kafka_event_t *event)
+{
+    rd_kafka_event_destroy(event);
+    rd_kafka_AdminOptions_destroy(admin->options);
+    rd_kafka_queue_destroy(admin->queue);
+    rd_kafka_destroy(admin->client);
+}
+
+static void
+require_topic_results(const rd_kafka_topic_result_t **results, size_t count, const char *what)
+{
+    for (size_t i = 0; i < count; i++)
+        if (rd_kafka_topic_result_error(results[i]) != RD_KAFKA_RESP_ERR_NO_ERROR)
+            test_fail("%s %s: %s", what, rd_kafka_topic_result_name(results[i]),
+                      rd_kafka_topic_result_error_string(results[i]));
+}
+
+const char *
+broker_topic_name(struct broker *broker, const char *name)
+{
+    static unsigned count;
+    broker->kept = must_realloc(broker->kept, broker->kept_count + 1, sizeof *broker->kept);
+    return broker->kept[broker->kept_count++] = must_format("t%d-%u-%llx-%s", (int)getpid(), ++count,
+                                                            (unsigned long long)clock_monotonic_us(), name);
+}
+
+int
+broker_partition_count(struct broker *broker, const char *topic)
+{
+    rd_kafka_t *client = broker_client(broker);
+    rd_kafka_topic_t *handle = rd_kafka_topic_new(client, topic, NULL);
+    const struct rd_kafka_metadata *metadata = NULL;
+    int count = 0;
+    if (rd_kafka_metadata(client, 0, handle, &metadata, ADMIN_MS) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        test_fail("metadata of %s: no answer from Kafka", topic);
+    if (metadata->topic_cnt == 1 && metadata->topics[0].err == RD_KAFKA_RESP_ERR_NO_ERROR)
+        count = metadata->topics[0].partition_cnt;
+    rd_kafka_metadata_destroy(metadata);
+    rd_kafka_topic_destroy(handle);
+    rd_kafka_destroy(client);
+    return count;
+}
+
+void
+broker_create_topic(struct broker *broker, const char *topic, int partitions, const char *const *configs)
+{
+    struct admin admin = admin_open(broker);
+    char why[512];
+    rd_kafka_NewTopic_t *wanted = rd_kafka_NewTopic_new(topic, partitions, 1, why, sizeof why);
+    if (wanted == NULL)
+        test_fail("create topic %s: %s", topic, why);
+    for (size_t i = 0; configs != NULL && configs[i] != NULL; i += 2)
+        rd_kafka_NewTopic_set_config(wanted, configs[i], configs[i + 1]);
+    rd_kafka_CreateTopics(admin.client, &wanted, 1, admin.options, admin.queue);
+    rd_kafka_event_t *event = admin_answer(&admin, "create topic", topic);
+    size_t count;
+    const rd_kafka_topic_result_t **results =
+        rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count);
+    require_topic_results(results, count, "create topic");
+    rd_kafka_NewTopic_destroy(wanted);
+    admin_close(&admin, event);
+    wait_for(broker_partition_count(broker, topic) == partitions, ADMIN_MS);
+}
+
+void
+broker_delete_topic(struct broker *broker, const char *topic)
+{
+    struct admin admin = admin_open(broker);
+    rd_kafka_DeleteTopic_t *unwanted = rd_kafka_DeleteTopic_new(topic);
+    rd_kafka_DeleteTopics(admin.client, &unwanted, 1, admin.options, admin.queue);
+    rd_kafka_event_t *event = admin_answer(&admin, "delete topic", topic);
+    size_t count;
+    const rd_kafka_topic_result_t **results =
+        rd_kafka_DeleteTopics_result_topics(rd_kafka_event_DeleteTopics_result(event), &count);
+    require_topic_results(results, count, "delete topic");
+    rd_kafka_DeleteTopic_destroy(unwanted);
+    admin_close(&admin, event);
+    wait_for(broker_partition_count(broker, topic) == 0, ADMIN_MS);
+}
+
+void
+broker_configure_topic(struct broker *broker, const char *topic, const char *name, const char *value)
+{
+    struct admin admin = admin_open(broker);
+    rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
+    rd_kafka_ConfigResource_set_config(resource, name, value);
+    rd_kafka_AlterConfigs(admin.client, &resource, 1, admin.options, admin.queue);
+    rd_kafka_event_t *event = admin_answer(&admin, "configure topic", topic);
+    size_t count;
+    const rd_kafka_ConfigResource_t **results =
+        rd_kafka_AlterConfigs_result_resources(rd_kafka_event_AlterConfigs_result(event), &count);
+    for (size_t i = 0; i < count; i++)
+        if (rd_kafka_ConfigResource_error(results[i]) != RD_KAFKA_RESP_ERR_NO_ERROR)
+            test_fail("configure topic %s: %s", topic, rd_kafka_ConfigResource_error_string(results[i]));
+    rd_kafka_ConfigResource_destroy(resource);
+    admin_close(&admin, event);
+}
+
+static rd_kafka_AclOperation_t
+acl_operation(const char *name)
+{
+    static const struct {
+        const char *name;
+        rd_kafka_AclOperation_t operation;
+    } operations[] = {
+        {"WRITE", RD_KAFKA_ACL_OPERATION_WRITE},
+        {"DESCRIBE", RD_KAFKA_ACL_OPERATION_DESCRIBE},
+        {"READ", RD_KAFKA_ACL_OPERATION_READ},
+        {"CREATE", RD_KAFKA_ACL_OPERATION_CREATE},
+        {"ALL", RD_KAFKA_ACL_OPERATION_ALL},
+        {"DESCRIBE_CONFIGS", RD_KAFKA_ACL_OPERATION_DESCRIBE_CONFIGS},
+    };
+    for (size_t i = 0; i < sizeof operations / sizeof *operations; i++)
+        if (strcmp(name, operations[i].name) == 0)
+            return operations[i].operation;
+    test_fail("%s: no such ACL operation", name);
+}
+
+void
+broker_deny(struct broker *broker, const char *topic, const char *operation)
+{
+    struct admin admin = admin_open(broker);
+    char why[512];
+    rd_kafka_AclBinding_t *denial = rd_kafka_AclBinding_new(
+        RD_KAFKA_RESOURCE_TOPIC, topic, RD_KAFKA_RESOURCE_PATTERN_LITERAL, "User:*", "*",
+        acl_operation(operation), RD_KAFKA_ACL_PERMISSION_TYPE_DENY, why, sizeof why);
+    if (denial == NULL)
+        test_fail("deny %s: %s", topic, why);
+    rd_kafka_CreateAcls(admin.client, &denial, 1, admin.options, admin.queue);
+    rd_kafka_event_t *event = admin_answer(&admin, "deny", topic);
+    size_t count;
+    const rd_kafka_acl_result_t **results =
+        rd_kafka_CreateAcls_result_acls(rd_kafka_event_CreateAcls_result(event), &count);
+    for (size_t i = 0; i < count; i++)
+        if (rd_kafka_acl_result_error(results[i]) != NULL)
+            test_fail("deny %s: %s", topic, rd_kafka_error_string(rd_kafka_acl_result_error(results[i])));
+    rd_kafka_AclBinding_destroy(denial);
+    admin_close(&admin, event);
+}
+
+void
+broker_allow(struct broker *broker, const char *topic)
+{
+    struct admin admin = admin_open(broker);
+    char why[512];
+    rd_kafka_AclBindingFilter_t *filter = rd_kafka_AclBindingFilter_new(
+        RD_KAFKA_RESOURCE_TOPIC, topic, RD_KAFKA_RESOURCE_PATTERN_LITERAL, NULL, NULL,
+        RD_KAFKA_ACL_OPERATION_ANY, RD_KAFKA_ACL_PERMISSION_TYPE_DENY, why, sizeof why);
+    if (filter == NULL)
+        test_fail("allow %s: %s", topic, why);
+    rd_kafka_DeleteAcls(admin.client, &filter, 1, admin.options, admin.queue);
+    rd_kafka_event_t *event = admin_answer(&admin, "allow", topic);
+    size_t count;
+    const rd_kafka_DeleteAcls_result_response_t **responses =
+        rd_kafka_DeleteAcls_result_responses(rd_kafka_event_DeleteAcls_result(event), &count);
+    for (size_t i = 0; i < count; i++)
+        if (rd_kafka_DeleteAcls_result_response_error(responses[i]) != NULL)
+            test_fail("allow %s: %s", topic,
+                      rd_kafka_error_string(rd_kafka_DeleteAcls_result_response_error(responses[i])));
+    rd_kafka_AclBinding_destroy(filter);
+    admin_close(&admin, event);
+}

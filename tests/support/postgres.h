@@ -1,0 +1,77 @@
+/* postgres.h: a private, real Postgres for tests: initdb, its own directory, socket and port, durable (fsync
+ * on), run by user postgres when the tests run as root. A test that stops or kills its server starts one of
+ * its own; the others share the suite's and each makes its own database. */
+#ifndef OUTBOXD_TESTS_SUPPORT_POSTGRES_H
+#define OUTBOXD_TESTS_SUPPORT_POSTGRES_H
+
+#include "base/error.h"
+
+#include <libpq-fe.h>
+#include <stdint.h>
+
+struct postgres;
+
+/* Roles of every test server, made when it starts; trust authentication. */
+#define POSTGRES_ADMIN "postgres"    /* superuser */
+#define POSTGRES_WRITER "app"        /* the application's login: migrate's --writer */
+#define POSTGRES_RELAY "relay"       /* the daemon's login: migrate's --relay */
+#define POSTGRES_STRANGER "stranger" /* a login without any right */
+
+/* A server of this test alone, up and answering. `settings` are further lines of postgresql.conf, or NULL. */
+struct postgres *postgres_start(const char *settings);
+
+/* The suite's server (OUTBOXD_TEST_POSTGRES, see postgres_share); a server of its own when there is none.
+ * Never stop or kill it: postgres_free() only lets go. */
+struct postgres *postgres_shared(void);
+
+/* For a suite's PRE_ALL hook: starts a server and sets OUTBOXD_TEST_POSTGRES for the tests to come; NULL when
+ * the environment names one already. */
+struct postgres *postgres_share(void);
+
+/* Ends the server at once if it is this process's own, and removes its directory. NULL is allowed. */
+void postgres_free(struct postgres *postgres);
+
+void postgres_stop_fast(struct postgres *postgres);      /* SIGINT: clean, sessions are thrown out */
+void postgres_stop_immediate(struct postgres *postgres); /* SIGQUIT: recovery at the next start */
+void postgres_kill(struct postgres *postgres); /* kill -9 of the postmaster; returns when all of it is gone */
+void postgres_up(struct postgres *postgres); /* start again: same data, same port; returns when it answers */
+void postgres_pause(struct postgres *postgres); /* SIGSTOP to every process of it */
+void postgres_continue(struct postgres *postgres);
+
+int postgres_port(const struct postgres *postgres);
+const char *postgres_directory(const struct postgres *postgres); /* data/, log and the socket are in it */
+const char *postgres_log_path(const struct postgres *postgres);
+
+/* Over TCP. The string lives as long as `postgres`. */
+const char *postgres_conninfo(struct postgres *postgres, const char *database, const char *user);
+
+/* A new empty database with a name of its own; the name lives as long as `postgres`. */
+const char *postgres_create_database(struct postgres *postgres);
+
+/* A new database with the product's schema, as `outboxd migrate --writer app --relay relay` makes it. */
+const char *postgres_create_outbox(struct postgres *postgres);
+
+/* Migrates an existing database likewise. */
+void postgres_migrate(struct postgres *postgres, const char *database);
+
+/* A streaming standby (pg_basebackup) of `primary`, up and connected; `name` is its application_name, for
+ * synchronous_standby_names. */
+struct postgres *postgres_start_standby(struct postgres *primary, const char *name);
+void postgres_promote(struct postgres *standby);
+
+/* Connected, or the test fails with the server's message. The caller finishes it. */
+PGconn *postgres_connect(const char *conninfo);
+/* The same by parts. */
+PGconn *postgres_open(struct postgres *postgres, const char *database, const char *user);
+
+/* SQL for tests: printf's formats; a server's error fails the test and says which statement. */
+void postgres_exec(PGconn *connection, const char *format, ...) PRINTF_LIKE(2, 3);
+int64_t postgres_int(PGconn *connection, const char *format, ...)
+    PRINTF_LIKE(2, 3); /* first column, first row */
+char *postgres_text(PGconn *connection, const char *format, ...)
+    PRINTF_LIKE(2, 3); /* the caller frees; NULL: null or no row */
+/* For statements that must fail: the SQLSTATE, "00000" when it succeeded. The string is valid until the next
+ * call. */
+const char *postgres_sqlstate(PGconn *connection, const char *format, ...) PRINTF_LIKE(2, 3);
+
+#endif

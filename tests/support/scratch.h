@@ -1,0 +1,57 @@
+/* scratch.h: what every test server stands on: a directory of its own, a free port, a child process that
+ * cannot outlive the test, and a way to fail. Helpers in tests/support end the test instead of returning
+ * errors: a test that goes on after its server failed to start proves nothing. */
+#ifndef OUTBOXD_TESTS_SUPPORT_SCRATCH_H
+#define OUTBOXD_TESTS_SUPPORT_SCRATCH_H
+
+#include "base/error.h"
+
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Prints the message and aborts the process, which Criterion counts as a failed test. From any thread. */
+_Noreturn void test_fail(const char *format, ...) PRINTF_LIKE(1, 2);
+
+/* The directory of this run of the tests (OUTBOXD_TEST_DIR, made by tests/run.sh or by the suite's first
+ * process), which users other than the caller can pass through. */
+const char *scratch_root(void);
+
+/* Removes scratch_root() when this process made it. */
+void scratch_root_remove(void);
+
+/* A new empty directory below scratch_root(), mode 0711; the caller frees the name. */
+char *scratch_directory(const char *prefix);
+
+/* A TCP port of 127.0.0.1 that is free and below the ephemeral range, so that no outgoing connection takes it
+ * while its server is down. Reserved among all test processes until this process ends. */
+int scratch_port(void);
+
+/* Whole file as a string with a NUL behind it; "" when there is no such file. The caller frees it. */
+char *scratch_read_file(const char *path);
+void scratch_write_file(const char *path, const char *text);
+void scratch_remove_tree(const char *path);
+
+struct process_options {
+    const char *const *argv; /* NULL-terminated; argv[0] is looked up in PATH */
+    const char *output_path; /* stdout and stderr are appended here; NULL: those of the caller */
+    const char *error_path;  /* stderr apart from stdout; NULL: together */
+    const char *directory;   /* working directory; NULL: the caller's */
+    uid_t uid;               /* who runs it; 0 with gid 0: the caller */
+    gid_t gid;
+    int death_signal; /* sent to it when the caller's thread ends: a test killed by its deadline leaves
+                         nothing */
+};
+
+/* Starts a child. Call it from the test's main thread: the child dies with the thread that made it. */
+pid_t process_start(const struct process_options *options);
+
+/* Reaps `pid`: its exit code, or 128 + signal. Fails the test after `timeout_ms`. */
+int process_wait(pid_t pid, int timeout_ms);
+
+/* True when it has ended; then *exit_code is as above and the pid is gone. */
+bool process_ended(pid_t pid, int *exit_code);
+
+/* Runs to the end and returns the exit code. */
+int process_run(const struct process_options *options, int timeout_ms);
+
+#endif

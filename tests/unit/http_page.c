@@ -1,0 +1,155 @@
+/* http_page.c: the status page says the most urgent thing first, and nothing that a stranger put there is
+ * markup. */
+#include "http/page.h"
+#include "http/status.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NOW 100000000
+
+static char *
+page_of(const struct snapshot *snapshot)
+{
+    size_t size;
+    char *text = http_page_write(snapshot, NOW, &size);
+    cr_assert_eq(size, strlen(text));
+    return text;
+}
+
+static void
+assert_verdict(const struct snapshot *snapshot, const char *mood, const char *title, const char *why)
+{
+    char *text = page_of(snapshot), wanted[200];
+    snprintf(wanted, sizeof wanted, "<section class=\"state %s\">", mood);
+    cr_assert_not_null(strstr(text, wanted), "%s", text);
+    snprintf(wanted, sizeof wanted, "<h1>%s</h1><p class=\"why\">%s", title, why);
+    cr_assert_not_null(strstr(text, wanted), "%s", text);
+    snprintf(wanted, sizeof wanted, "<title>%s - outboxd ", title);
+    cr_assert_not_null(strstr(text, wanted), "%s", text);
+    free(text);
+}
+
+Test(http_page, the_verdict_is_the_most_urgent_thing)
+{
+    struct snapshot snapshot = {0};
+    assert_verdict(&snapshot, "wait", "Starting", "Nothing is known yet.");
+
+    snapshot = (struct snapshot){.state = "leading", .leader = true, .ready = true, .turned_at_us = NOW};
+    assert_verdict(&snapshot, "good", "Leading", "Events are published. Nothing is stuck.");
+    snapshot.dead_letters = 3;
+    assert_verdict(&snapshot, "warn", "Publishing, with dead letters", "Kafka refused events");
+    strcpy(snapshot.trouble, "topic x: no such topic");
+    assert_verdict(&snapshot, "warn", "Stuck", "topic x: no such topic");
+    snapshot.ready = false;
+    strcpy(snapshot.reason, "no broker answers");
+    assert_verdict(&snapshot, "bad", "Stuck", "topic x: no such topic</p><p class=\"why\">no broker answers");
+    snapshot.trouble[0] = '\0';
+    assert_verdict(&snapshot, "bad", "Not ready", "no broker answers");
+    snapshot.turned_at_us = NOW - STATUS_LIVE_US;
+    assert_verdict(&snapshot, "bad", "Hanging", "The relay&#39;s loop does not turn.");
+
+    snapshot = (struct snapshot){.state = "standby", .ready = true, .turned_at_us = NOW};
+    assert_verdict(&snapshot, "wait", "Standing by", "Another process leads this relay.");
+    snapshot =
+        (struct snapshot){.state = "draining", .ready = true, .turned_at_us = NOW, .reason = "asked to stop"};
+    assert_verdict(&snapshot, "wait", "draining", "asked to stop");
+}
+
+Test(http_page, dead_letters_come_with_the_command_that_helps)
+{
+    struct snapshot snapshot = {.state = "leading", .leader = true, .ready = true, .turned_at_us = NOW};
+    char *text = page_of(&snapshot);
+    cr_assert_null(strstr(text, "outboxd dead list"));
+    free(text);
+    snapshot.dead_letters = 1;
+    text = page_of(&snapshot);
+    cr_assert_not_null(strstr(text, "<code>outboxd dead list</code>"));
+    free(text);
+}
+
+Test(http_page, figures_are_written_for_people)
+{
+    struct snapshot_topic topics[] = {
+        {.name = (char[]){"orders"}, .published = 1234567, .published_bytes = 3 << 20}};
+    struct snapshot snapshot = {.state = "leading",
+                                .turned_at_us = NOW,
+                                .lag_seconds = 7384,
+                                .lag_events = 52100,
+                                .in_flight_events = 999,
+                                .in_flight_bytes = 1536,
+                                .memory_bytes = 64 << 20,
+                                .started_at_us = 1769860800500000,
+                                .topic_count = 1,
+                                .topics = topics};
+    char *text = page_of(&snapshot);
+    cr_assert_not_null(strstr(text, "<b>2 h 3 min</b>"), "%s", text);
+    cr_assert_not_null(strstr(text, "52,100 events not confirmed"));
+    cr_assert_not_null(strstr(text, "<b>999</b>"));
+    cr_assert_not_null(strstr(text, "1.5 KiB of 64.0 MiB"));
+    cr_assert_not_null(strstr(text, "2026-01-31 12:00:00 UTC"));
+    cr_assert_not_null(strstr(text, "1,234,567"));
+    cr_assert_not_null(strstr(text, "3.0 MiB"));
+    free(text);
+    static const struct {
+        double seconds;
+        const char *words;
+    } lags[] = {{0, "<b>0 s</b>"},
+                {0.0042, "<b>4 ms</b>"},
+                {12.34, "<b>12.3 s</b>"},
+                {250, "<b>4 min 10 s</b>"},
+                {180000, "<b>2 d 2 h</b>"}};
+    for (size_t i = 0; i < sizeof lags / sizeof *lags; i++) {
+        snapshot.lag_seconds = lags[i].seconds;
+        text = page_of(&snapshot);
+        cr_assert_not_null(strstr(text, lags[i].words), "%s", lags[i].words);
+        free(text);
+    }
+}
+
+Test(http_page, fault_85_no_value_is_markup)
+{
+    static char evil[] = "<script>alert(\"1\")</script>&'\xff\x1b";
+    struct snapshot_topic topics[] = {{.name = evil, .published = 1}};
+    struct snapshot snapshot = {.turned_at_us = NOW, .topic_count = 1, .topics = topics};
+    strcpy(snapshot.source, evil);
+    strcpy(snapshot.relay, evil);
+    strcpy(snapshot.holder, "<script>x</script>");
+    strcpy(snapshot.state, "<script>");
+    strcpy(snapshot.reason, evil);
+    strcpy(snapshot.trouble, evil);
+    char *text = page_of(&snapshot);
+    cr_assert_null(strstr(text, "<script"), "%s", text);
+    cr_assert_null(strchr(text, '\x1b'));
+    cr_assert_null(strchr(text, '\xff'));
+    cr_assert_not_null(strstr(text, "&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&amp;&#39;\\xff "));
+    free(text);
+}
+
+Test(http_page, nothing_is_loaded_from_elsewhere)
+{
+    struct snapshot snapshot = {.state = "leading", .turned_at_us = NOW};
+    char *text = page_of(&snapshot);
+    cr_assert_null(strstr(text, "http://"));
+    cr_assert_null(strstr(text, "https://"));
+    cr_assert_null(strstr(text, "src="));
+    cr_assert_null(strstr(text, "url("));
+    cr_assert_null(strstr(text, "@import"));
+    free(text);
+}
+
+Test(http_page, thousands_of_topics_do_not_make_a_page_that_nobody_reads)
+{
+    enum { MANY = 5000 };
+    static struct snapshot_topic topics[MANY];
+    for (size_t i = 0; i < MANY; i++)
+        topics[i].name = (char[]){"topic"};
+    struct snapshot snapshot = {
+        .state = "leading", .turned_at_us = NOW, .topic_count = MANY, .topics = topics};
+    char *text = page_of(&snapshot);
+    cr_assert_lt(strlen(text), 64 * 1024u);
+    cr_assert_not_null(strstr(text, "and 4800 more"));
+    free(text);
+}
