@@ -35,6 +35,10 @@ ifneq ($(WERROR),)
 CFLAGS   += -Werror
 endif
 
+# V=1 shows whole commands
+Q := $(if $(V),,@)
+say = $(if $(V),,@echo '  $(1)' $(subst $(O)/,,$@))
+
 # ---- the daemon --------------------------------------------------------------------------------------------
 ROOMS := base event config postgres kafka http relay command
 SRC   := $(sort $(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c)))
@@ -47,15 +51,18 @@ ALLOBJ = $(OBJ) $(O)/obj/src/main.o
 all: $(O)/outboxd
 
 $(O)/outboxd: $(ALLOBJ)
-	$(CC) $(LINKHARD) -o $@ $^ $(LDLIBS)
+	$(call say,LINK)
+	$(Q)$(CC) $(LINKHARD) -o $@ $^ $(LDLIBS)
 
 $(O)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(HARDEN) -MMD -MP -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(HARDEN) -MMD -MP -c -o $@ $<
 
 $(O)/obj/gen/%.o: $(O)/gen/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(HARDEN) -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(HARDEN) -c -o $@ $<
 
 # schema/NNN_name.sql, embedded: see src/postgres/schema.h for the table this makes
 $(O)/gen/schema_sql.c: $(sort $(wildcard schema/*.sql)) packaging/embed-sql.sh
@@ -72,7 +79,8 @@ TESTLIBS    += $(shell pkg-config --libs criterion libcurl 2>/dev/null)
 define suite_rule
 $(O)/tests/$(1): $$(call suite_obj,$(1)) $$(support_OBJ) $$(OBJ)
 	@mkdir -p $$(@D)
-	$$(CC) $$(LINKHARD) -o $$@ $$^ $$(LDLIBS) $$(TESTLIBS)
+	$$(call say,LINK)
+	$$(Q)$$(CC) $$(LINKHARD) -o $$@ $$^ $$(LDLIBS) $$(TESTLIBS)
 endef
 $(foreach suite,$(SUITES),$(eval $(call suite_rule,$(suite))))
 
@@ -117,7 +125,8 @@ $(O)/examples/demo/tail: $(O)/obj/examples/demo/tail.o $(O)/obj/examples/demo/co
 $(O)/examples/demo/check: $(O)/obj/examples/demo/check.o $(O)/obj/examples/demo/consumer.o
 $(O)/examples/%:
 	@mkdir -p $(@D)
-	$(CC) $(LINKHARD) -o $@ $^ $(LDLIBS)
+	$(call say,LINK)
+	$(Q)$(CC) $(LINKHARD) -o $@ $^ $(LDLIBS)
 
 demo:                     ## sign-ups commit, their events arrive, the relay is killed; BROKER=kafka for the real one
 	packaging/deps.sh demo
@@ -136,7 +145,8 @@ bench-now: $(O)/outboxd examples $(BENCHES:%=$(O)/tests/bench/%)
 
 $(O)/tests/bench/%: $(O)/obj/tests/bench/%.o $(support_OBJ) $(OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(LINKHARD) -o $@ $^ $(LDLIBS) $(TESTLIBS)
+	$(call say,LINK)
+	$(Q)$(CC) $(LINKHARD) -o $@ $^ $(LDLIBS) $(TESTLIBS)
 
 # ---- install -----------------------------------------------------------------------------------------------------------
 PREFIX ?= /usr/local

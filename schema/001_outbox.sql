@@ -177,30 +177,32 @@ begin
             using errcode = 'invalid_parameter_value';
     end if;
 
+    if not exists (select from outbox.relay r where r.name = relay_register.name and r.retired_at is null) then
+        -- One first relay: a second one waits here, and then sees it. (Never after the update below: two sessions that
+        -- hold its weaker lock and want this one would wait for each other.)
+        lock table outbox.relay in share row exclusive mode;
+        if not exists (select from outbox.relay r where r.name = relay_register.name and r.retired_at is null) then
+            if exists (select from outbox.relay) then
+                return false;
+            end if;
+            insert into outbox.relay (name, source, topics, retention)
+            values (relay_register.name, relay_register.source, relay_register.topics, relay_register.retention);
+            insert into outbox.journal (relay, seq, epoch, holder, snapshot, w, lo_id, hi_id, confirmed_seq, released,
+                                        sysid, timeline, dbid, nonce)
+            select relay_register.name, 0, 0, 'boot', '3:3:', '3', 0, 0, 0, true, c.system_identifier,
+                   -- the file name, because pg_control_checkpoint() shows the old timeline after a promotion
+                   ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer, d.oid,
+                   ('x' || left(replace(gen_random_uuid()::text, '-', ''), 16))::bit(64)::bigint
+              from pg_control_system() c, pg_database d
+             where d.datname = current_database();
+            return true;
+        end if;
+    end if;
     update outbox.relay r
        set source = relay_register.source, topics = relay_register.topics, retention = relay_register.retention
-     where r.name = relay_register.name and r.retired_at is null
+     where r.name = relay_register.name
        and (r.source, r.topics, r.retention)
            is distinct from (relay_register.source, relay_register.topics, relay_register.retention);
-    if exists (select from outbox.relay r where r.name = relay_register.name and r.retired_at is null) then
-        return true;
-    end if;
-
-    lock table outbox.relay in share row exclusive mode;    -- one first relay: a second one waits here and then sees it
-    if exists (select from outbox.relay r where r.name = relay_register.name and r.retired_at is null) then
-        return true;
-    elsif exists (select from outbox.relay r) then
-        return false;
-    end if;
-    insert into outbox.relay (name, source, topics, retention)
-    values (relay_register.name, relay_register.source, relay_register.topics, relay_register.retention);
-    insert into outbox.journal (relay, seq, epoch, holder, snapshot, w, lo_id, hi_id, confirmed_seq, released,
-                                sysid, timeline, dbid, nonce)
-    select relay_register.name, 0, 0, 'boot', '3:3:', '3', 0, 0, 0, true, c.system_identifier,
-           ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::integer,    -- pg_control_* lags behind a promotion
-           d.oid, ('x' || left(replace(gen_random_uuid()::text, '-', ''), 16))::bit(64)::bigint
-      from pg_control_system() c, pg_database d
-     where d.datname = current_database();
     return true;
 end
 $$;

@@ -1,4 +1,5 @@
 /* main.c: finds the command and calls it; its exit code is the process's. Decides nothing else. */
+#include "base/log.h"
 #include "command/command.h"
 
 #include <stdio.h>
@@ -35,6 +36,7 @@ static const char help[] =
 int
 main(int argc, char **argv)
 {
+    log_guard_descriptors();
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         fputs(help, stdout);
         return 0;

@@ -56,10 +56,10 @@ count_business(PGconn *db, const char *topic, struct counts *counts)
                           topic, 0);
     if (row == NULL)
         return false;
-    counts->signed_up = atol(PQgetvalue(row, 0, 0));
-    counts->rolled_back = atol(PQgetvalue(row, 0, 1));
-    counts->orphans = atol(PQgetvalue(row, 0, 2));
-    counts->silent_users = atol(PQgetvalue(row, 0, 3));
+    counts->signed_up = strtol(PQgetvalue(row, 0, 0), NULL, 10);
+    counts->rolled_back = strtol(PQgetvalue(row, 0, 1), NULL, 10);
+    counts->orphans = strtol(PQgetvalue(row, 0, 2), NULL, 10);
+    counts->silent_users = strtol(PQgetvalue(row, 0, 3), NULL, 10);
     PQclear(row);
     return true;
 }
@@ -198,13 +198,14 @@ main(int argc, char **argv)
     struct counts counts = {0};
     struct committed committed = {0};
     struct consumer consumer;
-    bool ready = count_business(db, topic, &counts) && read_committed(db, topic, &committed);
+    bool right = count_business(db, topic, &counts) && read_committed(db, topic, &committed);
     PQfinish(db);
-    if (!ready || !consumer_open(&consumer, argv[2], topic))
-        return EXIT_FAILURE;
-    count_kafka(&consumer, &committed, &counts);
-    consumer_close(&consumer);
-    bool right = judge(&counts, committed.count, atol(argv[4]), atol(argv[5]));
+    right = right && consumer_open(&consumer, argv[2], topic);
+    if (right) {
+        count_kafka(&consumer, &committed, &counts);
+        consumer_close(&consumer);
+        right = judge(&counts, committed.count, strtol(argv[4], NULL, 10), strtol(argv[5], NULL, 10));
+    }
     free(committed.received);
     PQclear(committed.rows);
     return right ? 0 : EXIT_FAILURE;

@@ -65,7 +65,7 @@ main(int argc, char **argv)
         fprintf(stderr, "create_topic: %s\n", why);
         return EXIT_FAILURE;
     }
-    bool done = create(client, argv[2], atoi(argv[3]));
+    bool done = create(client, argv[2], (int)strtol(argv[3], NULL, 10));
     rd_kafka_destroy(client);
     return done ? 0 : EXIT_FAILURE;
 }

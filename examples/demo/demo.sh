@@ -139,7 +139,7 @@ free_port() {
 
 start_mock() {
     local log=$scratch/broker.log
-    background "$log" "$O/examples/mock_broker" "$TOPIC:$PARTITIONS"
+    background "$log" "$O/examples/demo/mock_broker" "$TOPIC:$PARTITIONS"
     wait_until 10 "the mock broker" $! "$log" grep -q '^127\.0\.0\.1:' "$log"
     bootstrap=$(grep -m 1 '^127\.0\.0\.1:' "$log")
 }
@@ -172,6 +172,12 @@ start_relay() {
     relay=$!
     wait_until 20 outboxd "$relay" "$scratch/outboxd.log" page_says /metrics '^outbox_leader 1'
     wait_until 20 outboxd "$relay" "$scratch/outboxd.log" page_says /health/ready '^HTTP/1.[01] 200'
+}
+
+# Kafka has acknowledged an event that this process sent.
+wait_published() {
+    wait_until 30 "outboxd has published nothing: it" "$relay" "$scratch/outboxd.log" \
+        page_says /metrics '^outbox_published_total{.*} [1-9]'
 }
 
 stop_relay() {
@@ -209,21 +215,23 @@ say "starting outboxd; its metrics are at http://127.0.0.1:$http_port/metrics wh
 start_relay
 
 say "a consumer prints every ${SHOW_EVERY}th event; $SIGNUPS people sign up, $RATE a second, some with an e-mail that is taken"
-setsid setpriv --pdeathsig TERM -- "$O/examples/tail" "$bootstrap" "$TOPIC" "$SHOW_EVERY" 2>>"$scratch/tail.log" </dev/null &
+setsid setpriv --pdeathsig TERM -- "$O/examples/demo/tail" "$bootstrap" "$TOPIC" "$SHOW_EVERY" 2>>"$scratch/tail.log" </dev/null &
 pids+=($!)
-background "$scratch/signup.log" "$O/examples/signup" --conninfo "host=$socket dbname=shop user=shop_app" \
+background "$scratch/signup.log" "$O/examples/signup/signup" --conninfo "host=$socket dbname=shop user=shop_app" \
     --count "$SIGNUPS" --rate "$RATE" --threads 4 --duplicate-every 8
 signup=$!
+wait_published
 sleep 3
 kill_relay
 say "starting outboxd again: it takes over when the dead one's lease (3 s) has run out"
 start_relay
+wait_published
 say "the new outboxd leads and publishes what was left"
 wait_end "$signup" || fail "the sign-up program" "$scratch/signup.log"
 [[ $(<"$scratch/signup.log") =~ done=([0-9]+)\ email_taken=([0-9]+)\  ]] || fail "the sign-up program" "$scratch/signup.log"
 
 say "all have signed up; comparing everything in Kafka with everything in Postgres"
-"$O/examples/check" "host=$socket dbname=shop user=postgres" "$bootstrap" "$TOPIC" "${BASH_REMATCH[@]:1}" &
+"$O/examples/demo/check" "host=$socket dbname=shop user=postgres" "$bootstrap" "$TOPIC" "${BASH_REMATCH[@]:1}" &
 pids+=($!)
 wait_end $! || fail "the numbers are wrong" "$scratch/outboxd.log"
 say "stopping outboxd (SIGTERM)"

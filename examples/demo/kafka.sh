@@ -31,6 +31,6 @@ PROPERTIES
     background "$log" "${java[@]}" kafka.Kafka "$dir/server.properties"
     wait_until 60 Kafka $! "$log" broker_answers "$client"
     bootstrap=127.0.0.1:$client
-    "$O/examples/create_topic" "$bootstrap" "$TOPIC" "$PARTITIONS" >>"$log" 2>&1 ||
+    "$O/examples/demo/create_topic" "$bootstrap" "$TOPIC" "$PARTITIONS" >>"$log" 2>&1 ||
         fail "Kafka cannot make the topic $TOPIC" "$log"
 }

@@ -15,14 +15,16 @@ enum { EXIT_USAGE = 64, PARTITIONS_MAX = 1000 };
 static bool
 create_topic(rd_kafka_mock_cluster_t *cluster, const char *text)
 {
-    char name[250];
-    int partitions = 0, end = 0;
-    if (sscanf(text, "%249[a-zA-Z0-9._-]:%4d%n", name, &partitions, &end) != 2 || text[end] != '\0' ||
-        partitions < 1 || partitions > PARTITIONS_MAX) {
+    char name[250], *end = NULL;
+    size_t length = strcspn(text, ":");
+    long partitions = text[length] == ':' ? strtol(text + length + 1, &end, 10) : 0;
+    if (length == 0 || length >= sizeof name || partitions < 1 || partitions > PARTITIONS_MAX ||
+        *end != '\0') {
         fprintf(stderr, "mock_broker: \"%s\" is not TOPIC:PARTITIONS\n", text);
         return false;
     }
-    rd_kafka_resp_err_t code = rd_kafka_mock_topic_create(cluster, name, partitions, 1);
+    snprintf(name, sizeof name, "%.*s", (int)length, text);
+    rd_kafka_resp_err_t code = rd_kafka_mock_topic_create(cluster, name, (int)partitions, 1);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         fprintf(stderr, "mock_broker: topic %s: %s\n", name, rd_kafka_err2str(code));
     return code == RD_KAFKA_RESP_ERR_NO_ERROR;

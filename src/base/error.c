@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void format_cut(char *to, size_t size, const char *format, va_list arguments)
+    __attribute__((format(printf, 3, 0)));
+
 static void
 format_cut(char *to, size_t size, const char *format, va_list arguments)
 {

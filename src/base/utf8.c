@@ -42,7 +42,7 @@ utf8_clean(const char *text)
             memcpy(clean + at, text + i, length);
             at += length;
         } else {
-            at += (size_t)sprintf(clean + at, "\\x%02x", (unsigned char)text[i]);
+            at += (size_t)snprintf(clean + at, 5, "\\x%02x", (unsigned char)text[i]);
             length = 1;
         }
     }

@@ -68,7 +68,7 @@ name_size(const char *key)
 static bool
 read_property(struct property *property, const struct tree_node *node, struct complaints *complaints)
 {
-    char path[TREE_PATH], quoted[COMPLAINTS_QUOTED];
+    char path[TREE_PATH];
     const char *name = tree_path(node, path);
     size_t size = name_size(node->key);
     struct error error;
@@ -85,8 +85,7 @@ read_property(struct property *property, const struct tree_node *node, struct co
     if (node->key[size] == '\0') {
         property->value = must_strdup(node->text);
     } else if (!secrets_read(&property->value, node->text, &error)) {
-        complaints_add(complaints, node->line, name, "%s %s", complaints_quote(node->text, quoted),
-                       error.message);
+        complaints_add(complaints, node->line, name, "%s", error.message);
         return false;
     }
     property->name = must_format("%.*s", (int)size, node->key);
@@ -118,9 +117,10 @@ collections_read_properties(struct property **properties, size_t *count, const s
     *properties = must_calloc(count_children(node), sizeof **properties);
     for (const struct tree_node *child = node->first; child != NULL; child = child->next) {
         struct property property;
+        if (child->key == NULL)
+            continue;
         /* one that is given and wrong is not missing as well */
-        has_servers =
-            has_servers || (child->key != NULL && strncmp(child->key, SERVERS, strlen(SERVERS)) == 0);
+        has_servers = has_servers || strncmp(child->key, SERVERS, strlen(SERVERS)) == 0;
         if (child->kind == TREE_REFUSED || !read_property(&property, child, complaints))
             continue;
         const struct property *twin = find_property(*properties, *count, property.name);

@@ -55,8 +55,7 @@ complaints_warn(struct complaints *complaints, int line, const char *key, const 
     va_end(arguments);
 }
 
-/* An insertion sort: stable, so that two complaints about one line keep the order in which they were found.
- */
+/* An insertion sort: stable, so that two complaints about one line keep the order of their finding. */
 static void
 sort_by_line(struct complaint *list, size_t count)
 {

@@ -2,6 +2,7 @@
  * message. */
 #include "config/secrets.h"
 
+#include "config/complaints.h"
 #include "config/file.h"
 
 #include <stdlib.h>
@@ -37,32 +38,37 @@ size_without_newline(const struct file *file)
     return size;
 }
 
+static bool
+read_file(char **secret, const char *path, struct error *error)
+{
+    struct file file;
+    if (!file_load(&file, path, FILE_LINKS_REFUSED, SECRET_SIZE_MOST, error))
+        return false;
+    size_t size = size_without_newline(&file);
+    bool usable = check_access(&file, error);
+    if (usable && size == 0)
+        usable = error_set(error, ERROR_CONFIG, "is empty");
+    if (usable && memchr(file.bytes, '\0', size) != NULL)
+        usable = error_set(error, ERROR_CONFIG, "holds a NUL byte");
+    if (usable) {
+        *secret = must_calloc(size + 1, 1);
+        memcpy(*secret, file.bytes, size);
+    }
+    file_wipe(&file);
+    return usable;
+}
+
 bool
 secrets_read(char **secret, const char *path, struct error *error)
 {
-    struct file file;
-    size_t size;
+    char quoted[COMPLAINTS_QUOTED];
+    struct error reason;
     *secret = NULL;
-    if (path[0] != '/')
-        return error_set(error, ERROR_CONFIG, "is not an absolute path");
-    if (!file_load(&file, path, FILE_LINKS_REFUSED, SECRET_SIZE_MOST, error))
-        return false;
-    size = size_without_newline(&file);
-    if (!check_access(&file, error))
-        goto out;
-    if (size == 0) {
-        error_set(error, ERROR_CONFIG, "is empty");
-        goto out;
-    }
-    if (memchr(file.bytes, '\0', size) != NULL) {
-        error_set(error, ERROR_CONFIG, "holds a NUL byte");
-        goto out;
-    }
-    *secret = must_calloc(size + 1, 1);
-    memcpy(*secret, file.bytes, size);
-out:
-    file_wipe(&file);
-    return *secret != NULL;
+    if (path[0] != '/') /* not shown: it may be the secret itself, written in the wrong place */
+        return error_set(error, ERROR_CONFIG, "must be the absolute path of a file");
+    if (read_file(secret, path, &reason))
+        return true;
+    return error_set(error, ERROR_CONFIG, "%s %s", complaints_quote(path, quoted), reason.message);
 }
 
 void

@@ -130,8 +130,7 @@ line_of(const struct loading *loading, const char *path)
     return loading->lines[i];
 }
 
-/* `small` may not be above `large`; a value that was refused is 0. The complaint stands where a person wrote.
- */
+/* `small` may not be above `large`; a value that was refused is 0. The complaint is about what was written. */
 static void
 compare(struct loading *loading, const char *small, int64_t small_value, const char *large,
         int64_t large_value)

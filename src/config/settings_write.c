@@ -1,5 +1,5 @@
-/* settings_write.c: writes the table of settings for people: as config.yaml.example and as the list of the
- * manual page. Called by `make generated` through the tests; reads no configuration. */
+/* settings_write.c: writes the table of settings for people: as config.yaml.example and as the list of the manual
+ * page. Called by the tests that compare both with the files, or write these again; reads no configuration. */
 #include "config/settings.h"
 #include "config/settings_table.h"
 #include "config/units.h"

@@ -4,8 +4,7 @@
 
 #include "config/settings_table.h"
 
-/* The setting whose name is nearest to `key`, found in `section` (NULL: at the top); NULL when none is near.
- */
+/* The setting whose name is nearest to `key`, found in `section` (NULL: at the top). NULL: none is near. */
 const struct setting *suggest_setting(const char *key, const struct setting *section);
 
 #endif

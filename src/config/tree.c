@@ -184,8 +184,7 @@ read_key(struct reading *reading, const yaml_event_t *event, struct tree_node *c
     child->key = NULL;
 }
 
-/* One key and its value. A child without a key has been complained about: its value is read and passed over.
- */
+/* One key and its value. A child without a key has been complained about: its value is passed over. */
 static bool
 read_entry(struct reading *reading, yaml_event_t *event, struct tree_node *map, int depth)
 {
@@ -228,8 +227,7 @@ read_map(struct reading *reading, struct tree_node *map, int depth)
     return false;
 }
 
-/* Fills `node` from `event` and those that belong to it, and drops them. False when the rest cannot be read.
- */
+/* Fills `node` from `event` and those that belong to it, and drops them. False: the rest cannot be read. */
 static bool
 read_value(struct reading *reading, yaml_event_t *event, struct tree_node *node, int depth)
 {
@@ -374,7 +372,7 @@ tree_path(const struct tree_node *node, char path[TREE_PATH])
 {
     const struct tree_node *steps[TREE_DEPTH_MOST + 1];
     size_t count = 0, size = 0;
-    for (; node != NULL && count < sizeof steps / sizeof *steps; node = node->parent)
+    for (; node != NULL && count <= TREE_DEPTH_MOST; node = node->parent)
         if (node->key != NULL)
             steps[count++] = node;
     path[0] = '\0';

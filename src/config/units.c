@@ -31,6 +31,7 @@ parse_digits(const char *text, const char *shape, int64_t *number, const char **
     const char *at = text;
     bool fits = true;
     *number = 0;
+    *rest = text;
     if (*at == '-')
         return error_set(error, ERROR_CONFIG, "is not %s: it may not be negative", shape);
     for (; *at >= '0' && *at <= '9'; at++)

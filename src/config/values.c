@@ -43,6 +43,7 @@ static void
 store_text(const struct storing *storing, const char *text)
 {
     char **field = storing->field;
+    CHECK(field != NULL);
     *field = must_strdup(text);
 }
 
@@ -61,11 +62,10 @@ store_name(const struct storing *storing, const char *text)
 static void
 store_secret(const struct storing *storing, const char *path)
 {
-    char quoted[COMPLAINTS_QUOTED];
     struct error error;
     char **field = storing->field;
     if (!secrets_read(field, path, &error))
-        complain(storing, "%s %s", complaints_quote(path, quoted), error.message);
+        complain(storing, "%s", error.message);
 }
 
 typedef bool units_parser(const char *text, int64_t *value, struct error *error);
@@ -85,6 +85,7 @@ store_number(const struct storing *storing, const char *text, units_parser *pars
     char quoted[COMPLAINTS_QUOTED], least[UNITS_TEXT], most[UNITS_TEXT];
     struct error error;
     int64_t value, *field = storing->field;
+    CHECK(field != NULL);
     complaints_quote(text, quoted);
     if (!parse(text, &value, &error))
         complain(storing, "%s %s", quoted, error.message);
@@ -127,7 +128,7 @@ static bool
 is_port(const char *text)
 {
     size_t size = strspn(text, "0123456789");
-    return size >= 1 && size <= 5 && text[size] == '\0' && atoi(text) <= 65535;
+    return size >= 1 && size <= 5 && text[size] == '\0' && strtoul(text, NULL, 10) <= UINT16_MAX;
 }
 
 /* 127.0.0.1:9187 or [::1]:9187 */

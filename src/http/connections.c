@@ -51,7 +51,7 @@ connections_admit(struct connections *connections, int64_t now_us)
         shut(oldest);
         living--;
     }
-    bool admitted = living < CONNECTIONS_MAX && connections->count < CONNECTIONS_MAX * 2;
+    bool admitted = living < CONNECTIONS_MAX && connections->count < CONNECTIONS_SLOTS;
     pthread_mutex_unlock(&connections->mutex);
     return admitted;
 }
@@ -60,7 +60,7 @@ void
 connections_opened(struct connections *connections, int fd, int64_t now_us)
 {
     pthread_mutex_lock(&connections->mutex);
-    CHECK(connections->count < CONNECTIONS_MAX * 2);
+    CHECK(connections->count < CONNECTIONS_SLOTS);
     connections->list[connections->count++] = (struct connection){.fd = fd, .since_us = now_us};
     pthread_mutex_unlock(&connections->mutex);
 }

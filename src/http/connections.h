@@ -12,6 +12,9 @@
 /* A scrape, a probe and a few people need ten. */
 #define CONNECTIONS_MAX 32
 
+/* With those that were told to end and have not yet: the bound for descriptors. */
+#define CONNECTIONS_SLOTS 64
+
 /* From accept to close, whatever the client does. A scrape takes milliseconds. */
 #define CONNECTIONS_DEADLINE_US 10000000
 
@@ -24,7 +27,7 @@ struct connections {
         int fd;
         bool shut; /* told to end; leaves the list when libmicrohttpd closes it */
         int64_t since_us;
-    } list[CONNECTIONS_MAX * 2]; /* those that are shut take places for a moment */
+    } list[CONNECTIONS_SLOTS]; /* in order of age */
     size_t count;
 };
 

@@ -39,7 +39,7 @@ listen_parse(const char *text, struct listen_address *address, struct error *err
     if (host_size == 0 || host_size >= sizeof address->host || strcspn(host, "[] ") < host_size)
         return refuse(text, error);
     if (port_size == 0 || port_size > 5 || strspn(colon + 1, "0123456789") != port_size ||
-        atoi(colon + 1) > 65535)
+        strtol(colon + 1, NULL, 10) > 65535)
         return refuse(text, error);
     memcpy(address->host, host, host_size);
     address->host[host_size] = '\0';
@@ -79,12 +79,14 @@ try_family(const struct addrinfo *list, int family)
 static uint16_t
 bound_port(int fd)
 {
-    struct sockaddr_storage bound;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    } bound = {.in6 = {0}};
     socklen_t size = sizeof bound;
-    CHECK(getsockname(fd, (struct sockaddr *)&bound, &size) == 0);
-    if (bound.ss_family == AF_INET6)
-        return ntohs(((const struct sockaddr_in6 *)&bound)->sin6_port);
-    return ntohs(((const struct sockaddr_in *)&bound)->sin_port);
+    CHECK(getsockname(fd, &bound.any, &size) == 0);
+    return ntohs(bound.any.sa_family == AF_INET6 ? bound.in6.sin6_port : bound.in.sin_port);
 }
 
 bool

@@ -36,7 +36,7 @@ static const char style[] =
     "var(--line);overflow-wrap:anywhere;vertical-align:top}"
     "th{font-weight:500;color:var(--soft)}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-"
     "space:nowrap}"
-    "a{color:var(--wait)}";
+    "a{color:var(--wait)}footer{margin-top:1.5rem;color:var(--soft)}";
 
 /* ---- values for people
  * ---------------------------------------------------------------------------------------- */
@@ -201,7 +201,7 @@ write_tiles(FILE *out, const struct snapshot *snapshot)
     write_signed(out, snapshot->lag_events);
     fputs(" events not confirmed</span></div><div class=\"tile\">In flight<b>", out);
     write_signed(out, snapshot->in_flight_events);
-    fputs("</b><span class=\"soft\">", out);
+    fputs("</b><span class=\"soft\">events, ", out);
     write_bytes(out, (double)snapshot->in_flight_bytes);
     fputs(" of ", out);
     write_bytes(out, (double)snapshot->memory_bytes);
@@ -306,9 +306,9 @@ http_page_write(const struct snapshot *snapshot, int64_t now_us, size_t *size)
     write_tiles(out, snapshot);
     write_topics(out, snapshot);
     write_details(out, snapshot);
-    fputs("<p class=\"soft\">outboxd " OUTBOXD_VERSION " &middot; refreshes itself every 5 s &middot; "
+    fputs("<footer>outboxd " OUTBOXD_VERSION " &middot; refreshes itself every 5 s &middot; "
           "<a href=\"/metrics\">metrics</a> &middot; <a href=\"/status.json\">status.json</a> &middot; "
-          "<a href=\"/health/ready\">health/ready</a></p></main></body></html>\n",
+          "<a href=\"/health/ready\">health/ready</a></footer></main></body></html>\n",
           out);
     CHECK(fclose(out) == 0);
     return text;

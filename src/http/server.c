@@ -19,7 +19,7 @@
 #define SILENCE_SECONDS 5
 
 /* Request line, headers and the head of the answer of one client; a longer request is answered 4xx. */
-#define CLIENT_MEMORY (16 * 1024)
+#define CLIENT_MEMORY 16384
 
 struct http_server {
     struct MHD_Daemon *daemon;
@@ -168,7 +168,7 @@ http_server_start(struct http_server **result, const char *listen, struct error 
     CHECK(pthread_mutex_init(&server->mutex, NULL) == 0);
     const struct MHD_OptionItem options[] = {
         {MHD_OPTION_LISTEN_SOCKET, fd, NULL},
-        {MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX * 2, NULL},
+        {MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_SLOTS, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, SILENCE_SECONDS, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, CLIENT_MEMORY, NULL},
         {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)note_connection, server},

@@ -59,8 +59,10 @@ may_write(const char *facility, int64_t *left_out)
 
 /* A lost connection is librdkafka's daily business: the producer says when Kafka as a whole is in trouble. */
 static enum log_level
-our_level(int level)
+our_level(int level, const char *facility)
 {
+    if (strcmp(facility, "CONFWARN") == 0)
+        return LOG_LEVEL_DEBUG; /* about settings of ours; the user's were checked at start */
     if (level <= LOG_CRIT)
         return LOG_LEVEL_ERROR;
     if (level <= LOG_ERR)
@@ -73,7 +75,7 @@ our_level(int level)
 void
 brokerlog_write(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
-    enum log_level ours = our_level(level);
+    enum log_level ours = our_level(level, facility);
     int64_t left_out = 0;
     (void)rk;
     if (!log_enabled(ours) || (ours != LOG_LEVEL_DEBUG && !may_write(facility, &left_out)))

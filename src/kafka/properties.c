@@ -119,19 +119,17 @@ check_servers(struct report *report)
                  "bootstrap.servers", "is missing: where is Kafka? For example \"localhost:9092\"");
         return;
     }
-    for (const char *at = servers->value;; at++) {
-        at += strspn(at, " ");
+    const char *at = servers->value;
+    bool good;
+    do {
+        at += strspn(at, ", ");
         size_t size = strcspn(at, ", ");
-        if (!server_readable(at, size)) {
-            complain(report, servers->line, servers->name,
-                     "must be a list of host:port, separated by commas");
-            return;
-        }
+        good = server_readable(at, size);
         at += size;
         at += strspn(at, " ");
-        if (*at != ',')
-            return;
-    }
+    } while (good && *at == ',');
+    if (!good || *at != '\0' || *servers->value == ',')
+        complain(report, servers->line, servers->name, "must be a list of host:port, separated by commas");
 }
 
 static const struct property *
@@ -167,10 +165,13 @@ check_together(struct report *report)
     if (conf != NULL)
         rd_kafka_conf_destroy(conf);
     const struct property *property = property_named_in(report->settings, reason);
-    if (property == NULL && report->settings->kafka_count > 0)
-        complain(report, report->settings->kafka[0].line, "*", reason);
-    else if (property != NULL)
+    if (property != NULL) {
         complain(report, property->line, property->name, reason);
+        return;
+    }
+    fprintf(report->errors, "%s:%d: kafka: %s\n", report->settings->file, report->settings->kafka[0].line,
+            reason);
+    report->count++;
 }
 
 bool
@@ -264,6 +265,7 @@ properties_client(const struct settings *settings, struct error *error)
     struct making making = {0};
     set_common(&making, settings, false);
     set(&making, "statistics.interval.ms", "0");
+    set(&making, "allow.auto.create.topics", "false"); /* asking must not create */
     rd_kafka_conf_set_log_cb(making.conf, brokerlog_ignore);
     return finish(&making, error);
 }

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 
 #include <poll.h>
+#include <time.h>
 
 #define TEXT_OF(number) TEXT_OF_EXPANDED(number)
 #define TEXT_OF_EXPANDED(number) #number
@@ -18,8 +19,8 @@ wait_for_socket(const struct session *session, int64_t deadline_us, int64_t now_
 {
     struct pollfd descriptor = {.fd = session_fd(session), .events = session_events(session)};
     int64_t wait_us = deadline_us > now_us ? deadline_us - now_us : 0;
-    /* rounded up: poll(2) that ends just before the deadline would spin until it has passed */
-    (void)poll(&descriptor, 1, (int)((wait_us + 999) / 1000)); /* whatever it says, the next turn looks again */
+    struct timespec wait = {.tv_sec = wait_us / 1000000, .tv_nsec = wait_us % 1000000 * 1000};
+    (void)ppoll(&descriptor, 1, &wait, NULL); /* whatever it says, the next turn looks again */
 }
 
 /* False when the session was lost, or did not reach `wanted` before the deadline; then it is closed. */
@@ -64,7 +65,8 @@ oneshot_open(struct session **session, const struct settings *settings, struct e
     if (!session_new(session, settings, error))
         return false;
     session_connect(*session, clock_monotonic_us());
-    bool good = turn_until(*session, SESSION_IDLE, CLOCK_NEVER, error) && oneshot_ask(*session, set_up_sql, &nothing, error);
+    bool good = turn_until(*session, SESSION_IDLE, CLOCK_NEVER, error) &&
+                oneshot_ask(*session, set_up_sql, &nothing, error);
     if (good) {
         session_forget(nothing);
         return true;
@@ -72,4 +74,25 @@ oneshot_open(struct session **session, const struct settings *settings, struct e
     session_free(*session);
     *session = NULL;
     return false;
+}
+
+static bool
+take_facts(struct session *session, const char *sql,
+           bool (*read)(struct inspect_facts *, const struct pg_result *, struct error *),
+           struct inspect_facts *facts, struct error *error)
+{
+    struct pg_result *result;
+    bool good = oneshot_ask(session, sql, &result, error) && read(facts, result, error);
+    session_forget(result);
+    return good;
+}
+
+bool
+oneshot_inspect(struct session *session, struct inspect_facts *facts, struct error *error)
+{
+    *facts = (struct inspect_facts){0};
+    bool good = take_facts(session, inspect_catalog_sql, inspect_read_catalog, facts, error) &&
+                (!inspect_wants_outbox(facts) ||
+                 take_facts(session, inspect_outbox_sql, inspect_read_outbox, facts, error));
+    return good || error_prefix(error, "cannot inspect the database");
 }

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "config/settings.h"
+#include "postgres/inspect.h"
 #include "postgres/session.h"
 
 /* Connects; the session is IDLE and can only read: the server refuses every change. Waits up to 15 s (session.c). On
@@ -14,10 +15,15 @@ MUST_CHECK bool oneshot_open(struct session **session, const struct settings *se
 
 /* Runs `sql` to its answer, which the caller frees with session_forget(). Waits up to ONESHOT_ANSWER_US. False: the
  * server's error, and the session goes on (IDLE); or it was lost, and is CLOSED: every further question fails at once. */
-MUST_CHECK bool oneshot_ask(struct session *session, const char *sql, struct pg_result **result, struct error *error);
+MUST_CHECK bool oneshot_ask(struct session *session, const char *sql, struct pg_result **result,
+                            struct error *error);
+
+/* Fills the facts of inspect.h, those of the outbox only where they can be read. They are to be freed in any case, and on
+ * failure may be incomplete. */
+MUST_CHECK bool oneshot_inspect(struct session *session, struct inspect_facts *facts, struct error *error);
 
 /* What one question may cost the server; it cancels then. Longer than any of ours takes on 20 million events. */
-#define ONESHOT_STATEMENT_MS 10000
+#define ONESHOT_STATEMENT_MS 15000
 /* When the server does not even cancel: it hangs, or the network does. */
 #define ONESHOT_ANSWER_US (ONESHOT_STATEMENT_MS * INT64_C(1000) + 3 * INT64_C(1000000))
 

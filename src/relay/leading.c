@@ -333,9 +333,8 @@ ask_trouble(struct relay *relay)
     const struct trouble *trouble = &relay->verdict.trouble;
     char *text = NULL;
     if (trouble->active) {
-        json_t *object = json_pack("{s:I, s:s, s:s, s:s, s:i}", "event_id", (json_int_t)trouble->event_id, "topic",
-                                   trouble->topic->name, "error", trouble->why.name, "message", trouble->why.message,
-                                   "attempts", (int)trouble->attempts);
+        json_t *object = json_pack("{s:I, s:s, s:s, s:s}", "event_id", (json_int_t)trouble->event_id, "topic",
+                                   trouble->topic->name, "error", trouble->why.name, "message", trouble->why.message);
         text = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;
         json_decref(object);
     }

@@ -5,10 +5,10 @@
 #include "base/clock.h"
 #include "relay/pipeline.h"
 
-/* The first retry comes soon, for topics that are being created; later ones once a minute, which finds a healed topic soon
- * enough and does not fill the broker's log. */
+/* The first retry comes soon, for topics that are being created; later ones every five seconds: one question to the broker,
+ * and nobody waits long after healing the topic. */
 #define TROUBLE_FIRST_US (INT64_C(500) * 1000)
-#define TROUBLE_LAST_US (INT64_C(60) * 1000000)
+#define TROUBLE_LAST_US (INT64_C(5) * 1000000)
 /* A lost instance costs milliseconds; the bound keeps a broken broker from being hammered. */
 #define BROKER_FIRST_US (INT64_C(20) * 1000)
 #define BROKER_LAST_US (INT64_C(2) * 1000000)

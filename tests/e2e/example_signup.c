@@ -27,7 +27,16 @@ signup_path(void)
     const char *outboxd = getenv("OUTBOXD_BIN");
     outboxd = outboxd ? outboxd : "build/outboxd";
     const char *slash = strrchr(outboxd, '/');
-    return must_format("%.*sexamples/signup", slash ? (int)(slash + 1 - outboxd) : 0, outboxd);
+    return must_format("%.*sexamples/signup/signup", slash ? (int)(slash + 1 - outboxd) : 0, outboxd);
+}
+
+static long
+number_after(const char *text, const char *word)
+{
+    const char *at = strstr(text, word);
+    if (at == NULL)
+        test_fail("no %s in what the program said: %s", word, text);
+    return strtol(at + strlen(word), NULL, 10);
 }
 
 /* Runs the program to its end; every one of its options is a string of its own, NULL-terminated. */
@@ -47,11 +56,11 @@ run_signup(const char *const *arguments, struct summary *summary)
     int code = process_run(
         &(struct process_options){.argv = argv, .output_path = output, .death_signal = SIGKILL}, 60000);
     char *text = scratch_read_file(output);
-    const char *line = strstr(text, "done=");
-    if (code != 64 &&
-        (line == NULL || sscanf(line, "done=%ld email_taken=%ld failed=%ld unknown=%ld", &summary->done,
-                                &summary->email_taken, &summary->failed, &summary->unknown) != 4))
-        test_fail("%s ended with code %d and said: %s", path, code, text);
+    if (code != 64)
+        *summary = (struct summary){.done = number_after(text, "done="),
+                                    .email_taken = number_after(text, "email_taken="),
+                                    .failed = number_after(text, "failed="),
+                                    .unknown = number_after(text, "unknown=")};
     free(text);
     free(output);
     free(directory);

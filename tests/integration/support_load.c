@@ -93,24 +93,14 @@ Test(support_load, does_everything_that_it_says_on_the_writers_grants)
     cr_assert_gt(totals.prepared, 0);
     cr_assert_gt(totals.kills, 0);
     static const char *const kinds[] = {
-        "key is null",
-        "key = ''",
-        "get_byte(key, 0) = 0",
-        "payload is null",
-        "payload = ''",
-        "headers is null",
-        "headers = '{}'",
-        "headers ? 'b'",
-        "counter = 0",
-        "counter > 1",
-        "key = convert_to('key-10000', 'UTF8')",
+        "key is null",         "key = ''",        "substr(key, 1, 1) = '\\x00'",
+        "payload is null",     "payload = ''",    "counter > 1",
+        "length(payload) > 0", "headers is null", "headers = '{}'",
+        "counter = 0",         "headers ? 'b'",   "key = convert_to('key-10000', 'UTF8')",
     };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        cr_expect_gt(postgres_int(fixture.admin,
-                                  "select count(*) from load.ledger where length(key) is distinct from 0 "
-                                  "and %s or key = '' and %s",
-                                  kinds[i], i == 2 ? "false" : kinds[i]),
-                     0, "%s", kinds[i]);
+        cr_expect_gt(postgres_int(fixture.admin, "select count(*) from load.ledger where %s", kinds[i]), 0,
+                     "%s", kinds[i]);
     cr_assert_eq(postgres_int(fixture.admin, "select count(*) from pg_prepared_xacts where database = "
                                              "current_database()"),
                  0);

@@ -206,8 +206,11 @@ broker_free(struct broker *broker)
         return;
     if (broker->own && broker->pid != 0)
         broker_kill(broker);
-    if (broker->own)
-        scratch_remove_tree(broker->directory);
+    if (broker->own) {
+        char *data = must_format("%s/data", broker->directory);
+        scratch_remove_tree(data); /* the log stays, for whoever looks into a failure */
+        free(data);
+    }
     for (size_t i = 0; i < broker->kept_count; i++)
         free(broker->kept[i]);
     free(broker->kept);

@@ -30,7 +30,7 @@ struct broker *broker_shared(void);
  */
 struct broker *broker_share(void);
 
-/* Kills the broker if it is this process's own and removes its directory. NULL is allowed. */
+/* Kills the broker if it is this process's own and removes its data. NULL is allowed. */
 void broker_free(struct broker *broker);
 
 void broker_stop(struct broker *broker); /* SIGTERM, until it is gone */

@@ -46,14 +46,14 @@ load_read_ledger(struct expected_events *events, PGconn *connection)
 {
     expected_read(events, connection,
                   "select id, xid::text, counter, snapshot, topic, key, payload, headers::text,"
-                  " (extract(epoch from created_at) * 1000000)::bigint from load.ledger");
+                  " (extract(epoch from created_at) * 1000000)::bigint from load.ledger order by id");
 }
 
 static void *
 writer_main(void *context)
 {
     struct writer *writer = context;
-    while (writer_connect(writer)) {
+    while (!writer->load->stop && writer_connect(writer)) {
         if (writer == &writer->load->long_writer)
             writer_long_transaction(writer);
         else

@@ -13,6 +13,7 @@
 
 struct load;
 
+/* The strings must outlive the load. */
 struct load_options {
     const char *admin;         /* conninfo of a superuser: kills backends, resolves prepared transactions */
     const char *writer;        /* conninfo of the writer role */

@@ -84,6 +84,26 @@ writer_run(struct writer *writer, const char *sql, int64_t *value)
     return good;
 }
 
+static void
+ignore_notice(void *context, const char *message)
+{
+    (void)context, (void)message; /* being killed is what these sessions are for */
+}
+
+static bool
+session_prepare(struct writer *writer)
+{
+    /* the long transaction goes by another name: the killer would hardly ever let it reach its end */
+    bool long_one = writer == &writer->load->long_writer;
+    PQsetNoticeProcessor(writer->connection, ignore_notice, NULL);
+    return writer_run(writer,
+                      long_one ? "set application_name = 'load-long'"
+                               : "set application_name = 'load-writer'",
+                      NULL) &&
+           writer_run(writer, "set lock_timeout = '3s'", NULL) &&
+           (!writer_chance(writer, 40) || writer_run(writer, "set synchronous_commit = off", NULL));
+}
+
 bool
 writer_connect(struct writer *writer)
 {
@@ -92,9 +112,7 @@ writer_connect(struct writer *writer)
     while (!writer->load->stop) {
         PQfinish(writer->connection);
         writer->connection = PQconnectdb(writer->load->options.writer);
-        if (PQstatus(writer->connection) == CONNECTION_OK &&
-            writer_run(writer, "set application_name = 'load-writer'; set lock_timeout = '3s'", NULL) &&
-            (!writer_chance(writer, 40) || writer_run(writer, "set synchronous_commit = off", NULL)))
+        if (PQstatus(writer->connection) == CONNECTION_OK && session_prepare(writer))
             return true;
         writer_dawdle(writer, 100000);
     }

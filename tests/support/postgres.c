@@ -327,7 +327,7 @@ postgres_free(struct postgres *postgres)
     for (size_t i = 0; i < postgres->kept_count; i++)
         free(postgres->kept[i]);
     if (postgres->own)
-        scratch_remove_tree(postgres->directory);
+        scratch_remove_tree(postgres->data); /* the log stays, for whoever looks into a failure */
     free(postgres->kept);
     free(postgres->log);
     free(postgres->data);

@@ -28,7 +28,7 @@ struct postgres *postgres_shared(void);
  * the environment names one already. */
 struct postgres *postgres_share(void);
 
-/* Ends the server at once if it is this process's own, and removes its directory. NULL is allowed. */
+/* Ends the server at once if it is this process's own, and removes its data. NULL is allowed. */
 void postgres_free(struct postgres *postgres);
 
 void postgres_stop_fast(struct postgres *postgres);      /* SIGINT: clean, sessions are thrown out */

@@ -3,6 +3,7 @@
 #include "support/scratch.h"
 
 #include <arpa/inet.h>
+#include <criterion/types.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -63,10 +64,15 @@ scratch_root_remove(void)
     root_maker = 0;
 }
 
+/* Weak: programs without Criterion stand on this file too. */
+extern const struct criterion_test *const criterion_current_test __attribute__((weak));
+
 char *
 scratch_directory(const char *prefix)
 {
-    char *path = must_format("%s/%s-XXXXXX", scratch_root(), prefix);
+    const struct criterion_test *const *current = &criterion_current_test;
+    const char *test = current != NULL && *current != NULL ? (*current)->name : "suite";
+    char *path = must_format("%s/%s-%.30s-XXXXXX", scratch_root(), prefix, test);
     if (mkdtemp(path) == NULL || chmod(path, 0711) != 0)
         test_fail("%s: cannot make it: %s", path, strerror(errno));
     return path;

@@ -19,7 +19,7 @@ const char *scratch_root(void);
 /* Removes scratch_root() when this process made it. */
 void scratch_root_remove(void);
 
-/* A new empty directory below scratch_root(), mode 0711; the caller frees the name. */
+/* A new empty directory below scratch_root(), mode 0711, named after the test; the caller frees the name. */
 char *scratch_directory(const char *prefix);
 
 /* A TCP port of 127.0.0.1 that is free and below the ephemeral range, so that no outgoing connection takes it

@@ -51,7 +51,7 @@ Test(config_files, takes_one_mebibyte_and_not_a_byte_more)
 {
     static char text[(1 << 20) + 1];
     memset(text, '#', sizeof text);
-    memcpy(text, CONFIG_LEAST, strlen(CONFIG_LEAST));
+    memcpy(text, CONFIG_LEAST, sizeof CONFIG_LEAST - 1);
     config_fixture_write("c.yaml", text, sizeof text - 1, 0600);
     expect_load("");
     config_fixture_write("c.yaml", text, sizeof text, 0600);
@@ -178,12 +178,13 @@ expect_secret(const char *expected)
 }
 
 static void
-expect_no_secret(const char *message)
+expect_no_secret(const char *reason)
 {
-    char place[200], path[300], *secret = path;
+    char place[200], path[300], message[600], *secret = path;
     struct error error;
     cr_assert_not_null(getcwd(place, sizeof place));
     snprintf(path, sizeof path, "%s/secret", place);
+    snprintf(message, sizeof message, "\"%s\" %s", path, reason);
     cr_assert_not(secrets_read(&secret, path, &error));
     cr_expect_null(secret);
     cr_expect_eq(error.kind, ERROR_CONFIG);
@@ -254,7 +255,7 @@ Test(config_files, refuses_a_relative_path_to_a_secret)
     struct error error;
     char *secret;
     cr_expect_not(secrets_read(&secret, "secret", &error));
-    cr_expect_str_eq(error.message, "is not an absolute path");
+    cr_expect_str_eq(error.message, "must be the absolute path of a file");
 }
 
 Test(config_files, knows_which_properties_are_secrets)
@@ -279,6 +280,8 @@ Test(config_files, never_prints_a_secret)
         "postgres: {conninfo: 'host=db.example.org password=hunter2'}\n",
         "postgres: {conninfo: 'postgresql://u:hunter2@db.example.org/x'}\n",
         "postgres: {conninfo: ['password=hunter2']}\n",
+        "postgres: {password_file: hunter2}\n",
+        CONFIG_LEAST "  sasl.password_file: hunter2\n",
     };
     for (size_t i = 0; i < sizeof TEXTS / sizeof *TEXTS; i++) {
         struct config_loaded loaded;

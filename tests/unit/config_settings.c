@@ -96,8 +96,9 @@ Test(config_settings, switches_http_off)
     static const char *const OFF[] = {"http: null\n", "http: {listen: null}\n", "http: ~\n",
                                       "http:\n  listen:\n"};
     for (size_t i = 0; i < sizeof OFF / sizeof *OFF; i++) {
-        char text[400] = CONFIG_LEAST;
-        struct settings *settings = config_fixture_accept(strcat(text, OFF[i]));
+        char text[400];
+        snprintf(text, sizeof text, CONFIG_LEAST "%s", OFF[i]);
+        struct settings *settings = config_fixture_accept(text);
         cr_expect_null(settings->http_listen, "%s", OFF[i]);
         settings_free(settings);
     }

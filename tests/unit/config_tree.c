@@ -135,14 +135,15 @@ Test(config_tree, refuses_nesting_deeper_than_16)
 
 Test(config_tree, refuses_maps_and_lists_that_are_too_wide)
 {
-    char text[20000] = CONFIG_LEAST "topics: [";
+    char text[20000];
+    size_t size = (size_t)sprintf(text, CONFIG_LEAST "topics: [");
     for (int i = 0; i < 501; i++)
-        strcat(text, "a,");
-    strcat(text, "]\n");
+        size += (size_t)sprintf(text + size, "a,");
+    sprintf(text + size, "]\n");
     config_fixture_expect(text, "c.yaml:5: topics: has more than 500 entries\n");
-    strcpy(text, CONFIG_LEAST);
+    size = (size_t)sprintf(text, CONFIG_LEAST);
     for (int i = 0; i < 500; i++)
-        sprintf(text + strlen(text), "  x%d: 1\n", i);
+        size += (size_t)sprintf(text + size, "  x%d: 1\n", i);
     config_fixture_expect(text, "c.yaml:3: kafka: has more than 500 keys\n");
 }
 

@@ -9,7 +9,7 @@
 #define SECOND 1000000
 
 static struct connections connections;
-static int ours[CONNECTIONS_MAX * 2], theirs[CONNECTIONS_MAX * 2];
+static int ours[CONNECTIONS_SLOTS], theirs[CONNECTIONS_SLOTS];
 
 static void
 open_one(size_t i, int64_t now_us)
@@ -74,11 +74,11 @@ Test(http_connections, fault_84_descriptors_have_a_bound_even_if_the_shut_ones_a
     connections_init(&connections);
     size_t open = 0;
     int64_t now_us = SECOND;
-    while (open < CONNECTIONS_MAX * 2 && connections_admit(&connections, now_us)) {
+    while (open < CONNECTIONS_SLOTS && connections_admit(&connections, now_us)) {
         open_one(open++, now_us);
         now_us += CONNECTIONS_PATIENCE_US;
     }
-    cr_assert_eq(open, CONNECTIONS_MAX * 2);
+    cr_assert_eq(open, CONNECTIONS_SLOTS);
     cr_assert_not(connections_admit(&connections, now_us));
     connections_closed(&connections, ours[0]);
     cr_assert(connections_admit(&connections, now_us));

@@ -1,0 +1,209 @@
+/* check.c: `outboxd check`: everything that could stop `run` from working, found in one run, each with its cure. Asks Postgres
+ * and Kafka and prints what their inspections judge; changes nothing, but makes missing topics when asked to. */
+#include "command/command.h"
+
+#include "base/findings.h"
+#include "command/print.h"
+#include "command/report.h"
+#include "event/topic.h"
+#include "kafka/inspect.h"
+#include "postgres/oneshot.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Longer than a client needs to give up on one of three brokers, short enough for a deployment script. */
+#define KAFKA_PATIENCE_MS 15000
+
+static const char help[] =
+    "Usage: outboxd check [--config FILE] [--create]\n"
+    "\n"
+    "Finds everything that could stop `outboxd run` from working: configuration, connection, grants,\n"
+    "schema version, relay name, brokers, topics, sizes; each finding with its cure. A running relay is\n"
+    "not disturbed.\n"
+    "\n"
+    "  -c, --config FILE   configuration (default " COMMAND_DEFAULT_CONFIG ")\n"
+    "      --create        makes the topics that are missing\n"
+    "  -h, --help          this text\n"
+    "\n"
+    "Exit codes: 0 no error (there may be warnings), 64 usage, 69 Postgres or Kafka cannot be used as\n"
+    "configured, 70 broken invariant, 78 configuration.\n";
+
+/* ---- Postgres ---- */
+
+static const char *
+connection_cure(const struct error *error)
+{
+    if (strstr(error->message, "pooler") != NULL)
+        return "postgres.conninfo: give the address of Postgres itself; applications may pool";
+    if (error->kind == ERROR_UNUSABLE)
+        return "correct postgres.conninfo and postgres.password_file, or the server's pg_hba.conf";
+    return "see that Postgres runs there, is no standby, and can be reached from here";
+}
+
+static const char *
+backlog_cure(const struct status_relay *relay, enum report_verdict verdict)
+{
+    if (verdict == REPORT_STUCK)
+        return relay->trouble.message;
+    if (verdict == REPORT_NO_LEADER)
+        return "outboxd run";
+    return "see the log of its leader, or /health/ready; outboxd status shows the rate";
+}
+
+/* What is waiting, and what it waits for: until it is published it stays, and takes room on the database's disk. */
+static void
+judge_backlog(const struct status *status, const struct settings *settings, struct findings *findings)
+{
+    for (size_t i = 0; i < status->relay_count; i++) {
+        char summary[REPORT_SIZE];
+        const struct status_relay *relay = &status->relays[i];
+        enum report_verdict verdict = report_judge_relay(relay, settings->lease_us, summary);
+        if (verdict == REPORT_OK || verdict == REPORT_NO_RELAY || !relay->led || relay->lag.events == 0) {
+            char *backlog = report_backlog(&relay->lag);
+            if (verdict != REPORT_NO_RELAY) /* an error already */
+                findings_ok(findings, "backlog of relay \"%s\": %s", relay->name, backlog);
+            free(backlog);
+        } else {
+            findings_add(findings, FINDING_WARNING, ERROR_NONE, backlog_cure(relay, verdict), "%s", summary);
+        }
+    }
+}
+
+static void
+inspect_session(struct session *session, const struct settings *settings, struct inspect_facts *facts,
+                struct findings *findings)
+{
+    struct error error;
+    struct status status = {0};
+    if (!oneshot_inspect(session, facts, &error)) {
+        findings_add(findings, FINDING_ERROR, error.kind, "see the server's log", "%s", error.message);
+        return;
+    }
+    inspect_judge(facts, settings, findings);
+    if (!facts->has_outbox)
+        return;
+    if (status_read_relays(session, &status, &error))
+        judge_backlog(&status, settings, findings);
+    else
+        findings_add(findings, FINDING_ERROR, error.kind, "see the server's log", "%s", error.message);
+    status_free(&status);
+}
+
+static void
+check_postgres(const struct settings *settings, struct inspect_facts *facts, struct findings *findings)
+{
+    struct error error;
+    struct session *session;
+    if (oneshot_open(&session, settings, &error))
+        inspect_session(session, settings, facts, findings);
+    else
+        findings_add(findings, FINDING_ERROR, error.kind, connection_cure(&error), "%s", error.message);
+    session_free(session);
+}
+
+/* ---- Kafka ---- */
+
+struct names {
+    const char **list;
+    size_t count;
+};
+
+static void
+names_add(struct names *names, const char *name)
+{
+    for (size_t i = 0; i < names->count; i++)
+        if (strcmp(names->list[i], name) == 0)
+            return;
+    names->list[names->count++] = name;
+}
+
+/* The topics that are known by name: those of the newest events, and patterns that are no patterns. */
+static struct names
+topics_that_matter(const struct settings *settings, const struct inspect_facts *facts)
+{
+    struct names names = {.list =
+                              must_calloc(settings->topics_count + facts->topics.count, sizeof *names.list)};
+    struct topic_table *selection = topic_table_new(settings->topics, settings->topics_count);
+    for (size_t i = 0; i < settings->topics_count; i++)
+        if (strpbrk(settings->topics[i], "*?[\\") == NULL)
+            names_add(&names, settings->topics[i]);
+    for (size_t i = 0; i < facts->topics.count; i++)
+        if (topic_intern(selection, facts->topics.list[i], strlen(facts->topics.list[i]))->selected)
+            names_add(&names, facts->topics.list[i]);
+    topic_table_free(selection);
+    return names;
+}
+
+static void
+check_kafka(const struct settings *settings, const struct inspect_facts *facts, bool create,
+            struct findings *findings)
+{
+    struct names names = topics_that_matter(settings, facts);
+    kafka_inspect(settings, names.list, names.count, create, KAFKA_PATIENCE_MS, findings);
+    free(names.list);
+}
+
+/* ---- findings ---- */
+
+static void
+print_finding(const struct finding *finding)
+{
+    static const char *const levels[] = {
+        [FINDING_OK] = "ok       ", [FINDING_WARNING] = "warning  ", [FINDING_ERROR] = "error    "};
+    fputs(levels[finding->level], stdout);
+    print_text(stdout, finding->what);
+    putchar('\n');
+    if (finding->cure != NULL) {
+        fputs("           ", stdout);
+        print_text(stdout, finding->cure);
+        putchar('\n');
+    }
+}
+
+/* Prints all; the exit code of the worst: what the configuration can mend stands over what it cannot. */
+static int
+print_findings(const struct findings *findings)
+{
+    int exit_code = 0;
+    size_t counts[FINDING_ERROR + 1] = {0};
+    for (size_t i = 0; i < findings->count; i++) {
+        const struct finding *finding = &findings->list[i];
+        print_finding(finding);
+        counts[finding->level]++;
+        int code = finding->level == FINDING_ERROR ? error_exit_code(finding->kind) : 0;
+        exit_code = code > exit_code ? code : exit_code;
+    }
+    printf("\n%zu error%s, %zu warning%s\n", counts[FINDING_ERROR], counts[FINDING_ERROR] == 1 ? "" : "s",
+           counts[FINDING_WARNING], counts[FINDING_WARNING] == 1 ? "" : "s");
+    return exit_code;
+}
+
+int
+command_check(int argc, char **argv)
+{
+    struct command_options options;
+    struct settings *settings = NULL;
+    struct inspect_facts facts = {0};
+    struct findings findings = {0};
+    struct error error;
+    int exit_code;
+    if (!command_parse(argc, argv, "create", help, &options, &exit_code))
+        return exit_code;
+    if (!command_load(options.config, &settings, &exit_code))
+        return exit_code;
+    findings_ok(&findings, "configuration %s", settings->file);
+    check_postgres(settings, &facts, &findings);
+    check_kafka(settings, &facts, options.flag, &findings);
+    exit_code = print_findings(&findings);
+    if (fflush(stdout) != 0) {
+        error_set(&error, ERROR_UNUSABLE, "cannot write to standard output: %s", strerror(errno));
+        exit_code = command_failed(argv[0], &error);
+    }
+    findings_free(&findings);
+    inspect_facts_free(&facts);
+    settings_free(settings);
+    return exit_code;
+}

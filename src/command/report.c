@@ -1,0 +1,167 @@
+/* report.c: judges the facts. Called by status and check; how they are shown is report_text.c and report_json.c. */
+#include "command/report.h"
+
+#include "command/print.h"
+#include "event/topic.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *
+report_verdict_name(enum report_verdict verdict)
+{
+    static const char *const names[] = {[REPORT_OK] = "ok",
+                                        [REPORT_BEHIND] = "behind",
+                                        [REPORT_NO_LEADER] = "no leader",
+                                        [REPORT_STUCK] = "stuck",
+                                        [REPORT_NO_RELAY] = "no relay"};
+    return names[verdict];
+}
+
+const char *
+report_leadership(const struct status_relay *relay, int64_t lease_us)
+{
+    if (!relay->led)
+        return "never led";
+    if (relay->released)
+        return "released";
+    return relay->heartbeat_age_us > lease_us ? "no leader" : "leading";
+}
+
+char *
+report_backlog(const struct status_lag *lag)
+{
+    char count[PRINT_SIZE], bytes[PRINT_SIZE], age[PRINT_SIZE];
+    if (!lag->known)
+        return must_strdup("unknown: it could not be counted in time");
+    if (lag->events == 0)
+        return must_strdup("none");
+    print_bytes(lag->bytes, bytes);
+    print_age(lag->age_us, age);
+    if (lag->exact)
+        return must_format("%" PRId64 " event%s, %s, oldest %s", lag->events, lag->events == 1 ? "" : "s",
+                           bytes, age);
+    const char *word = lag->events > STATUS_LAG_COUNTED + 1 ? "about" : "over";
+    return must_format("%s %s events, %s, oldest %s", word, print_count(lag->events, count), bytes, age);
+}
+
+static void
+tell_no_leader(const struct status_relay *relay, const char *backlog, char text[REPORT_SIZE])
+{
+    char age[PRINT_SIZE];
+    print_age(relay->heartbeat_age_us, age);
+    if (!relay->led)
+        snprintf(text, REPORT_SIZE, "NO LEADER: relay %s was never started; backlog %s", relay->name,
+                 backlog);
+    else if (relay->released)
+        snprintf(text, REPORT_SIZE, "NO LEADER: relay %s was stopped %s ago; backlog %s", relay->name, age,
+                 backlog);
+    else
+        snprintf(text, REPORT_SIZE, "NO LEADER for %s: relay %s; backlog %s", age, relay->name, backlog);
+}
+
+static enum report_verdict
+judge_pace(const struct status_relay *relay, const char *backlog, char text[REPORT_SIZE])
+{
+    bool behind = !relay->lag.known || relay->lag.age_us > REPORT_BEHIND_US;
+    snprintf(text, REPORT_SIZE, "%s: relay %s publishes; backlog %s", behind ? "BEHIND" : "ok", relay->name,
+             backlog);
+    return behind ? REPORT_BEHIND : REPORT_OK;
+}
+
+enum report_verdict
+report_judge_relay(const struct status_relay *relay, int64_t lease_us, char text[REPORT_SIZE])
+{
+    char age[PRINT_SIZE];
+    enum report_verdict verdict;
+    if (!relay->has_journal) {
+        snprintf(text, REPORT_SIZE, "NO RELAY: %s has no row in outbox.journal; restore it from a backup",
+                 relay->name);
+        return REPORT_NO_RELAY;
+    }
+    if (relay->elsewhere) {
+        snprintf(text, REPORT_SIZE,
+                 "NO RELAY: the journal of %s was written in another database; `outboxd check` says more",
+                 relay->name);
+        return REPORT_NO_RELAY;
+    }
+    char *backlog = report_backlog(&relay->lag);
+    if (strcmp(report_leadership(relay, lease_us), "leading") != 0) {
+        tell_no_leader(relay, backlog, text);
+        verdict = REPORT_NO_LEADER;
+    } else if (relay->trouble.active) {
+        snprintf(text, REPORT_SIZE, "STUCK: relay %s, for %s, at event %" PRId64 " of topic %s: %s",
+                 relay->name, print_age(relay->trouble.age_us, age), relay->trouble.event_id,
+                 relay->trouble.topic, relay->trouble.error);
+        verdict = REPORT_STUCK;
+    } else {
+        verdict = judge_pace(relay, backlog, text);
+    }
+    free(backlog);
+    return verdict;
+}
+
+static void
+judge(struct report *report)
+{
+    bool ours = false;
+    for (size_t i = 0; i < report->status->relay_count; i++) {
+        char text[REPORT_SIZE];
+        const struct status_relay *relay = &report->status->relays[i];
+        enum report_verdict verdict = report_judge_relay(relay, report->settings->lease_us, text);
+        ours = ours || strcmp(relay->name, report->settings->relay) == 0;
+        if (i == 0 || verdict > report->verdict) {
+            report->verdict = verdict;
+            memcpy(report->summary, text, sizeof report->summary);
+        }
+    }
+    if (ours)
+        return;
+    report->verdict = REPORT_NO_RELAY;
+    snprintf(report->summary, sizeof report->summary, "NO RELAY: %s is not registered%s",
+             report->settings->relay, report->status->relay_count == 0 ? "; `outboxd run` does it" : "");
+}
+
+/* True when a living relay publishes the topic, as far as the registry says. */
+static bool
+is_selected(const struct inspect_facts *facts, struct topic_table *const *selections, const char *topic)
+{
+    for (size_t i = 0; i < facts->relay_count; i++)
+        if (!facts->relays[i].retired && topic_intern(selections[i], topic, strlen(topic))->selected)
+            return true;
+    return false;
+}
+
+static void
+find_unselected(struct report *report)
+{
+    const struct inspect_facts *facts = report->facts;
+    struct topic_table **selections = must_calloc(facts->relay_count, sizeof *selections);
+    report->unselected = must_calloc(facts->topics.count, sizeof *report->unselected);
+    for (size_t i = 0; i < facts->relay_count; i++)
+        selections[i] = topic_table_new(facts->relays[i].topics.list, facts->relays[i].topics.count);
+    for (size_t i = 0; i < facts->topics.count; i++)
+        if (!is_selected(facts, selections, facts->topics.list[i]))
+            report->unselected[report->unselected_count++] = facts->topics.list[i];
+    for (size_t i = 0; i < facts->relay_count; i++)
+        topic_table_free(selections[i]);
+    free(selections);
+}
+
+struct report
+report_make(const struct settings *settings, const struct inspect_facts *facts, const struct status *status)
+{
+    struct report report = {.settings = settings, .facts = facts, .status = status};
+    judge(&report);
+    if (report.status->relay_count > 0)
+        find_unselected(&report);
+    return report;
+}
+
+void
+report_free(struct report *report)
+{
+    free(report->unselected);
+    *report = (struct report){0};
+}

@@ -1,0 +1,62 @@
+/* report.h: what the facts about a database's relays (postgres/status.h) amount to: a verdict in one line, for people at
+ * night and for scripts. Pure; used by the commands status and check. */
+#ifndef OUTBOXD_COMMAND_REPORT_H
+#define OUTBOXD_COMMAND_REPORT_H
+
+#include "config/settings.h"
+#include "postgres/inspect.h"
+#include "postgres/status.h"
+
+#include <stdio.h>
+
+/* From good to bad; of several relays the worst counts. */
+enum report_verdict {
+    REPORT_OK,
+    REPORT_BEHIND,    /* it publishes, but the oldest event waits for longer than REPORT_BEHIND_US */
+    REPORT_NO_LEADER, /* nobody publishes */
+    REPORT_STUCK,     /* its leader says that Kafka refuses an event */
+    REPORT_NO_RELAY,  /* ours is not registered, or the journal is gone or another database's */
+};
+
+/* A takeover after a crash (the lease and a second) is no reason to call anybody. */
+#define REPORT_BEHIND_US (INT64_C(10) * 1000000)
+
+/* A line of the verdict. */
+#define REPORT_SIZE 512
+
+struct report {
+    const struct settings *settings;
+    const struct inspect_facts *facts;
+    const struct status *status;
+    enum report_verdict verdict;
+    char summary[REPORT_SIZE];
+    const char *
+        *unselected; /* topics of the newest events that no living relay publishes; names belong to facts */
+    size_t unselected_count;
+};
+
+/* The arguments must outlive the report. */
+struct report report_make(const struct settings *settings, const struct inspect_facts *facts,
+                          const struct status *status);
+void report_free(struct report *report);
+
+/* Of one relay; `text` says it in one line. `lease_us` without a heartbeat is no leader. */
+enum report_verdict report_judge_relay(const struct status_relay *relay, int64_t lease_us,
+                                       char text[REPORT_SIZE]);
+
+/* "leading", "released", "no leader" or "never led". */
+const char *report_leadership(const struct status_relay *relay, int64_t lease_us);
+
+/* "ok", "behind", "no leader", "stuck" or "no relay". */
+const char *report_verdict_name(enum report_verdict verdict);
+
+/* "none", or "12 events, 3.1 KiB, oldest 2.5 h"; the caller frees it. */
+char *report_backlog(const struct status_lag *lag);
+
+/* The verdict, then the facts, on 80 columns. */
+void report_print_text(const struct report *report, FILE *to);
+
+/* One object; its keys stay as they are from version to version, new ones may come. */
+void report_print_json(const struct report *report, FILE *to);
+
+#endif

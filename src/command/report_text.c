@@ -1,0 +1,194 @@
+/* report_text.c: a report for a person who was just woken up: the verdict, then the facts, on 80 columns. */
+#include "command/report.h"
+
+#include "command/print.h"
+#include "config/units.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* "  backlog      ": where the facts begin. */
+#define INDENT 15
+#define WIDTH 80
+
+/* A label, then `text` in lines that begin at INDENT; the caller's text, freed here. */
+static void
+print_fact(FILE *to, const char *label, char *text)
+{
+    int at = fprintf(to, "%-*s", INDENT, label);
+    for (char *word = text; *word != '\0';) {
+        size_t length = strcspn(word, " ");
+        bool fits = at == INDENT || (size_t)at + 1 + length <= WIDTH;
+        char after = word[length];
+        word[length] = '\0';
+        if (!fits)
+            at = fprintf(to, "\n%*s", INDENT, "") - 1;
+        else if (at > INDENT)
+            at += fprintf(to, " ");
+        print_text(to, word);
+        at += (int)length;
+        word += length + (after != '\0');
+    }
+    fputc('\n', to);
+    free(text);
+}
+
+static void
+print_leader(FILE *to, const struct status_relay *relay, int64_t lease_us)
+{
+    char age[PRINT_SIZE];
+    print_fact(to, "  leader",
+               must_format("%s, epoch %" PRId64 ", last sign of life %s ago",
+                           report_leadership(relay, lease_us), relay->epoch,
+                           print_age(relay->heartbeat_age_us, age)));
+    if (relay->led)
+        print_fact(to, "  holder", must_strdup(relay->holder));
+    if (relay->confirmed_id > 0)
+        print_fact(to, "  ticks",
+                   must_format("newest %" PRId64 ", confirmed %" PRId64
+                               " and of the next up to event %" PRId64,
+                               relay->tick_seq, relay->confirmed_seq, relay->confirmed_id));
+    else
+        print_fact(
+            to, "  ticks",
+            must_format("newest %" PRId64 ", confirmed %" PRId64, relay->tick_seq, relay->confirmed_seq));
+}
+
+static void
+print_trouble(FILE *to, const struct status_trouble *trouble, bool leading)
+{
+    char age[PRINT_SIZE];
+    print_fact(to, leading ? "  stuck at" : "  was stuck at",
+               must_format("event %" PRId64 " of topic %s, since %s ago", trouble->event_id, trouble->topic,
+                           print_age(trouble->age_us, age)));
+    print_fact(to, "", must_format("%s: %s", trouble->error, trouble->message));
+    print_fact(to, "", must_strdup("nothing is skipped; it goes on by itself once Kafka takes it"));
+}
+
+static void
+print_relay(FILE *to, const struct status_relay *relay, int64_t lease_us)
+{
+    char age[PRINT_SIZE], retention[UNITS_TEXT], summary[REPORT_SIZE];
+    enum report_verdict verdict = report_judge_relay(relay, lease_us, summary);
+    fputc('\n', to);
+    print_fact(to, "relay",
+               must_format("%s, source %s, retention %s", relay->name, relay->source,
+                           units_format_duration(relay->retention_us, retention)));
+    if (verdict == REPORT_NO_RELAY) {
+        print_fact(to, "", must_strdup(summary));
+        return;
+    }
+    print_leader(to, relay, lease_us);
+    print_fact(to, "  backlog", report_backlog(&relay->lag));
+    if (relay->rate >= 0)
+        print_fact(to, "  rate",
+                   must_format("about %.*f events/s over the last %s", relay->rate < 10 ? 1 : 0, relay->rate,
+                               print_age(relay->rate_us, age)));
+    if (verdict == REPORT_BEHIND && relay->rate <= 0)
+        print_fact(to, "", must_strdup("nothing was confirmed: the leader's log and /health/ready say why"));
+    if (relay->trouble.active)
+        print_trouble(to, &relay->trouble, verdict == REPORT_STUCK);
+}
+
+static const char *
+state_meaning(const char *state)
+{
+    static const char *const meanings[][2] = {
+        {"young", "in retention"},
+        {"unconfirmed", "not wholly confirmed"},
+        {"ready", "to be emptied"},
+        {"busy", "an open transaction uses it"},
+    };
+    for (size_t i = 0; i < sizeof meanings / sizeof meanings[0]; i++)
+        if (strcmp(state, meanings[i][0]) == 0)
+            return meanings[i][1];
+    return state;
+}
+
+static void
+print_slots(FILE *to, const struct report *report)
+{
+    const struct status *status = report->status;
+    char width[UNITS_TEXT], count[PRINT_SIZE], bytes[PRINT_SIZE], age[PRINT_SIZE];
+    int64_t total = 0;
+    size_t empty = 0;
+    for (size_t i = 0; i < status->slot_count; i++) {
+        total += status->slots[i].bytes;
+        empty += strcmp(status->slots[i].state, "empty") == 0;
+    }
+    fputc('\n', to);
+    if (!status->slots_known) {
+        print_fact(to, "slots", must_strdup("unknown: they could not be looked at in time"));
+        return;
+    }
+    print_fact(to, "slots",
+               must_format("%zu of %s, %zu empty, %s together", status->slot_count,
+                           units_format_duration(report->facts->slot_width_us, width), empty,
+                           print_bytes(total, bytes)));
+    for (size_t i = 0; i < status->slot_count; i++) {
+        const struct status_slot *slot = &status->slots[i];
+        char label[INDENT + 1];
+        if (strcmp(slot->state, "empty") == 0)
+            continue;
+        snprintf(label, sizeof label, "  %s", slot->name);
+        print_fact(to, label,
+                   must_format("%s events, %s, newest %s ago: %s", print_count(slot->events, count),
+                               print_bytes(slot->bytes, bytes), print_age(slot->newest_age_us, age),
+                               state_meaning(slot->state)));
+    }
+}
+
+static void
+print_oldest(FILE *to, const struct status_transaction *oldest)
+{
+    char age[PRINT_SIZE], since[PRINT_SIZE * 4];
+    if (!oldest->any)
+        return;
+    if (oldest->age_us >= 0)
+        snprintf(since, sizeof since, "open for %s", print_age(oldest->age_us, age));
+    else
+        snprintf(since, sizeof since,
+                 "open since %" PRId64 " transactions (pg_read_all_stats may see the time)",
+                 oldest->age_xids);
+    char *who = oldest->gid != NULL ? must_format("prepared as '%s'", oldest->gid)
+                                    : must_format("pid %d", oldest->pid);
+    bool named = oldest->application[0] != '\0';
+    fputc('\n', to);
+    print_fact(to, "oldest",
+               must_format("transaction: %s, user %s%s%s, %s", who, oldest->user,
+                           named ? ", application " : "", oldest->application, since));
+    print_fact(to, "",
+               must_strdup(oldest->wrote_events ? "it has written events: they come when it commits"
+                                                : "it has written no event yet"));
+    free(who);
+}
+
+static void
+print_unselected(FILE *to, const struct report *report)
+{
+    char *list = NULL;
+    size_t size = 0;
+    if (report->unselected_count == 0)
+        return;
+    FILE *stream = open_memstream(&list, &size);
+    CHECK(stream != NULL);
+    for (size_t i = 0; i < report->unselected_count; i++)
+        fprintf(stream, "%s%s", i > 0 ? " " : "", report->unselected[i]);
+    CHECK(fclose(stream) == 0);
+    fputc('\n', to);
+    print_fact(to, "unpublished", must_strdup("topics of recent events that no relay selects:"));
+    print_fact(to, "", list);
+}
+
+void
+report_print_text(const struct report *report, FILE *to)
+{
+    print_text(to, report->summary);
+    fputc('\n', to);
+    for (size_t i = 0; i < report->status->relay_count; i++)
+        print_relay(to, &report->status->relays[i], report->settings->lease_us);
+    print_slots(to, report);
+    print_oldest(to, &report->status->oldest);
+    print_unselected(to, report);
+}

@@ -1,0 +1,204 @@
+/* status.c: asks what status.h lists and decodes the answers. Called by the commands status and check; judges nothing
+ * (command/report.c does). */
+#include "postgres/status.h"
+
+#include "postgres/oneshot.h"
+#include "postgres/status_statements.h"
+
+#include <jansson.h>
+#include <libpq-fe.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int64_t
+number_at(const PGresult *result, int row, int column)
+{
+    return strtoll(PQgetvalue(result, row, column), NULL, 10);
+}
+
+static bool
+truth_at(const PGresult *result, int row, int column)
+{
+    return PQgetvalue(result, row, column)[0] == 't';
+}
+
+static char *
+text_at(const PGresult *result, int row, int column)
+{
+    return must_strdup(PQgetvalue(result, row, column));
+}
+
+static char *
+member(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return must_strdup(text != NULL ? text : "");
+}
+
+/* A trouble that cannot be read is still one: its fields stay empty. */
+static void
+read_trouble(const PGresult *result, int row, struct status_trouble *trouble)
+{
+    trouble->active = !PQgetisnull(result, row, 3);
+    if (!trouble->active)
+        return;
+    json_t *object = json_loads(PQgetvalue(result, row, 3), 0, NULL);
+    trouble->event_id = json_integer_value(json_object_get(object, "event_id"));
+    trouble->topic = member(object, "topic");
+    trouble->error = member(object, "error");
+    trouble->message = member(object, "message");
+    trouble->age_us = number_at(result, row, 4);
+    json_decref(object);
+}
+
+static void
+read_relay(const PGresult *result, int row, struct status_relay *relay)
+{
+    relay->name = text_at(result, row, 0);
+    relay->source = text_at(result, row, 1);
+    relay->retention_us = number_at(result, row, 2);
+    read_trouble(result, row, &relay->trouble);
+    relay->has_journal = !PQgetisnull(result, row, 5);
+    relay->tick_seq = number_at(result, row, 5);
+    relay->epoch = number_at(result, row, 6);
+    relay->holder = text_at(result, row, 7);
+    relay->led = relay->epoch > 0;
+    relay->released = truth_at(result, row, 8);
+    relay->heartbeat_age_us = number_at(result, row, 9);
+    relay->confirmed_seq = number_at(result, row, 10);
+    relay->confirmed_id = number_at(result, row, 11);
+    relay->elsewhere = relay->has_journal && truth_at(result, row, 12);
+    int64_t confirmed = number_at(result, row, 13);
+    relay->rate_us = number_at(result, row, 14);
+    /* by ids: a late transaction's are lower than those before it */
+    bool has_rate = !PQgetisnull(result, row, 13) && relay->rate_us > 0;
+    relay->rate = !has_rate ? -1 : confirmed < 0 ? 0 : (double)confirmed * 1e6 / (double)relay->rate_us;
+    relay->unconfirmed_ids = number_at(result, row, 15);
+}
+
+static void
+take_lag(const PGresult *result, int64_t unconfirmed_ids, struct status_lag *lag)
+{
+    int64_t counted = number_at(result, 0, 0);
+    lag->known = number_at(result, 0, 3) == 1; /* the row that says what is confirmed is there */
+    lag->exact = counted <= STATUS_LAG_COUNTED;
+    lag->events = counted;
+    lag->bytes = number_at(result, 0, 1);
+    lag->age_us = number_at(result, 0, 2);
+    if (!lag->exact && unconfirmed_ids > counted) {
+        lag->events = unconfirmed_ids;
+        lag->bytes = (int64_t)((double)lag->bytes / (double)counted * (double)unconfirmed_ids);
+    }
+}
+
+/* True when the server ended the statement, for taking too long or for waiting for a lock, and goes on. */
+static bool
+was_cancelled(const struct session *session, const struct error *error)
+{
+    bool ended = strcmp(error->sqlstate, "57014") == 0 || strcmp(error->sqlstate, "55P03") == 0;
+    return ended && session_state(session) == SESSION_IDLE;
+}
+
+static bool
+read_lag(struct session *session, struct status_relay *relay, struct error *error)
+{
+    PGresult *result;
+    char *name = PQescapeLiteral(session_connection(session), relay->name, strlen(relay->name));
+    CHECK(name != NULL); /* it came from this database */
+    char *sql = must_format(sql_lag, name, STATUS_LAG_COUNTED + 1);
+    bool good = oneshot_ask(session, sql, &result, error);
+    if (good)
+        take_lag(result, relay->unconfirmed_ids, &relay->lag);
+    PQclear(result);
+    PQfreemem(name);
+    free(sql);
+    return good || was_cancelled(session, error);
+}
+
+bool
+status_read_relays(struct session *session, struct status *status, struct error *error)
+{
+    PGresult *result;
+    if (!oneshot_ask(session, sql_relays, &result, error))
+        return error_prefix(error, "cannot read the relays");
+    size_t count = (size_t)PQntuples(result);
+    status->relays = must_calloc(count, sizeof *status->relays);
+    for (status->relay_count = 0; status->relay_count < count; status->relay_count++)
+        read_relay(result, (int)status->relay_count, &status->relays[status->relay_count]);
+    PQclear(result);
+    for (size_t i = 0; i < count; i++)
+        if (status->relays[i].has_journal && !status->relays[i].elsewhere &&
+            !read_lag(session, &status->relays[i], error))
+            return error_prefix(error, "cannot count what relay \"%s\" has to publish",
+                                status->relays[i].name);
+    return true;
+}
+
+bool
+status_read_slots(struct session *session, struct status *status, struct error *error)
+{
+    PGresult *result;
+    if (!oneshot_ask(session, sql_slots, &result, error))
+        return was_cancelled(session, error) || error_prefix(error, "cannot look at the slots");
+    status->slots_known = true;
+    size_t count = (size_t)PQntuples(result);
+    status->slots = must_calloc(count, sizeof *status->slots);
+    for (status->slot_count = 0; status->slot_count < count; status->slot_count++) {
+        int row = (int)status->slot_count;
+        status->slots[row] = (struct status_slot){.name = text_at(result, row, 0),
+                                                  .state = text_at(result, row, 1),
+                                                  .events = number_at(result, row, 2),
+                                                  .bytes = number_at(result, row, 3),
+                                                  .newest_age_us = number_at(result, row, 4)};
+    }
+    PQclear(result);
+    return true;
+}
+
+bool
+status_read_oldest(struct session *session, struct status *status, struct error *error)
+{
+    PGresult *result;
+    if (!oneshot_ask(session, sql_oldest, &result, error))
+        return error_prefix(error, "cannot look for open transactions");
+    if (PQntuples(result) == 1)
+        status->oldest =
+            (struct status_transaction){.any = true,
+                                        .pid = (int)number_at(result, 0, 0),
+                                        .gid = PQgetisnull(result, 0, 1) ? NULL : text_at(result, 0, 1),
+                                        .user = text_at(result, 0, 2),
+                                        .application = text_at(result, 0, 3),
+                                        .age_us = number_at(result, 0, 4),
+                                        .age_xids = number_at(result, 0, 5),
+                                        .wrote_events = truth_at(result, 0, 6)};
+    PQclear(result);
+    return true;
+}
+
+static void
+free_relay(struct status_relay *relay)
+{
+    free(relay->name);
+    free(relay->source);
+    free(relay->holder);
+    free(relay->trouble.topic);
+    free(relay->trouble.error);
+    free(relay->trouble.message);
+}
+
+void
+status_free(struct status *status)
+{
+    for (size_t i = 0; i < status->relay_count; i++)
+        free_relay(&status->relays[i]);
+    for (size_t i = 0; i < status->slot_count; i++) {
+        free(status->slots[i].name);
+        free(status->slots[i].state);
+    }
+    free(status->relays);
+    free(status->slots);
+    free(status->oldest.gid);
+    free(status->oldest.user);
+    free(status->oldest.application);
+    *status = (struct status){0};
+}

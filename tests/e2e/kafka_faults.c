@@ -1,0 +1,158 @@
+/* kafka_faults.c: the producer when the broker refuses, hangs, dies and forbids: nothing lost, and first copies in order. */
+#include "kafka_sender.h"
+
+#include "base/clock.h"
+#include "support/scratch.h"
+#include "support/wait.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct broker *
+broker_with_acls(void)
+{
+    return broker_start(&(struct broker_options){.properties = BROKER_WITH_ACLS});
+}
+
+/* The broker itself must refuse, so the relay may not read what the topic demands. */
+Test(kafka_faults, ten_events_that_the_broker_refuses_are_found_alone_among_a_hundred_thousand,
+     .timeout = 300)
+{
+    static const char *const configs[] = {"cleanup.policy", "compact", NULL};
+    static const size_t bad[] = {0, 7, 8, 20000, 20001, 49999, 50500, 77777, 99000, 99999};
+    struct broker *broker = broker_with_acls();
+    const char *topic = broker_topic_name(broker, "bad");
+    struct sender *sender = sender_new(broker, NULL, NULL);
+    broker_create_topic(broker, topic, 8, configs);
+    broker_deny(broker, topic, "DESCRIBE_CONFIGS");
+    sender_add_numbered(sender, topic, 100000, 997, 20);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        sender->page->events[bad[i]].key = NULL;
+    sender_run(sender, 200000);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        cr_assert(sender->parked[bad[i]], "event %zu", bad[i]);
+        sender->parked[bad[i]] = false;
+    }
+    for (size_t i = 0; i < sender->page->count; i++)
+        cr_assert_not(sender->parked[i], "event %zu was good", i);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        sender->parked[bad[i]] = true;
+    cr_assert_gt(producer_statistics(sender->producer)->instances, 2);
+    sender_check(sender, broker, topic, true);
+    sender_free(sender);
+    broker_free(broker);
+}
+
+Test(kafka_faults, full_batches_shrink_until_they_pass_when_the_limit_may_not_be_read, .timeout = 300)
+{
+    static const char *const configs[] = {"max.message.bytes", "100000", NULL};
+    struct broker *broker = broker_with_acls();
+    const char *topic = broker_topic_name(broker, "unreadable");
+    struct sender *sender = sender_new(broker, NULL, NULL);
+    broker_create_topic(broker, topic, 1, configs);
+    broker_deny(broker, topic, "DESCRIBE_CONFIGS");
+    sender_add_numbered(sender, topic, 60000, 7, 100);
+    sender_run(sender, 200000);
+    for (size_t i = 0; i < sender->page->count; i++)
+        cr_assert_not(sender->parked[i], "event %zu was good", i);
+    sender_check(sender, broker, topic, true);
+    sender_free(sender);
+    broker_free(broker);
+}
+
+Test(kafka_faults, a_broker_that_hangs_for_15_seconds_loses_nothing_and_inverts_nothing, .timeout = 300)
+{
+    struct broker *broker = broker_start(NULL);
+    const char *topic = broker_topic_name(broker, "held");
+    struct sender *sender = sender_new(broker, NULL, NULL);
+    broker_create_topic(broker, topic, 4, NULL);
+    sender_add_numbered(sender, topic, 200000, 97, 20);
+    while (sender->done < 20000)
+        sender_turn(sender);
+    broker_pause(broker);
+    int64_t until_us = clock_monotonic_us() + 15000000;
+    while (clock_monotonic_us() < until_us)
+        sender_turn(sender);
+    broker_continue(broker);
+    sender_run(sender, 120000);
+    cr_assert_eq(producer_statistics(sender->producer)->instances, 1, "patience, not a new instance: %s",
+                 sender->last.message);
+    sender_check(sender, broker, topic, false);
+    sender_free(sender);
+    broker_free(broker);
+}
+
+Test(kafka_faults, a_broker_killed_and_started_again_loses_nothing_and_inverts_nothing, .timeout = 300)
+{
+    struct broker *broker = broker_start(NULL);
+    const char *topic = broker_topic_name(broker, "killed");
+    struct sender *sender = sender_new(broker, NULL, NULL);
+    broker_create_topic(broker, topic, 4, NULL);
+    sender_add_numbered(sender, topic, 200000, 97, 20);
+    for (size_t goal = 20000; goal <= 100000; goal += 80000) {
+        while (sender->done < goal)
+            sender_turn(sender);
+        broker_kill(broker);
+        broker_up(broker);
+    }
+    sender_run(sender, 120000);
+    sender_check(sender, broker, topic, true);
+    sender_free(sender);
+    broker_free(broker);
+}
+
+Test(kafka_faults, a_broker_that_is_not_there_yet_is_waited_for, .timeout = 300)
+{
+    struct broker *broker = broker_start(NULL);
+    const char *topic = broker_topic_name(broker, "absent");
+    struct sender *sender = sender_new(broker, NULL, NULL);
+    broker_create_topic(broker, topic, 2, NULL);
+    sender_add_numbered(sender, topic, 100, 7, 20);
+    broker_kill(broker);
+    int64_t until_us = clock_monotonic_us() + 3000000;
+    while (clock_monotonic_us() < until_us)
+        sender_turn(sender);
+    cr_assert_eq(sender->reports, 0);
+    cr_assert_eq(sender->topic_faults, 0, "an outage is not a topic's fault: %s", sender->last.message);
+    broker_up(broker);
+    sender_run(sender, 30000);
+    sender_check(sender, broker, topic, false);
+    sender_free(sender);
+    broker_free(broker);
+}
+
+Test(kafka_faults, denied_writes_are_the_topics_fault_and_go_on_when_allowed_again, .timeout = 300)
+{
+    struct broker *broker = broker_with_acls();
+    const char *topic = broker_topic_name(broker, "denied");
+    struct sender *sender = sender_new(broker, NULL, NULL);
+    broker_create_topic(broker, topic, 4, NULL);
+    broker_deny(broker, topic, "WRITE");
+    sender_add_numbered(sender, topic, 1000, 97, 20);
+    while (sender->topic_faults == 0)
+        sender_turn(sender);
+    cr_assert_str_eq(sender->last.name, "TOPIC_AUTHORIZATION_FAILED");
+    cr_assert_eq(sender->done, 0);
+    broker_allow(broker, topic);
+    sender_run(sender, 60000);
+    sender_check(sender, broker, topic, false);
+    sender_free(sender);
+    broker_free(broker);
+}
+
+Test(kafka_faults, a_topic_that_may_not_be_seen_is_the_topics_fault_before_anything_is_sent, .timeout = 300)
+{
+    struct broker *broker = broker_with_acls();
+    const char *topic = broker_topic_name(broker, "hidden");
+    struct sender *sender = sender_new(broker, NULL, NULL);
+    broker_create_topic(broker, topic, 4, NULL);
+    broker_deny(broker, topic, "ALL");
+    sender_add_numbered(sender, topic, 10, 7, 20);
+    while (sender->topic_faults == 0)
+        sender_turn(sender);
+    cr_assert_str_eq(sender->last.name, "TOPIC_AUTHORIZATION_FAILED");
+    cr_assert_eq(sender->reports, 0);
+    sender_free(sender);
+    broker_free(broker);
+}

@@ -1,0 +1,27 @@
+/* support_suite.c: one Postgres and one Kafka for the whole suite, started before its first test and ended after its last;
+ * tests find them by postgres_shared() and broker_shared(), and use databases and topics of their own. */
+#include "support/kafka.h"
+#include "support/postgres.h"
+#include "support/scratch.h"
+
+#include <criterion/criterion.h>
+#include <criterion/hooks.h>
+
+static struct postgres *postgres;
+static struct broker *broker;
+
+ReportHook(PRE_ALL)(struct criterion_test_set *tests)
+{
+    (void)tests;
+    scratch_root();
+    postgres = postgres_share();
+    broker = broker_share();
+}
+
+ReportHook(POST_ALL)(struct criterion_global_stats *stats)
+{
+    (void)stats;
+    broker_free(broker);
+    postgres_free(postgres);
+    scratch_root_remove();
+}

@@ -1,0 +1,82 @@
+/* commands_fixture.c: see commands_fixture.h. */
+#include "commands_fixture.h"
+
+#include "command/command.h"
+#include "support/scratch.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+char *
+command_config(const struct outbox *outbox, const char *user, const char *more)
+{
+    char *directory = scratch_directory("command");
+    char *path = must_format("%s/config.yaml", directory);
+    char *text = must_format(
+        "source: shop\npostgres:\n  conninfo: \"%s\"\nkafka:\n  bootstrap.servers: \"127.0.0.1:1\"\n%s",
+        postgres_conninfo(outbox->server, outbox->database, user), more != NULL ? more : "");
+    scratch_write_file(path, text);
+    free(text);
+    free(directory);
+    return path;
+}
+
+struct ran
+run_status(const char *config, bool json)
+{
+    char *directory = scratch_directory("ran");
+    char *out = must_format("%s/out", directory), *err = must_format("%s/err", directory);
+    char *argv[] = {"status", "--config", must_strdup(config), json ? "--json" : NULL, NULL};
+    cr_assert(freopen(out, "w", stdout) != NULL && freopen(err, "w", stderr) != NULL);
+    struct ran ran = {.exit_code = command_status(json ? 4 : 3, argv)};
+    fflush(stdout);
+    fflush(stderr);
+    ran.out = scratch_read_file(out);
+    ran.err = scratch_read_file(err);
+    free(argv[2]);
+    free(err);
+    free(out);
+    free(directory);
+    return ran;
+}
+
+void
+ran_free(struct ran *ran)
+{
+    free(ran->out);
+    free(ran->err);
+    *ran = (struct ran){0};
+}
+
+json_t *
+status_object(const struct outbox *outbox)
+{
+    char *config = command_config(outbox, POSTGRES_RELAY, NULL);
+    struct ran ran = run_status(config, true);
+    cr_assert_eq(ran.exit_code, 0, "%s", ran.err);
+    json_error_t error;
+    json_t *object = json_loads(ran.out, 0, &error);
+    cr_assert(json_is_object(object), "%s in: %s", error.text, ran.out);
+    ran_free(&ran);
+    free(config);
+    return object;
+}
+
+json_t *
+status_relay_of(const json_t *object)
+{
+    json_t *relays = json_object_get(object, "relays");
+    cr_assert_eq(json_array_size(relays), 1);
+    return json_array_get(relays, 0);
+}
+
+json_t *
+status_slot_of(const struct outbox *outbox, const json_t *object)
+{
+    int64_t slot = postgres_int(outbox->admin, "select slot from outbox.event order by id desc limit 1");
+    json_t *slots = json_object_get(object, "slots");
+    cr_assert_eq(json_array_size(slots), 12);
+    return json_array_get(slots, (size_t)slot);
+}
