@@ -226,7 +226,7 @@ comment on function outbox.relay_trouble(text, jsonb) is 'outboxd: what the lead
 -- visible in the snapshot that it has confirmed, or that relay's journal speaks of another database, or none is living.
 create function outbox.slot_state(slot integer) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp
-    set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
     partition_name text := 'event_' || slot;
@@ -302,7 +302,7 @@ comment on function outbox.slot_empty(integer) is 'outboxd: truncates one slot w
 -- index entries of rows deleted before.
 create function outbox.journal_trim(relay text, low bigint default 0) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
-    set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
     confirmed record;

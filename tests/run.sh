@@ -2,14 +2,15 @@
 # run.sh [--jobs N] [--timeout SECONDS] [--filter PATTERN] SUITE..: runs test suites (unit, integration, e2e, or paths of
 # suite binaries) out of $O/tests (O=build by default). The last line is `N passed, N failed`; the exit code is 0 when
 # at least one test ran and none failed. Logs of a suite that failed are left in build/test-logs.
-# A suite starts the servers that its tests share and ends them; everything else a test starts dies with it.
+# A suite starts the servers that its tests share and ends them; everything else a test starts dies with it. Each test has
+# its own deadline; --timeout is that of a whole suite.
 # Sanitizer builds: whatever a sanitizer reports, of the tests or of the daemon, is a failure.
 set -uo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$(cd "$here" && realpath -m "${O:-build}")
 logs=$here/build/test-logs
-jobs= timeout=300 filter='*' suites=()
+jobs= timeout=3600 filter='*' suites=() child=
 
 usage() {
     echo "usage: tests/run.sh [--jobs N] [--timeout SECONDS] [--filter PATTERN] unit|integration|e2e|BINARY .." >&2
@@ -33,7 +34,7 @@ done
 # passable by user postgres, and short: a Unix socket's path has room for 107 bytes
 scratch=$(mktemp -d /tmp/outboxd-test-XXXXXX) || exit 1
 chmod 0711 "$scratch"
-trap 'rm -rf "$scratch"' EXIT
+trap '[ -z "$child" ] || kill "$child" 2> /dev/null; rm -rf "$scratch"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 mkdir "$scratch/sanitizer"
@@ -58,12 +59,34 @@ jobs_of() {
     fi
 }
 
+# Sanitizers make everything slower, deadlines included.
+patience_of() {
+    if [ -n "${OUTBOXD_TEST_PATIENCE:-}" ]; then
+        echo "$OUTBOXD_TEST_PATIENCE"
+    elif LC_ALL=C grep -qaE '__(asan|tsan)_init' "$1"; then
+        echo 4
+    else
+        echo 1
+    fi
+}
+
 keep_logs() {
     mkdir -p "$logs/$1"
     cp "$scratch/$1.out" "$logs/$1/output"
     (cd "$scratch" && find . \( -name log -o -name '*.log' -o -name 'report.*' -o -name config.yaml \) -type f \
         -exec cp --parents {} "$logs/$1" \;)
     echo "run.sh: logs of $1 are in $logs/$1"
+}
+
+# The reports that count: all but leaks in which no frame is ours, for Criterion's runner leaks a little of its own.
+list_reports() {
+    local report
+    find "$scratch/sanitizer" -type f -size +0 | sort | while IFS= read -r report; do
+        if ! grep -q 'ERROR: LeakSanitizer' "$report" ||
+            grep -qE '\.c:[0-9]+' "$report" || grep -qF -e "($1+" -e "($OUTBOXD_BIN+" "$report"; then
+            echo "$report"
+        fi
+    done
 }
 
 passed=0 failed=0
@@ -77,18 +100,27 @@ run_suite() {
         return
     fi
     echo "== $name"
-    "$binary" --jobs="$(jobs_of "$name")" --timeout="$timeout" --filter="$filter" 2>&1 | tee "$scratch/$name.out"
+    mkfifo "$scratch/output"
+    tee "$scratch/$name.out" < "$scratch/output" &
+    local tee=$!
+    # in the background, so that an interrupt is heard; timeout passes a signal on to all processes of the suite
+    OUTBOXD_TEST_PATIENCE=$(patience_of "$binary") timeout --kill-after=30 "$timeout" \
+        "$binary" --jobs="$(jobs_of "$name")" --filter="$filter" > "$scratch/output" 2>&1 &
+    child=$!
+    wait "$child"
+    child=
+    wait "$tee"
     synthesis=$(grep -a 'Synthesis: Tested:' "$scratch/$name.out" | tail -n 1)
     tested=$(sed -n 's/.*Tested: \([0-9]*\).*/\1/p' <<< "$synthesis")
     passing=$(sed -n 's/.*Passing: \([0-9]*\).*/\1/p' <<< "$synthesis")
-    reports=$(find "$scratch/sanitizer" -type f -size +0 | wc -l)
+    reports=$(list_reports "$binary" | wc -l)
     if [ -z "$tested" ]; then
         echo "run.sh: $name ended without a synthesis" >&2
         tested=1 passing=0
     fi
     if [ "$reports" -gt 0 ]; then
         echo "run.sh: $reports sanitizer reports, the first of them:" >&2
-        find "$scratch/sanitizer" -type f -size +0 -print0 | sort -z | head -z -n 1 | xargs -0 head -n 40 >&2
+        list_reports "$binary" | head -n 1 | xargs head -n 40 >&2
     fi
     passed=$((passed + passing))
     failed=$((failed + tested - passing + reports))

@@ -12,25 +12,32 @@
 #define INDENT 15
 #define WIDTH 80
 
-/* A label, then `text` in lines that begin at INDENT; the caller's text, freed here. */
+/* `text` in lines, the first of which is at column `at` already; the others begin at INDENT. */
+static void
+print_words(FILE *to, int at, const char *text)
+{
+    bool first = true;
+    while (*text != '\0') {
+        size_t length = strcspn(text, " ");
+        char *word = must_format("%.*s", (int)length, text);
+        if (!first && (size_t)at + 1 + length > WIDTH)
+            at = fprintf(to, "\n%*s", INDENT, "") - 1;
+        else if (!first)
+            at += fprintf(to, " ");
+        print_text(to, word);
+        free(word);
+        at += (int)length;
+        text += length + (text[length] != '\0');
+        first = false;
+    }
+    fputc('\n', to);
+}
+
+/* A label and what it is about; the text is the caller's and freed here. */
 static void
 print_fact(FILE *to, const char *label, char *text)
 {
-    int at = fprintf(to, "%-*s", INDENT, label);
-    for (char *word = text; *word != '\0';) {
-        size_t length = strcspn(word, " ");
-        bool fits = at == INDENT || (size_t)at + 1 + length <= WIDTH;
-        char after = word[length];
-        word[length] = '\0';
-        if (!fits)
-            at = fprintf(to, "\n%*s", INDENT, "") - 1;
-        else if (at > INDENT)
-            at += fprintf(to, " ");
-        print_text(to, word);
-        at += (int)length;
-        word += length + (after != '\0');
-    }
-    fputc('\n', to);
+    print_words(to, fprintf(to, "%-*s", INDENT, label), text);
     free(text);
 }
 
@@ -184,8 +191,7 @@ print_unselected(FILE *to, const struct report *report)
 void
 report_print_text(const struct report *report, FILE *to)
 {
-    print_text(to, report->summary);
-    fputc('\n', to);
+    print_words(to, 0, report->summary);
     for (size_t i = 0; i < report->status->relay_count; i++)
         print_relay(to, &report->status->relays[i], report->settings->lease_us);
     print_slots(to, report);

@@ -130,20 +130,20 @@ line_of(const struct loading *loading, const char *path)
     return loading->lines[i];
 }
 
-/* `small` may not be above `large`; a value that was refused is 0. The complaint is about what was written. */
+/* `small` may not be above `large`. When only one of them is written, the default of the other follows it; a value
+ * that was refused is 0. */
 static void
-compare(struct loading *loading, const char *small, int64_t small_value, const char *large,
-        int64_t large_value)
+compare(struct loading *loading, const char *small, int64_t *small_value, const char *large, int64_t *large_value)
 {
     int small_line = line_of(loading, small), large_line = line_of(loading, large);
-    if (small_value == 0 || large_value == 0 || small_value <= large_value)
+    if (*small_value == 0 || *large_value == 0 || *small_value <= *large_value)
         return;
-    if (small_line > 0)
-        complaints_add(&loading->complaints, small_line, small, "is above %s%s", large,
-                       large_line > 0 ? "" : ", which is at its default");
+    if (small_line == 0)
+        *small_value = *large_value;
+    else if (large_line == 0)
+        *large_value = *small_value;
     else
-        complaints_add(&loading->complaints, large_line, large, "is below %s, which is at its default",
-                       small);
+        complaints_add(&loading->complaints, small_line, small, "is above %s", large);
 }
 
 static void
@@ -194,8 +194,8 @@ load_tree(struct loading *loading, const struct tree_node *root, bool world_read
     }
     load_map(loading, root, NULL);
     complete(loading);
-    compare(loading, "poll.busy", settings->poll_busy_us, "poll.idle", settings->poll_idle_us);
-    compare(loading, "batch.bytes", settings->batch_bytes, "memory", settings->memory_bytes);
+    compare(loading, "poll.busy", &settings->poll_busy_us, "poll.idle", &settings->poll_idle_us);
+    compare(loading, "batch.bytes", &settings->batch_bytes, "memory", &settings->memory_bytes);
     judge_conninfo(loading, world_readable);
     judge_properties(loading, root, world_readable);
 }

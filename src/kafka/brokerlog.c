@@ -61,8 +61,9 @@ may_write(const char *facility, int64_t *left_out)
 static enum log_level
 our_level(int level, const char *facility)
 {
-    if (strcmp(facility, "CONFWARN") == 0)
-        return LOG_LEVEL_DEBUG; /* about settings of ours; the user's were checked at start */
+    /* CONFWARN is about settings of ours, for the user's were checked at start; FATAL the producer reports itself. */
+    if (strcmp(facility, "CONFWARN") == 0 || strcmp(facility, "FATAL") == 0)
+        return LOG_LEVEL_DEBUG;
     if (level <= LOG_CRIT)
         return LOG_LEVEL_ERROR;
     if (level <= LOG_ERR)

@@ -116,6 +116,8 @@ journal_read_newest(struct session *session, struct journal_row *row, struct err
     row->place = (struct journal_place){field(result, 0, 11), (int)field(result, 0, 12), field(result, 0, 13)};
     row->here = (struct journal_place){field(result, 0, 14), (int)field(result, 0, 15), field(result, 0, 16)};
     row->sequence = field(result, 0, 17);
+    row->sequence_file = field(result, 0, 18);
+    row->set_back = flag(result, 0, 19);
     PQclear(result);
     return true;
 }
@@ -279,6 +281,7 @@ journal_read_step(struct session *session, struct journal_self *self, const stru
                          "; see docs/operations.md, \"The sequence went backwards\"",
                          step->last->lo_id);
     stepped->found = flag(result, 0, 4);
+    stepped->sequence_file = field(result, 0, 14);
     if (stepped->found && !stepped->appended)
         stepped->fenced = true; /* wanted, but somebody else appended seq + 1 */
     if (good && stepped->appended) {

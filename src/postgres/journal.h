@@ -34,6 +34,8 @@ struct journal_row {
     struct journal_place place;
     struct journal_place here; /* this database, as of the same statement */
     int64_t sequence;          /* the id sequence's value, read in the same statement */
+    int64_t sequence_file;     /* its storage: another one after a RESTART */
+    bool set_back;             /* there are events that this row says cannot be: the sequence was set back */
 };
 
 void journal_row_clear(struct journal_row *row);
@@ -89,6 +91,7 @@ struct journal_stepped {
     struct tick tick;  /* found only */
     struct tick_edge edge; /* where the next step starts from */
     int64_t sequence;  /* the `next_lo` of the step after this one */
+    int64_t sequence_file; /* of a step only */
     int backend_pid;   /* not session_backend_pid(): a pooler is in between */
 };
 

@@ -7,6 +7,19 @@
 /* The id sequence's value; SELECT on the sequence is enough, pg_sequence_last_value() would want USAGE. */
 #define SQL_SEQUENCE "(select case when is_called then last_value else 0 end from outbox.event_id_seq)"
 
+/* Changes with TRUNCATE .. RESTART IDENTITY and ALTER SEQUENCE .. RESTART, which a value that has caught up would hide. */
+#define SQL_SEQUENCE_FILE "coalesce(pg_relation_filenode('outbox.event_id_seq'), 0)"
+
+/* Events that contradict row `l` of the journal: every event with xid >= w has an id above lo_id, unless the sequence was set
+ * back while nobody looked. Three look-ups of one row each: the lowest id, and the first and last transaction from w on. */
+#define SQL_MISPLACED(order)                                                                                           \
+    "exists (select from (select e.id, e.xid from outbox.event e where e.xid >= l.w order by " order " limit 1) f"     \
+    "  where f.id <= l.lo_id)"
+#define SQL_SET_BACK                                                                                                   \
+    "(exists (select from (select e.id, e.xid from outbox.event e order by e.id limit 1) f"                            \
+    "  where f.id <= l.lo_id and f.xid >= l.w)"                                                                        \
+    " or " SQL_MISPLACED("e.xid, e.id") " or " SQL_MISPLACED("e.xid desc, e.id desc") ")"
+
 /* This database: where an xid means something. */
 #define SQL_HERE                                                                                                       \
     "(select c.system_identifier from pg_control_system() c),"                                                         \
@@ -32,7 +45,8 @@
     " select l.seq, l.epoch, l.holder, l.snapshot::text, l.w::text, l.lo_id, l.hi_id, l.confirmed_seq,"                \
     "  coalesce(l.confirmed_id, 0), l.released,"                                                                       \
     "  (extract(epoch from clock_timestamp() - l.written_at) * 1000000)::bigint,"                                      \
-    "  l.sysid, l.timeline, l.dbid, " SQL_HERE ", " SQL_SEQUENCE " from (" SQL_LAST ") l;"
+    "  l.sysid, l.timeline, l.dbid, " SQL_HERE ", " SQL_SEQUENCE ", " SQL_SEQUENCE_FILE ", " SQL_SET_BACK               \
+    " from (" SQL_LAST ") l;"
 
 /* $1 relay, $2 seq and $3 epoch of the row that was seen, $4 holder, $5 lease in microseconds, $6 nonce */
 #define SQL_PREPARE_TAKE                                                                                               \
@@ -74,7 +88,7 @@
     " select l.seq, l.epoch, l.hi_id, pg_backend_pid(), want.found, want.late, ins.seq, ins.snapshot::text,"           \
     "   ins.w::text, ins.lo_id, ins.hi_id, pg_current_snapshot()::text,"                                               \
     "   pg_snapshot_xmax(pg_current_snapshot())::text::bigint"                                                         \
-    "     + age(pg_snapshot_xmax(pg_current_snapshot())::xid), " SQL_SEQUENCE                                          \
+    "     + age(pg_snapshot_xmax(pg_current_snapshot())::xid), " SQL_SEQUENCE ", " SQL_SEQUENCE_FILE                   \
     " from last l cross join want left join ins on true;"
 
 /* $1 relay, $2 holder, $3 confirmed_seq, $4 confirmed_id, $5 seq, $6 epoch, $7 released, $8 nonce */

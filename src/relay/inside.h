@@ -69,6 +69,7 @@ struct relay {
     /* ticks (leading.c) */
     struct tick_edge edge;    /* the last tick, journalled or virtual */
     int64_t sequence;         /* value of the id sequence, of an earlier answer on this connection */
+    int64_t sequence_file;    /* its storage when the lead was taken */
     int64_t loaded_seq;       /* every tick up to here was given to the reader, or had no events */
     bool catching_up;         /* journalled ticks after loaded_seq are read back first */
     struct tick late_tick;    /* one of them, waiting for its list of late transactions */

@@ -52,6 +52,7 @@ leading_begin(struct relay *relay, bool kept)
     relay->appended_at_us = relay->request_sent_us;
     tick_edge_set(&relay->edge, row->edge.snapshot, row->edge.w, row->edge.lo_id);
     relay->sequence = row->sequence;
+    relay->sequence_file = row->sequence_file;
     if (!kept) {
         CHECK(relay->pipeline.pages == 0 && !reader_has_more(relay->reader));
         relay->confirmed = row->confirmed;
@@ -190,12 +191,22 @@ schedule_poll(struct relay *relay, bool found)
     relay->poll_at_us = relay->now_us + relay->poll_interval_us;
 }
 
+/* A sequence that was restarted may have passed its old value again before we look. */
+static bool
+same_sequence(const struct relay *relay, const struct journal_stepped *stepped, struct error *error)
+{
+    return stepped->sequence_file == relay->sequence_file ||
+           error_set(error, ERROR_INTERNAL,
+                     "the sequence outbox.event_id_seq was restarted (TRUNCATE .. RESTART IDENTITY, ALTER SEQUENCE .. "
+                     "RESTART): new events would be passed over; see docs/operations.md, \"The sequence went backwards\"");
+}
+
 static bool
 answer_step(struct relay *relay, struct error *error)
 {
     struct journal_stepped stepped = {0};
     bool good = journal_read_step(relay->session, &relay->self, &relay->step, &stepped, error) &&
-                accept(relay, &stepped, error);
+                same_sequence(relay, &stepped, error) && accept(relay, &stepped, error);
     if (good && !stepped.fenced) {
         relay->counters.polls++;
         tick_edge_set(&relay->edge, stepped.edge.snapshot, stepped.edge.w, stepped.edge.lo_id);

@@ -125,6 +125,22 @@ is_this_database(struct relay *relay)
     return false;
 }
 
+/* The ids that the journal knows are still ahead of those that are given out. */
+static bool
+sequence_is_sound(struct relay *relay)
+{
+    const struct journal_row *row = &relay->seen;
+    if (!row->set_back && row->sequence >= row->hi_id)
+        return true;
+    struct error error;
+    error_set(&error, ERROR_INTERNAL,
+              "the sequence outbox.event_id_seq was set back (it is at %" PRId64 ", the journal has seen %" PRId64
+              "): new events would be passed over; see docs/operations.md, \"The sequence went backwards\"",
+              row->sequence, row->hi_id);
+    relay_fail(relay, &error);
+    return false;
+}
+
 /* The journal's newest row is not ours (any more): whatever we hold was or will be published by somebody else. */
 static void
 lose_the_lead(struct relay *relay, const char *why)
@@ -148,7 +164,7 @@ answer_newest(struct relay *relay)
         link_failed(relay, &error);
         return;
     }
-    if (!is_this_database(relay))
+    if (!is_this_database(relay) || !sequence_is_sound(relay))
         return;
     bool ours = strcmp(row->holder, relay->self.holder) == 0;
     bool same_history = row->here.timeline == relay->timeline;

@@ -31,7 +31,6 @@ stuck(struct verdict *verdict, const struct event *event, uint64_t serial, const
     if (same && now_us < trouble->retry_at_us)
         return false;
     int64_t since = same ? trouble->since_us : clock_wall_us();
-    unsigned attempts = same ? trouble->attempts + 1 : 1;
     if (!same)
         backoff_reset(&verdict->trouble_backoff);
     *trouble = (struct trouble){.active = true,
@@ -40,8 +39,7 @@ stuck(struct verdict *verdict, const struct event *event, uint64_t serial, const
                                 .topic = event->topic,
                                 .why = *why,
                                 .since_us = since,
-                                .retry_at_us = now_us + backoff_next_us(&verdict->trouble_backoff),
-                                .attempts = attempts};
+                                .retry_at_us = now_us + backoff_next_us(&verdict->trouble_backoff)};
     return !same;
 }
 

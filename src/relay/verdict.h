@@ -18,7 +18,6 @@ struct trouble {
     struct outcome why;
     int64_t since_us; /* wall clock */
     int64_t retry_at_us;
-    unsigned attempts;
     bool asked_again; /* since the last attempt the broker was asked anew about the topic */
 };
 

@@ -25,7 +25,7 @@ Test(kafka_faults, ten_events_that_the_broker_refuses_are_found_alone_among_a_hu
     const char *topic = broker_topic_name(broker, "bad");
     struct sender *sender = sender_new(broker, NULL, NULL);
     broker_create_topic(broker, topic, 8, configs);
-    broker_deny(broker, topic, "DESCRIBE_CONFIGS");
+    sender_deny(broker, topic, "DESCRIBE_CONFIGS");
     sender_add_numbered(sender, topic, 100000, 997, 20);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         sender->page->events[bad[i]].key = NULL;
@@ -51,7 +51,7 @@ Test(kafka_faults, full_batches_shrink_until_they_pass_when_the_limit_may_not_be
     const char *topic = broker_topic_name(broker, "unreadable");
     struct sender *sender = sender_new(broker, NULL, NULL);
     broker_create_topic(broker, topic, 1, configs);
-    broker_deny(broker, topic, "DESCRIBE_CONFIGS");
+    sender_deny(broker, topic, "DESCRIBE_CONFIGS");
     sender_add_numbered(sender, topic, 60000, 7, 100);
     sender_run(sender, 200000);
     for (size_t i = 0; i < sender->page->count; i++)
@@ -128,13 +128,13 @@ Test(kafka_faults, denied_writes_are_the_topics_fault_and_go_on_when_allowed_aga
     const char *topic = broker_topic_name(broker, "denied");
     struct sender *sender = sender_new(broker, NULL, NULL);
     broker_create_topic(broker, topic, 4, NULL);
-    broker_deny(broker, topic, "WRITE");
+    sender_deny(broker, topic, "WRITE");
     sender_add_numbered(sender, topic, 1000, 97, 20);
     while (sender->topic_faults == 0)
         sender_turn(sender);
     cr_assert_str_eq(sender->last.name, "TOPIC_AUTHORIZATION_FAILED");
     cr_assert_eq(sender->done, 0);
-    broker_allow(broker, topic);
+    sender_allow(broker, topic);
     sender_run(sender, 60000);
     sender_check(sender, broker, topic, false);
     sender_free(sender);
@@ -147,7 +147,7 @@ Test(kafka_faults, a_topic_that_may_not_be_seen_is_the_topics_fault_before_anyth
     const char *topic = broker_topic_name(broker, "hidden");
     struct sender *sender = sender_new(broker, NULL, NULL);
     broker_create_topic(broker, topic, 4, NULL);
-    broker_deny(broker, topic, "ALL");
+    sender_deny(broker, topic, "ALL");
     sender_add_numbered(sender, topic, 10, 7, 20);
     while (sender->topic_faults == 0)
         sender_turn(sender);

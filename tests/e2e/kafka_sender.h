@@ -49,4 +49,9 @@ void sender_run(struct sender *sender, int timeout_ms);
 void sender_check(const struct sender *sender, const struct broker *broker, const char *topic,
                   bool duplicates);
 
+/* Denies one operation on a topic, still allows all others, and returns when the broker acts on it. */
+void sender_deny(struct broker *broker, const char *topic, const char *operation);
+/* Takes the denial back. */
+void sender_allow(struct broker *broker, const char *topic);
+
 #endif

@@ -2,7 +2,7 @@
  * tests find them by postgres_shared() and broker_shared(), and use databases and topics of their own. */
 #include "support/kafka.h"
 #include "support/postgres.h"
-#include "support/scratch.h"
+#include "support/suite.h"
 
 #include <criterion/criterion.h>
 #include <criterion/hooks.h>
@@ -12,8 +12,7 @@ static struct broker *broker;
 
 ReportHook(PRE_ALL)(struct criterion_test_set *tests)
 {
-    (void)tests;
-    scratch_root();
+    suite_begin(tests);
     postgres = postgres_share();
     broker = broker_share();
 }
@@ -23,5 +22,5 @@ ReportHook(POST_ALL)(struct criterion_global_stats *stats)
     (void)stats;
     broker_free(broker);
     postgres_free(postgres);
-    scratch_root_remove();
+    suite_end();
 }

@@ -3,6 +3,7 @@
 #include "commands_fixture.h"
 #include "journal_driver.h"
 
+#include "base/clock.h"
 #include "postgres/oneshot.h"
 
 #include <criterion/criterion.h>
@@ -58,7 +59,7 @@ confirm(struct driver *driver, int64_t seq, int64_t id, bool release)
     struct error error;
     struct journal_stepped stepped = {0};
     driver->confirmed = (struct journal_position){seq, id};
-    journal_ask_confirm(driver->session, &driver->self, driver->confirmed, release, 0);
+    journal_ask_confirm(driver->session, &driver->self, driver->confirmed, release, clock_monotonic_us());
     driver_wait(driver);
     cr_assert(journal_read_confirm(driver->session, &driver->self, &stepped, &error), "%s", error.message);
     cr_assert(stepped.appended);
@@ -283,7 +284,7 @@ Test(commands_status, a_silent_or_released_leader_is_no_leader_also_when_it_was_
     emit(outbox.writer, "orders", 3);
     postgres_exec(outbox.relay, "select outbox.relay_trouble('main', '%s')", TROUBLE);
     postgres_exec(outbox.admin, "update outbox.journal set written_at = written_at - interval '5 minutes'");
-    expect_first_line(&outbox, "NO LEADER for 5 min: relay main; backlog 3 events, ",
+    expect_first_line(&outbox, "NO LEADER for 5.0 min: relay main; backlog 3 events, ",
                       "was stuck at event 4711 of topic orders");
     confirm(driver, driver->confirmed.seq, 0, true);
     expect_first_line(&outbox, "NO LEADER: relay main was stopped 0.", "released, epoch 1");
@@ -383,7 +384,7 @@ Test(commands_status, a_forgotten_prepared_transaction_is_named_by_a_gid_that_ca
     postgres_exec(outbox.writer, "prepare transaction E'pay\\x1b[2Jment %s'", outbox.database);
 
     json_t *object = status_object(&outbox);
-    cr_assert_eq(strncmp(text(oldest_of(object), "gid"), "pay\x1b[2Jment ", 13), 0);
+    cr_assert_eq(strncmp(text(oldest_of(object), "gid"), "pay\x1b[2Jment ", 12), 0);
     cr_assert(json_is_null(json_object_get(oldest_of(object), "pid")));
     cr_assert(json_is_true(json_object_get(oldest_of(object), "wrote_events")));
     cr_assert(real(oldest_of(object), "seconds") >= 0, "of a prepared one everybody may see it");

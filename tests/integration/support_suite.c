@@ -1,7 +1,7 @@
 /* support_suite.c: one Postgres for the whole suite, started before its first test and ended after its last; tests find it
  * by postgres_shared(). */
 #include "support/postgres.h"
-#include "support/scratch.h"
+#include "support/suite.h"
 
 #include <criterion/criterion.h>
 #include <criterion/hooks.h>
@@ -10,8 +10,7 @@ static struct postgres *shared;
 
 ReportHook(PRE_ALL)(struct criterion_test_set *tests)
 {
-    (void)tests;
-    scratch_root();
+    suite_begin(tests);
     shared = postgres_share();
 }
 
@@ -19,5 +18,5 @@ ReportHook(POST_ALL)(struct criterion_global_stats *stats)
 {
     (void)stats;
     postgres_free(shared);
-    scratch_root_remove();
+    suite_end();
 }

@@ -61,6 +61,7 @@ broker_format(const struct broker *broker, const char *cluster_id)
 {
     char *log = must_format("%s/format.log", broker->directory);
     const char *argv[] = {"java",
+                          "-XX:-BytecodeVerificationRemote",
                           "-Xmx128m",
                           "-XX:+UseSerialGC",
                           "-XX:TieredStopAtLevel=1",
@@ -94,6 +95,15 @@ broker_answers(const struct broker *broker)
     return answers;
 }
 
+/* A start costs 5 s of processor time with the full compiler, 2.5 s like this; a benchmark that makes the broker work for
+ * minutes asks for the full one: OUTBOXD_TEST_JVM=-XX:TieredStopAtLevel=4. */
+static const char *
+jvm_tiering(void)
+{
+    const char *option = getenv("OUTBOXD_TEST_JVM");
+    return option ? option : "-XX:TieredStopAtLevel=1";
+}
+
 void
 broker_up(struct broker *broker)
 {
@@ -102,6 +112,8 @@ broker_up(struct broker *broker)
                           "-Xms64m",
                           "-Xmx512m",
                           "-XX:+UseSerialGC",
+                          jvm_tiering(),
+                          "-XX:-BytecodeVerificationRemote",
                           "-Xshare:auto",
                           "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
                           "-cp",

@@ -19,7 +19,7 @@ struct broker_options {
     "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n"                        \
     "allow.everyone.if.no.acl.found=true\n"
 
-/* A broker of this test alone, answering metadata requests. `options` may be NULL. About 4 s. */
+/* A broker of this test alone, answering metadata requests. `options` may be NULL. A few seconds. */
 struct broker *broker_start(const struct broker_options *options);
 
 /* The suite's broker (OUTBOXD_TEST_KAFKA=127.0.0.1:port); one of its own when there is none. Never stop it.

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-static double
+double
 wait_patience(void)
 {
     const char *text = getenv("OUTBOXD_TEST_PATIENCE");

@@ -21,6 +21,9 @@ bool wait_until(wait_condition *condition, void *context, int timeout_ms);
 /* The moment (clock_monotonic_us) `timeout_ms` from now, stretched by the patience. */
 int64_t wait_deadline_us(int timeout_ms);
 
+/* The factor: 1 or more. */
+double wait_patience(void);
+
 /* One pause of 5 ms; false when the deadline has passed. */
 bool wait_turn(int64_t deadline_us);
 void wait_turn_or_fail(int64_t deadline_us, const char *condition, const char *file, int line);

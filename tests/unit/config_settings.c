@@ -248,13 +248,22 @@ Test(config_settings, refuses_values_that_contradict_each_other)
     config_fixture_expect(CONFIG_LEAST "poll: {idle: 5ms, busy: 6ms}\nbatch: {bytes: 2MiB}\nmemory: 1MiB\n",
                           "c.yaml:5: poll.busy: is above poll.idle\n"
                           "c.yaml:6: batch.bytes: is above memory\n");
-    config_fixture_expect(CONFIG_LEAST "poll: {busy: 11ms}\nmemory: 4MiB\n",
-                          "c.yaml:5: poll.busy: is above poll.idle, which is at its default\n"
-                          "c.yaml:6: memory: is below batch.bytes, which is at its default\n");
     config_fixture_expect(CONFIG_LEAST "poll: {busy: 9s, idle: soon}\n",
                           "c.yaml:5: poll.idle: \"soon\" is not a whole number and ms, s, m, h or d, such as "
                           "250ms\n");
     settings_free(config_fixture_accept(CONFIG_LEAST "poll: {idle: 5ms, busy: 5ms}\nmemory: 8MiB\n"));
+}
+
+Test(config_settings, a_default_follows_the_value_that_is_written)
+{
+    struct settings *settings = config_fixture_accept(CONFIG_LEAST "poll: {busy: 11ms}\nmemory: 4MiB\n");
+    cr_expect_eq(settings->poll_idle_us, 11000);
+    cr_expect_eq(settings->batch_bytes, 4 << 20);
+    settings_free(settings);
+    settings = config_fixture_accept(CONFIG_LEAST "poll: {idle: 1ms}\nbatch: {bytes: 100MiB}\n");
+    cr_expect_eq(settings->poll_busy_us, 1000);
+    cr_expect_eq(settings->memory_bytes, 100 << 20);
+    settings_free(settings);
 }
 
 /* I7: no setting that is taken and does nothing. */

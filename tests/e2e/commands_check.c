@@ -1,0 +1,232 @@
+/* commands_check.c: `outboxd check` finds everything that would stop `run`, all in one run, each with its cure, and leaves
+ * everything as it was; the real binary against a real Postgres and a real Kafka. */
+#include "support/kafka.h"
+#include "support/postgres.h"
+#include "support/relay.h"
+#include "support/scratch.h"
+#include "support/wait.h"
+
+#include <criterion/criterion.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+TestSuite(commands_check, .timeout = 120);
+
+struct place {
+    struct postgres *postgres;
+    struct broker *broker;
+    const char *database;
+    PGconn *admin, *writer;
+};
+
+static struct place
+place_open(void)
+{
+    struct place place = {.postgres = postgres_shared(), .broker = broker_shared()};
+    place.database = postgres_create_outbox(place.postgres);
+    place.admin = postgres_open(place.postgres, place.database, POSTGRES_ADMIN);
+    place.writer = postgres_open(place.postgres, place.database, POSTGRES_WRITER);
+    return place;
+}
+
+static void
+place_close(struct place *place)
+{
+    PQfinish(place->admin);
+    PQfinish(place->writer);
+    broker_free(place->broker);
+    postgres_free(place->postgres);
+}
+
+/* `more` are further lines of the configuration. */
+static struct outboxd_result
+check(const char *conninfo, const char *bootstrap, const char *more, const char *flag)
+{
+    char *directory = scratch_directory("check");
+    char *path = must_format("%s/config.yaml", directory);
+    char *config =
+        must_format("source: test\npostgres:\n  conninfo: \"%s\"\nkafka:\n  bootstrap.servers: \"%s\"\n%s",
+                    conninfo, bootstrap, more);
+    scratch_write_file(path, config);
+    const char *arguments[] = {"check", "--config", path, flag, NULL};
+    struct outboxd_result result = outboxd_run(arguments);
+    free(config);
+    free(path);
+    free(directory);
+    return result;
+}
+
+static struct outboxd_result
+check_place(const struct place *place, const char *more, const char *flag)
+{
+    return check(postgres_conninfo(place->postgres, place->database, POSTGRES_RELAY),
+                 broker_bootstrap(place->broker), more, flag);
+}
+
+static void
+expect(struct outboxd_result *result, int exit_code, const char *const *texts)
+{
+    for (; *texts != NULL; texts++)
+        cr_assert(strstr(result->out, *texts) != NULL, "missing: %s\nin: %s%s", *texts, result->out,
+                  result->err);
+    cr_assert_eq(result->exit_code, exit_code, "exit code %d\n%s%s", result->exit_code, result->out,
+                 result->err);
+    outboxd_result_free(result);
+}
+#define expect(result, exit_code, ...) expect(result, exit_code, (const char *const[]){__VA_ARGS__, NULL})
+
+Test(commands_check, all_is_well_gives_0_and_says_what_was_looked_at)
+{
+    struct place place = place_open();
+    const char *topic = broker_topic_name(place.broker, "orders");
+    broker_create_topic(place.broker, topic, 3, NULL);
+    postgres_exec(place.writer, "select outbox.emit('%s', '1', '{}')", topic);
+    struct outboxd_result result = check_place(&place, "", NULL);
+    char *line = must_format("ok       topic %s: 3 partitions", topic);
+    expect(&result, 0, "ok       configuration ", "ok       database \"",
+           "has the privileges that a relay needs", "ok       schema version 1", "will be the first one",
+           "ok       Kafka answers: 1 broker", line, "\n0 errors, ");
+    free(line);
+    place_close(&place);
+}
+
+Test(commands_check, a_missing_topic_comes_with_a_ready_line_and_create_makes_it)
+{
+    struct place place = place_open();
+    char *named = must_strdup(broker_topic_name(place.broker, "named"));
+    char *emitted = must_strdup(broker_topic_name(place.broker, "emitted"));
+    char *foreign = must_strdup(broker_topic_name(place.broker, "foreign"));
+    char *topics = must_format("topics: [\"%s\", \"*-emitted\"]\n", named);
+    postgres_exec(place.writer, "select outbox.emit('%s', '1', '{}'), outbox.emit('%s', '1', '{}')", emitted,
+                  foreign);
+
+    char *named_line = must_format(
+        "error    topic %s does not exist\n           kafka-topics.sh --bootstrap-server %s --create"
+        " --topic %s ",
+        named, broker_bootstrap(place.broker), named);
+    char *emitted_line = must_format("error    topic %s does not exist\n", emitted);
+    char *foreign_line =
+        must_format("no relay publishes these topics, of which there are events: %s\n", foreign);
+    struct outboxd_result result = check_place(&place, topics, NULL);
+    expect(&result, 69, named_line, emitted_line, foreign_line, "\n2 errors, 1 warning\n");
+    cr_assert_eq(broker_partition_count(place.broker, named), 0);
+
+    char *created_line = must_format("ok       topic %s: created, ", named);
+    result = check_place(&place, topics, "--create");
+    expect(&result, 0, created_line, "\n0 errors, 1 warning\n");
+    wait_for(broker_partition_count(place.broker, named) > 0, 10000);
+    wait_for(broker_partition_count(place.broker, emitted) > 0, 10000);
+    cr_assert_eq(broker_partition_count(place.broker, foreign), 0, "not ours to make");
+
+    free(created_line), free(foreign_line), free(emitted_line), free(named_line);
+    free(topics), free(foreign), free(emitted), free(named);
+    place_close(&place);
+}
+
+/* Rows 29 and 75. */
+Test(commands_check, everything_wrong_is_found_in_one_run_and_the_configuration_decides_the_exit_code)
+{
+    struct place place = place_open();
+    const char *topic = broker_topic_name(place.broker, "missing");
+    char *more = must_format("relay: second\nretention: 40h\ntopics: [\"%s\"]\n", topic);
+    postgres_exec(place.admin, "select outbox.relay_register('first', 'test', '{*}', '1 h')");
+    postgres_exec(place.admin, "revoke execute on function outbox.slot_empty(integer) from outbox_relay");
+    struct outboxd_result result = check_place(&place, more, NULL);
+    expect(&result, 78, "EXECUTE on function slot_empty",
+           "outboxd migrate --conninfo ADMIN --relay " POSTGRES_RELAY,
+           "a retention of 2400 minutes would never empty a slot", "relay \"second\" is not registered",
+           "does not exist", "\n4 errors, ");
+    free(more);
+    place_close(&place);
+}
+
+/* Row 17. */
+Test(commands_check, postgres_away_does_not_hide_kafka_and_kafka_away_does_not_hide_postgres)
+{
+    struct place place = place_open();
+    const char *topic = broker_topic_name(place.broker, "named");
+    char *more = must_format("topics: [\"%s\"]\n", topic);
+    char *line = must_format("error    topic %s does not exist\n", topic);
+    char *nowhere = must_format("127.0.0.1:%d", scratch_port());
+    char *no_server = must_format("host=127.0.0.1 port=%d user=relay dbname=shop", scratch_port());
+    struct outboxd_result result = check(no_server, broker_bootstrap(place.broker), more, NULL);
+    expect(&result, 69, "error    cannot connect to Postgres", "Connection refused", "ok       Kafka answers",
+           line);
+    result = check(postgres_conninfo(place.postgres, place.database, POSTGRES_RELAY), nowhere, more, NULL);
+    expect(&result, 69, "ok       schema version 1", nowhere, "kafka.bootstrap.servers");
+    free(no_server);
+    free(nowhere);
+    free(line);
+    free(more);
+    place_close(&place);
+}
+
+/* Row 61. */
+Test(commands_check, a_standby_is_refused_with_its_cure)
+{
+    struct place place = place_open();
+    struct postgres *primary = postgres_start(NULL);
+    const char *database = postgres_create_outbox(primary);
+    struct postgres *standby = postgres_start_standby(primary, "second");
+    struct outboxd_result result =
+        check(postgres_conninfo(standby, database, POSTGRES_RELAY), broker_bootstrap(place.broker), "", NULL);
+    expect(&result, 69, "error    cannot connect to Postgres", "hot standby", "is no standby");
+    postgres_free(standby);
+    postgres_free(primary);
+    place_close(&place);
+}
+
+/* P4: what is not published takes room, and `check` says how much and what it waits for. */
+Test(commands_check, a_backlog_without_a_leader_is_a_warning_with_its_size_and_age)
+{
+    struct place place = place_open();
+    const char *topic = broker_topic_name(place.broker, "orders");
+    broker_create_topic(place.broker, topic, 1, NULL);
+    struct daemon *daemon = daemon_start(&(struct daemon_options){
+        .conninfo = postgres_conninfo(place.postgres, place.database, POSTGRES_RELAY),
+        .bootstrap = broker_bootstrap(place.broker)});
+    daemon_wait_ready(daemon);
+    cr_assert_eq(daemon_terminate(daemon), 0);
+    postgres_exec(place.writer, "select outbox.emit('%s', '1', '{}') from generate_series(1, 20)", topic);
+    struct outboxd_result result = check_place(&place, "", NULL);
+    expect(&result, 0, "warning  NO LEADER: relay main was stopped ", "backlog 20 events, ",
+           "\n           outboxd run\n");
+    daemon_free(daemon);
+    place_close(&place);
+}
+
+static char *
+everything_in(const struct place *place)
+{
+    return postgres_text(
+        place->admin,
+        "select (select count(*) from outbox.journal) || ' ' || (select count(*) from outbox.relay)"
+        " || ' ' || (select string_agg(relacl::text, ' ' order by oid) from pg_class)");
+}
+
+Test(commands_check, it_registers_nothing_takes_no_lead_and_changes_nothing)
+{
+    struct place place = place_open();
+    char *before = everything_in(&place);
+    struct outboxd_result result = check_place(&place, "", "--create");
+    expect(&result, 0, "will be the first one");
+    char *after = everything_in(&place);
+    cr_assert_str_eq(before, after);
+    free(after);
+    free(before);
+    place_close(&place);
+}
+
+Test(commands_check, wrong_configuration_is_78_and_unknown_options_are_64)
+{
+    struct outboxd_result result = check("host=127.0.0.1", "127.0.0.1:1", "leese: 3s\nmemory: lots\n", NULL);
+    cr_assert_eq(result.exit_code, 78);
+    cr_assert(strstr(result.err, ":6: leese") != NULL && strstr(result.err, ":7: memory") != NULL, "%s",
+              result.err);
+    outboxd_result_free(&result);
+    result = check("host=127.0.0.1", "127.0.0.1:1", "", "--json");
+    cr_assert_eq(result.exit_code, 64, "%s", result.err);
+    outboxd_result_free(&result);
+}

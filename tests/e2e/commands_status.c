@@ -1,0 +1,70 @@
+/* commands_status.c: what `outboxd status` says about a relay that really runs: that it leads, that nothing waits, and what
+ * it is stuck at (P5: no silence). */
+#include "support/kafka.h"
+#include "support/postgres.h"
+#include "support/relay.h"
+#include "support/wait.h"
+
+#include <criterion/criterion.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+TestSuite(commands_status_e2e, .timeout = 120);
+
+static json_t *
+status_of(const struct daemon *daemon)
+{
+    const char *arguments[] = {"status", "--config", daemon_config_path(daemon), "--json", NULL};
+    struct outboxd_result result = outboxd_run(arguments);
+    cr_assert_eq(result.exit_code, 0, "%s", result.err);
+    json_t *object = json_loads(result.out, 0, NULL);
+    cr_assert(json_is_object(object), "%s", result.out);
+    outboxd_result_free(&result);
+    return object;
+}
+
+static bool
+verdict_is(const struct daemon *daemon, const char *verdict, int64_t lag_events)
+{
+    json_t *object = status_of(daemon);
+    const json_t *relay = json_array_get(json_object_get(object, "relays"), 0);
+    bool is = strcmp(json_string_value(json_object_get(object, "verdict")), verdict) == 0 &&
+              json_integer_value(json_object_get(relay, "lag_events")) == lag_events;
+    json_decref(object);
+    return is;
+}
+
+Test(commands_status_e2e, a_relay_that_has_published_everything_is_ok_then_stuck_then_ok_again)
+{
+    struct postgres *postgres = postgres_shared();
+    struct broker *broker = broker_shared();
+    const char *database = postgres_create_outbox(postgres);
+    char *good = must_strdup(broker_topic_name(broker, "good"));
+    char *missing = must_strdup(broker_topic_name(broker, "missing"));
+    PGconn *writer = postgres_open(postgres, database, POSTGRES_WRITER);
+    broker_create_topic(broker, good, 3, NULL);
+    struct daemon *daemon = daemon_start(
+        &(struct daemon_options){.conninfo = postgres_conninfo(postgres, database, POSTGRES_RELAY),
+                                 .bootstrap = broker_bootstrap(broker)});
+    daemon_wait_ready(daemon);
+    postgres_exec(writer, "select outbox.emit('%s', i::text, '{}') from generate_series(1, 500) i", good);
+    wait_for(verdict_is(daemon, "ok", 0), 20000);
+
+    postgres_exec(writer, "select outbox.emit('%s', '1', '{}')", missing);
+    wait_for(verdict_is(daemon, "stuck", 1), 30000);
+    json_t *object = status_of(daemon);
+    const json_t *relay = json_array_get(json_object_get(object, "relays"), 0);
+    const char *topic = json_string_value(json_object_get(json_object_get(relay, "stuck"), "topic"));
+    cr_assert_str_eq(topic, missing);
+    json_decref(object);
+
+    broker_create_topic(broker, missing, 1, NULL);
+    wait_for(verdict_is(daemon, "ok", 0), 60000);
+    daemon_free(daemon);
+    PQfinish(writer);
+    free(missing);
+    free(good);
+    broker_free(broker);
+    postgres_free(postgres);
+}

@@ -1,0 +1,118 @@
+/* kafka_inspect.c: what `check` finds out about Kafka, each finding with its cure. */
+#include "kafka/inspect.h"
+
+#include "kafka_sender.h"
+#include "support/scratch.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct findings
+inspect(const char *servers, const char *const *topics, size_t count, bool create, int timeout_ms)
+{
+    struct property property = {.name = "bootstrap.servers", .value = (char *)(uintptr_t)servers, .line = 1};
+    struct settings settings = {
+        .file = "c.yaml", .source = "shop", .relay = "main", .kafka = &property, .kafka_count = 1};
+    struct findings findings = {0};
+    kafka_inspect(&settings, topics, count, create, timeout_ms, &findings);
+    return findings;
+}
+
+static const struct finding *
+find(const struct findings *findings, enum finding_level level, const char *part)
+{
+    for (size_t i = 0; i < findings->count; i++)
+        if (findings->list[i].level == level && strstr(findings->list[i].what, part) != NULL)
+            return &findings->list[i];
+    return NULL;
+}
+
+Test(kafka_inspect, brokers_and_topics_that_are_well_are_described, .timeout = 120)
+{
+    static const char *const configs[] = {"cleanup.policy", "compact", "max.message.bytes", "12345", NULL};
+    struct broker *broker = broker_shared();
+    const char *topic = broker_topic_name(broker, "well");
+    broker_create_topic(broker, topic, 3, configs);
+    struct findings findings = inspect(broker_bootstrap(broker), &topic, 1, false, 20000);
+    cr_assert_null(findings_first_error(&findings));
+    cr_assert_not_null(find(&findings, FINDING_OK, "Kafka answers: 1 broker, cluster "));
+    cr_assert_not_null(find(&findings, FINDING_OK, "broker version: 4.0 or later"));
+    const struct finding *finding = find(&findings, FINDING_OK, topic);
+    cr_assert_not_null(finding);
+    cr_assert_not_null(strstr(finding->what, "3 partitions, replication factor 1"), "%s", finding->what);
+    cr_assert_not_null(
+        strstr(finding->what, "max.message.bytes 12345, cleanup.policy compact (takes no event"));
+    findings_free(&findings);
+    broker_free(broker);
+}
+
+Test(kafka_inspect, a_missing_topic_has_a_ready_command_and_create_makes_the_same, .timeout = 120)
+{
+    struct broker *broker = broker_shared();
+    const char *topic = broker_topic_name(broker, "missing");
+    struct findings findings = inspect(broker_bootstrap(broker), &topic, 1, false, 20000);
+    const struct finding *error = findings_first_error(&findings);
+    char *command = must_format("kafka-topics.sh --bootstrap-server %s --create --topic %s --partitions 8 "
+                                "--replication-factor 1",
+                                broker_bootstrap(broker), topic);
+    cr_assert_not_null(error);
+    cr_assert_eq(error->kind, ERROR_UNUSABLE);
+    cr_assert_str_eq(error->cure, command);
+    cr_assert_eq(broker_partition_count(broker, topic), 0, "asking creates nothing");
+    findings_free(&findings);
+
+    findings = inspect(broker_bootstrap(broker), &topic, 1, true, 20000);
+    cr_assert_null(findings_first_error(&findings));
+    cr_assert_not_null(find(&findings, FINDING_OK, "created, 8 partitions, 1 copy of each"));
+    cr_assert_eq(broker_partition_count(broker, topic), 8);
+    findings_free(&findings);
+    free(command);
+    broker_free(broker);
+}
+
+Test(kafka_inspect, what_can_never_be_published_is_an_error, .timeout = 120)
+{
+    static const char *const configs[] = {"min.insync.replicas", "2", NULL};
+    struct broker *broker = broker_shared();
+    const char *topic = broker_topic_name(broker, "insync");
+    broker_create_topic(broker, topic, 1, configs);
+    struct findings findings = inspect(broker_bootstrap(broker), &topic, 1, false, 20000);
+    cr_assert_not_null(find(&findings, FINDING_ERROR, "min.insync.replicas=2 but only 1 replicas"));
+    findings_free(&findings);
+    broker_free(broker);
+}
+
+Test(kafka_inspect, a_topic_that_may_not_be_seen_names_the_permission, .timeout = 120)
+{
+    struct broker *broker = broker_start(&(struct broker_options){.properties = BROKER_WITH_ACLS});
+    const char *topics[2] = {broker_topic_name(broker, "hidden"), broker_topic_name(broker, "opaque")};
+    broker_create_topic(broker, topics[0], 1, NULL);
+    broker_create_topic(broker, topics[1], 1, NULL);
+    sender_deny(broker, topics[0], "ALL");
+    sender_deny(broker, topics[1], "DESCRIBE_CONFIGS");
+    struct findings findings = inspect(broker_bootstrap(broker), topics, 2, false, 20000);
+    const struct finding *error = find(&findings, FINDING_ERROR, "TOPIC_AUTHORIZATION_FAILED");
+    cr_assert_not_null(error);
+    cr_assert_not_null(strstr(error->what, topics[0]));
+    cr_assert_not_null(strstr(error->cure, "DESCRIBE and WRITE"));
+    cr_assert_not_null(find(&findings, FINDING_OK, "may not be read (DESCRIBE_CONFIGS)"));
+    findings_free(&findings);
+    broker_free(broker);
+}
+
+Test(kafka_inspect, nobody_there_is_said_broker_by_broker_within_the_time_given, .timeout = 60)
+{
+    int port = scratch_port(), other = scratch_port();
+    char *servers = must_format("127.0.0.1:%d,127.0.0.1:%d", port, other), text[64];
+    struct findings findings = inspect(servers, NULL, 0, false, 1500);
+    for (int i = 0; i < 2; i++) {
+        snprintf(text, sizeof text, "127.0.0.1:%d: ", i == 0 ? port : other);
+        const struct finding *error = find(&findings, FINDING_ERROR, text);
+        cr_assert_not_null(error, "%s", text);
+        cr_assert_not_null(strstr(error->what, "Connection refused"), "%s", error->what);
+        cr_assert_not_null(strstr(error->cure, "bootstrap.servers"));
+    }
+    findings_free(&findings);
+    free(servers);
+}

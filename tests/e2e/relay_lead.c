@@ -1,0 +1,52 @@
+/* relay_lead.c: the lead of one relay name: lost for a while by a process that was stopped, and taken over from one that was
+ * killed. */
+#include "e2e/relay_story.h"
+
+#include "base/clock.h"
+#include "support/wait.h"
+
+#include <criterion/criterion.h>
+#include <inttypes.h>
+
+TestSuite(relay_lead, .timeout = 120);
+
+Test(relay_lead, a_relay_that_slept_past_its_lease_goes_on_where_it_was_if_nobody_took_over__P1_P3)
+{
+    struct story story;
+    story_begin(&story, NULL);
+    story_start_load(&story);
+    for (int i = 0; i < 3; i++) {
+        story_await_events(&story, 300);
+        story_await_moment(&story, 0, 300);
+        daemon_pause(story.relay);
+        story_await_moment(&story, 2 * STORY_LEASE_MS, 3 * STORY_LEASE_MS);
+        daemon_continue(story.relay);
+    }
+    story_finish(&story, story.relay);
+    cr_expect_eq(story_judge(&story).duplicates, 0);
+    story_end(&story);
+}
+
+Test(relay_lead, a_standby_takes_over_within_its_lease_and_a_second_after_kill_9_and_loses_nothing__P1)
+{
+    struct story story;
+    story_begin(&story, NULL);
+    struct daemon *standby = story_start_relay(&story);
+    daemon_wait_ready(standby);
+    cr_expect_eq(daemon_metric(standby, "outbox_leader"), 0, "two processes lead");
+    story_start_load(&story);
+    story_await_events(&story, 1000);
+    story_await_moment(&story, 0, 500);
+    daemon_kill(story.relay);
+    int64_t killed_us = clock_monotonic_us();
+    story_await_lead(standby);
+    int64_t took_us = clock_monotonic_us() - killed_us;
+    cr_expect_lt(took_us, (STORY_LEASE_MS + 1000) * 1000, "the standby leads after %" PRId64 " ms",
+                 took_us / 1000);
+    story_await_events(&story, 500);
+    story_finish(&story, standby);
+    struct verdict verdict = story_judge(&story);
+    cr_expect_leq(verdict.duplicate_runs, STORY_STREAMS);
+    daemon_free(standby);
+    story_end(&story);
+}

@@ -1,0 +1,190 @@
+/* relay_setup.c: see relay_setup.h. Called from the tests only; every failure here ends the test. */
+#include "relay_setup.h"
+
+#include "support/scratch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EXIT_MS 30000
+
+struct setup
+setup_begin_in(struct postgres *postgres, struct broker *broker, const char *database)
+{
+    return (struct setup){.postgres = postgres,
+                          .broker = broker,
+                          .database = database,
+                          .admin = postgres_open(postgres, database, POSTGRES_ADMIN),
+                          .app = postgres_open(postgres, database, POSTGRES_WRITER)};
+}
+
+struct setup
+setup_begin_on(struct postgres *postgres, struct broker *broker)
+{
+    return setup_begin_in(postgres, broker, postgres_create_outbox(postgres));
+}
+
+struct setup
+setup_begin(void)
+{
+    return setup_begin_on(postgres_shared(), broker_shared());
+}
+
+const char *
+setup_missing_topic(struct setup *setup, const char *name)
+{
+    cr_assert_lt(setup->topic_count, SETUP_TOPICS);
+    return setup->topics[setup->topic_count++] = broker_topic_name(setup->broker, name);
+}
+
+const char *
+setup_topic(struct setup *setup, const char *name, int partitions, const char *const *configs)
+{
+    const char *topic = setup_missing_topic(setup, name);
+    broker_create_topic(setup->broker, topic, partitions, configs);
+    return topic;
+}
+
+void
+setup_start(struct setup *setup, const char *const *overrides)
+{
+    struct daemon_options options = {
+        .conninfo = postgres_conninfo(setup->postgres, setup->database, POSTGRES_RELAY),
+        .bootstrap = broker_bootstrap(setup->broker),
+        .overrides = overrides,
+    };
+    daemon_free(setup->relay);
+    setup->relay = daemon_start(&options);
+}
+
+void
+setup_run(struct setup *setup, const char *const *overrides)
+{
+    setup_start(setup, overrides);
+    daemon_wait_ready(setup->relay);
+}
+
+void
+setup_expect_end(struct setup *setup, int exit_code, const char *cause, const char *cure)
+{
+    int got = daemon_wait_exit(setup->relay, EXIT_MS);
+    char *log = daemon_log(setup->relay);
+    cr_assert_eq(got, exit_code, "exit code %d instead of %d:\n%s", got, exit_code, log);
+    cr_assert_not_null(strstr(log, cause), "\"%s\" is not named:\n%s", cause, log);
+    cr_assert(cure == NULL || strstr(log, cure) != NULL, "\"%s\" is not named:\n%s", cure, log);
+    free(log);
+}
+
+void
+setup_expect_refusal(struct setup *setup, const char *const *overrides, int exit_code, const char *cause,
+                     const char *cure)
+{
+    setup_start(setup, overrides);
+    setup_expect_end(setup, exit_code, cause, cure);
+}
+
+/* Visible in the snapshot that is confirmed, said by its negation: such look-ups use the index on xid. */
+static bool
+all_confirmed(struct setup *setup)
+{
+    return postgres_int(setup->admin,
+                        "select count(*) from (select confirmed_seq from outbox.journal where relay = 'main'"
+                        "    order by seq desc limit 1) n"
+                        " join outbox.journal c on c.relay = 'main' and c.seq = n.confirmed_seq"
+                        " where not exists (select from outbox.event e where e.xid >= pg_snapshot_xmax(c.snapshot))"
+                        " and not exists (select from pg_snapshot_xip(c.snapshot) x(xid)"
+                        "    join outbox.event e on e.xid = x.xid)") == 1;
+}
+
+void
+setup_wait_confirmed(struct setup *setup, int timeout_ms)
+{
+    int64_t deadline_us = wait_deadline_us(timeout_ms);
+    while (!all_confirmed(setup)) {
+        bool running = daemon_running(setup->relay);
+        if (running && wait_turn(deadline_us))
+            continue;
+        char *log = daemon_log(setup->relay);
+        size_t size = strlen(log);
+        test_fail("not everything is confirmed after %d ms (%lld records); the relay %s; its log ends:\n%s", timeout_ms,
+                  (long long)setup_count(setup), running ? "runs" : "has ended", log + (size > 4000 ? size - 4000 : 0));
+    }
+}
+
+int64_t
+setup_count(const struct setup *setup)
+{
+    int64_t count = 0;
+    for (size_t i = 0; i < setup->topic_count; i++)
+        count += consumer_count(broker_bootstrap(setup->broker), setup->topics[i]);
+    return count;
+}
+
+/* Topic by topic: promises hold within one, and only one fits into memory in the larger stories. */
+struct verdict
+setup_judge(struct setup *setup)
+{
+    struct verdict sum = {0};
+    for (size_t i = 0; i < setup->topic_count; i++) {
+        struct expected_events events = {0};
+        char *query = must_format("select id, xid::text, null::bigint, null::text, topic, key, payload, headers::text,"
+                                  " (extract(epoch from created_at) * 1000000)::bigint"
+                                  " from outbox.event where topic = '%s' order by id",
+                                  setup->topics[i]);
+        expected_read(&events, setup->admin, query);
+        struct verdict verdict = checker_compare(&events, broker_bootstrap(setup->broker),
+                                                 (const char *[]){setup->topics[i], NULL}, DAEMON_SOURCE);
+        cr_assert(verdict_clean(&verdict), "lost %zu, phantom %zu, reordered %zu, changed %zu: %s", verdict.lost,
+                  verdict.phantom, verdict.reordered, verdict.changed, verdict.examples);
+        sum.expected += verdict.expected;
+        sum.records += verdict.records;
+        sum.duplicates += verdict.duplicates;
+        sum.duplicate_runs += verdict.duplicate_runs;
+        expected_free(&events);
+        free(query);
+    }
+    cr_assert_gt(sum.expected, 0, "a story without an event proves nothing");
+    return sum;
+}
+
+void
+setup_expect_all_once(struct setup *setup, int timeout_ms)
+{
+    setup_wait_confirmed(setup, timeout_ms);
+    struct verdict verdict = setup_judge(setup);
+    cr_assert_eq(verdict.duplicates, 0, "%zu events came twice, although nothing was disturbed", verdict.duplicates);
+}
+
+void
+setup_expect_memory(const struct setup *setup, long memory_kib, long largest_event_kib)
+{
+    long peak_kib = daemon_peak_rss_kib(setup->relay);
+    cr_assert_gt(peak_kib, 0);
+    cr_assert_leq(peak_kib, 64 * 1024 + memory_kib + 3 * largest_event_kib, "VmHWM is %ld KiB", peak_kib);
+}
+
+void
+setup_end(struct setup *setup)
+{
+    if (setup->relay != NULL && daemon_running(setup->relay)) {
+        int exit_code = daemon_terminate(setup->relay);
+        cr_assert_eq(exit_code, 0, "the relay ended with %d when it was asked to stop", exit_code);
+    }
+    daemon_free(setup->relay);
+    PQfinish(setup->app);
+    PQfinish(setup->admin);
+    broker_free(setup->broker);
+    postgres_free(setup->postgres);
+}
+
+void
+setup_make_bytes(struct setup *setup)
+{
+    postgres_exec(setup->admin,
+                  "create table test_pool (pool bytea);"
+                  " alter table test_pool alter column pool set storage external;"
+                  " insert into test_pool select decode(string_agg(md5(i::text), ''), 'hex') from generate_series(1, 80000) i;"
+                  " create function test_bytes(size int, n bigint) returns bytea language sql stable as"
+                  " 'select substring(pool from (n * 7919 %% 100000)::int + 1 for size) from test_pool'");
+}

@@ -1,0 +1,69 @@
+/* relay_setup.h: the scene of the stories in relay_bytes, relay_limits, relay_refused, relay_stuck and relay_doors: a
+ * database with the outbox, topics of its own, one relay on the real binary; and the judgement at the end. */
+#ifndef OUTBOXD_TESTS_E2E_RELAY_SETUP_H
+#define OUTBOXD_TESTS_E2E_RELAY_SETUP_H
+
+#include "support/checker.h"
+#include "support/kafka.h"
+#include "support/postgres.h"
+#include "support/relay.h"
+#include "support/wait.h"
+
+#include <criterion/criterion.h>
+
+#define SETUP_TOPICS 8
+
+struct setup {
+    struct postgres *postgres;
+    struct broker *broker;
+    const char *database;
+    PGconn *admin; /* superuser */
+    PGconn *app;   /* the writer role */
+    const char *topics[SETUP_TOPICS + 1];
+    size_t topic_count;
+    struct daemon *relay; /* NULL until setup_run or setup_start */
+};
+
+/* On the suite's servers, or on those of the test, which the setup then owns. */
+struct setup setup_begin(void);
+struct setup setup_begin_on(struct postgres *postgres, struct broker *broker);
+
+/* On a database that exists and is migrated. */
+struct setup setup_begin_in(struct postgres *postgres, struct broker *broker, const char *database);
+
+/* A topic that is judged at the end; `configs` as in broker_create_topic. */
+const char *setup_topic(struct setup *setup, const char *name, int partitions, const char *const *configs);
+/* The name only: the topic is not made. */
+const char *setup_missing_topic(struct setup *setup, const char *name);
+
+/* Starts the relay with overrides (relay.h; may be NULL); setup_run waits until it is ready. */
+void setup_start(struct setup *setup, const char *const *overrides);
+void setup_run(struct setup *setup, const char *const *overrides);
+
+/* Starts the relay, which must end by itself with this exit code and name `cause` and `cure` (NULL: none) in its log. */
+void setup_expect_refusal(struct setup *setup, const char *const *overrides, int exit_code, const char *cause,
+                          const char *cure);
+/* The same of a relay that runs. */
+void setup_expect_end(struct setup *setup, int exit_code, const char *cause, const char *cure);
+
+/* Waits until the journal says that every committed event is confirmed. */
+void setup_wait_confirmed(struct setup *setup, int timeout_ms);
+/* How many records all topics hold now. */
+int64_t setup_count(const struct setup *setup);
+
+/* Compares the topics with outbox.event: nothing lost, phantom, reordered or changed. Returns the verdict, for its
+ * duplicates. */
+struct verdict setup_judge(struct setup *setup);
+/* Waits until all is confirmed; then every event must be there exactly once. */
+void setup_expect_all_once(struct setup *setup, int timeout_ms);
+
+/* I6: RSS <= 64 MiB + memory + 3 x the largest event, at every moment of the relay's life so far. */
+void setup_expect_memory(const struct setup *setup, long memory_kib, long largest_event_kib);
+
+/* Ends the relay, which must stop cleanly when it still runs. */
+void setup_end(struct setup *setup);
+
+/* A pool of random bytes and test_bytes(size, n), for payloads that neither Postgres nor Kafka can compress. Admin only. */
+void setup_make_bytes(struct setup *setup);
+
+#endif

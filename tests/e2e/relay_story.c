@@ -1,0 +1,187 @@
+/* relay_story.c: the stage of the relay's end-to-end stories (relay_story.h). Disturbs nothing by itself. */
+#include "e2e/relay_story.h"
+
+#include "base/clock.h"
+#include "support/scratch.h"
+#include "support/wait.h"
+
+#include <criterion/criterion.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* A JVM that was paused, a recovery of Postgres and a backlog of a minute fit in. */
+#define CONFIRM_MS 60000
+#define LEAD_MS 20000
+#define PROGRESS_MS 60000
+
+static void
+draw_seed(struct story *story)
+{
+    const char *given = getenv("OUTBOXD_TEST_SEED");
+    story->seed = given ? (unsigned)strtoul(given, NULL, 10) : (unsigned)clock_wall_us();
+    fprintf(stderr, "story: OUTBOXD_TEST_SEED=%u\n", story->seed);
+    story->load_options.seed = story->seed;
+}
+
+static void
+create_topics(struct story *story)
+{
+    static const char *const names[STORY_TOPICS] = {"order", "invoice"};
+    for (int i = 0; i < STORY_TOPICS; i++) {
+        story->topics[i] = broker_topic_name(story->broker, names[i]);
+        broker_create_topic(story->broker, story->topics[i], STORY_PARTITIONS, NULL);
+    }
+}
+
+struct daemon *
+story_start_relay(struct story *story)
+{
+    const char *const overrides[] = {"lease=1s", NULL};
+    return daemon_start(&(struct daemon_options){
+        .conninfo = postgres_conninfo(story->postgres, story->database, POSTGRES_RELAY),
+        .bootstrap = broker_bootstrap(story->broker),
+        .overrides = overrides,
+    });
+}
+
+PGconn *
+story_admin(struct story *story)
+{
+    return postgres_open(story->postgres, story->database, POSTGRES_ADMIN);
+}
+
+void
+story_begin(struct story *story, const struct story_options *options)
+{
+    static const struct story_options none;
+    options = options ? options : &none;
+    *story = (struct story){0};
+    draw_seed(story);
+    story->postgres = options->own_postgres ? postgres_start(NULL) : postgres_shared();
+    story->broker = options->own_broker ? broker_start(NULL) : broker_shared();
+    story->database = postgres_create_outbox(story->postgres);
+    create_topics(story);
+    PGconn *admin = story_admin(story);
+    load_prepare(admin);
+    PQfinish(admin);
+    story->load_options.admin = postgres_conninfo(story->postgres, story->database, POSTGRES_ADMIN);
+    story->load_options.writer = postgres_conninfo(story->postgres, story->database, POSTGRES_WRITER);
+    story->load_options.topics = story->topics;
+    story->load_options.writers = options->writers;
+    story->load_options.keys = options->keys;
+    story->load_options.pause_us = options->pause_us;
+    story->relay = story_start_relay(story);
+    story_await_lead(story->relay);
+}
+
+void
+story_start_load(struct story *story)
+{
+    story->load = load_start(&story->load_options);
+}
+
+void
+story_await_events(struct story *story, uint64_t events)
+{
+    uint64_t enough = load_committed_events(story->load) + events;
+    wait_for(load_committed_events(story->load) >= enough, PROGRESS_MS);
+}
+
+int
+story_draw(struct story *story, int limit)
+{
+    return rand_r(&story->seed) % limit;
+}
+
+void
+story_await_moment(struct story *story, int from_ms, int to_ms)
+{
+    int64_t moment_us =
+        clock_monotonic_us() + INT64_C(1000) * (from_ms + story_draw(story, to_ms - from_ms + 1));
+    while (wait_turn(moment_us))
+        ;
+}
+
+void
+story_await_lead(const struct daemon *relay)
+{
+    wait_for(daemon_metric(relay, "outbox_leader") == 1, LEAD_MS);
+}
+
+int64_t
+story_records(const struct story *story)
+{
+    int64_t records = 0;
+    for (int i = 0; i < STORY_TOPICS; i++)
+        records += consumer_count(broker_bootstrap(story->broker), story->topics[i]);
+    return records;
+}
+
+/* True when a confirmed tick's snapshot sees the transaction. */
+static bool
+transaction_confirmed(PGconn *admin, int64_t xid)
+{
+    return postgres_int(admin,
+                        "select count(*) from outbox.journal tick, (select confirmed_seq from outbox.journal"
+                        " where relay = 'main' order by seq desc limit 1) newest"
+                        " where tick.relay = 'main' and tick.seq <= newest.confirmed_seq"
+                        " and pg_visible_in_snapshot('%" PRId64 "'::xid8, tick.snapshot)",
+                        xid) > 0;
+}
+
+/* The last event of all: a tick that has it has everything that had committed before. */
+void
+story_await_confirmed(struct story *story)
+{
+    PGconn *admin = story_admin(story);
+    int64_t xid = postgres_int(admin,
+                               "insert into outbox.event (topic, payload) values ('%s', 'the last one')"
+                               " returning xid::text::bigint",
+                               story->topics[0]);
+    wait_for(transaction_confirmed(admin, xid), CONFIRM_MS);
+    PQfinish(admin);
+}
+
+static void
+stop_load(struct story *story)
+{
+    struct load_totals totals = load_stop(story->load);
+    story->load = NULL;
+    load_totals_print(&totals, stderr);
+}
+
+void
+story_finish(struct story *story, struct daemon *relay)
+{
+    if (story->load != NULL)
+        stop_load(story);
+    story_await_confirmed(story);
+    int exit_code = daemon_terminate(relay);
+    cr_assert_eq(exit_code, 0, "the relay ended with %d", exit_code);
+}
+
+struct verdict
+story_judge(struct story *story)
+{
+    struct expected_events events = {0};
+    PGconn *admin = story_admin(story);
+    load_read_ledger(&events, admin);
+    PQfinish(admin);
+    struct verdict verdict =
+        checker_compare(&events, broker_bootstrap(story->broker), story->topics, DAEMON_SOURCE);
+    expected_free(&events);
+    fprintf(stderr, "story: events=%zu duplicates=%zu in runs=%zu\n", verdict.expected, verdict.duplicates,
+            verdict.duplicate_runs);
+    cr_expect(verdict_clean(&verdict), "lost %zu phantom %zu reordered %zu changed %zu", verdict.lost,
+              verdict.phantom, verdict.reordered, verdict.changed);
+    return verdict;
+}
+
+void
+story_end(struct story *story)
+{
+    daemon_free(story->relay);
+    postgres_free(story->postgres);
+    broker_free(story->broker);
+}

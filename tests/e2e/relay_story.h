@@ -1,0 +1,76 @@
+/* relay_story.h: what the end-to-end stories of the relay share: a database under the hostile load of load.h, topics, the
+ * real daemon between them, and the judgement of everything that Kafka holds when the story is over.
+ *
+ *   story_begin -> story_start_load -> the disturbance, by the test itself -> story_finish -> story_judge -> story_end */
+#ifndef OUTBOXD_TESTS_E2E_RELAY_STORY_H
+#define OUTBOXD_TESTS_E2E_RELAY_STORY_H
+
+#include "support/checker.h"
+#include "support/kafka.h"
+#include "support/load.h"
+#include "support/postgres.h"
+#include "support/relay.h"
+
+#define STORY_TOPICS 2
+#define STORY_PARTITIONS 3
+/* Streams in which one disturbance may make a run of re-sent records. */
+#define STORY_STREAMS (STORY_TOPICS * STORY_PARTITIONS)
+#define STORY_LEASE_MS 1000
+
+struct story_options {
+    bool own_postgres, own_broker; /* for stories that stop or kill them; the suite's otherwise */
+    int writers;                   /* 0: 8 */
+    int keys;                      /* 0: 200 */
+    int pause_us;                  /* between a writer's transactions */
+};
+
+struct story {
+    struct postgres *postgres;
+    struct broker *broker;
+    const char *database;
+    const char *topics[STORY_TOPICS + 1];
+    struct daemon *relay;
+    struct load_options load_options;
+    struct load *load;
+    unsigned seed;
+};
+
+/* Servers, a migrated database, topics, and the relay, which leads when this returns. `options` may be NULL. */
+void story_begin(struct story *story, const struct story_options *options);
+
+/* Another process of the same relay. The caller frees it. */
+struct daemon *story_start_relay(struct story *story);
+
+void story_start_load(struct story *story);
+
+/* Returns when the load has committed so many events more. */
+void story_await_events(struct story *story, uint64_t events);
+
+/* Waits for a moment between the two, drawn from the story's seed. */
+void story_await_moment(struct story *story, int from_ms, int to_ms);
+
+int story_draw(struct story *story, int limit); /* 0 .. limit - 1 */
+
+/* Returns when this process says that it leads. */
+void story_await_lead(const struct daemon *relay);
+
+/* A connection of the administrator; the caller finishes it. */
+PGconn *story_admin(struct story *story);
+
+/* Records that the story's topics hold, duplicates included. */
+int64_t story_records(const struct story *story);
+
+/* Returns when the journal says that everything committed before this call is confirmed; it asks Postgres, not the
+ * daemon. */
+void story_await_confirmed(struct story *story);
+
+/* Ends the load, awaits the confirmation of all that it committed, and stops `relay`: it must exit with 0. */
+void story_finish(struct story *story, struct daemon *relay);
+
+/* Compares all of Kafka with all of the ledger. The verdict is printed, and must be clean (verdict_clean). */
+struct verdict story_judge(struct story *story);
+
+/* Takes the story's servers and processes down. */
+void story_end(struct story *story);
+
+#endif
