@@ -27,7 +27,7 @@ echo "kafka-jars: fetching Kafka $version from Maven Central into $jars (about 4
 if ! mvn --quiet --batch-mode --file "$here/kafka/pom.xml" -Dkafka.version="$version" \
         dependency:copy-dependencies -DoutputDirectory="$fetched/jars" -DincludeScope=runtime \
         > "$fetched/log" 2>&1; then
-    tail -n 20 "$fetched/log" >&2
+    head -n 3 "$fetched/log" >&2
     echo "kafka-jars: Maven could not fetch Kafka $version (network, proxy in ~/.m2/settings.xml?)" >&2
     exit 1
 fi

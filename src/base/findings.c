@@ -5,7 +5,8 @@
 #include <stdlib.h>
 
 static void
-append(struct findings *findings, enum finding_level level, enum error_kind kind, const char *cure, char *what)
+append(struct findings *findings, enum finding_level level, enum error_kind kind, const char *cure,
+       char *what)
 {
     if (findings->count == findings->capacity) {
         findings->capacity = findings->capacity ? findings->capacity * 2 : 16;

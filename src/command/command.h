@@ -30,8 +30,8 @@ struct command_options {
 
 /* Parses argv. `flag` may be NULL. Returns true to go on; false with *exit_code set when help was asked for (0, printed on
  * stdout) or the usage was wrong (64, said on stderr). */
-MUST_CHECK bool command_parse(int argc, char **argv, const char *flag, const char *help, struct command_options *options,
-                              int *exit_code);
+MUST_CHECK bool command_parse(int argc, char **argv, const char *flag, const char *help,
+                              struct command_options *options, int *exit_code);
 
 /* Loads the configuration and the librdkafka properties in it, all mistakes on stderr; false with *exit_code set. */
 MUST_CHECK bool command_load(const char *path, struct settings **settings, int *exit_code);

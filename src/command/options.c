@@ -8,7 +8,8 @@
 #include <stdlib.h>
 
 bool
-command_parse(int argc, char **argv, const char *flag, const char *help, struct command_options *options, int *exit_code)
+command_parse(int argc, char **argv, const char *flag, const char *help, struct command_options *options,
+              int *exit_code)
 {
     const struct option longs[] = {{"config", required_argument, NULL, 'c'},
                                    {"help", no_argument, NULL, 'h'},
@@ -35,7 +36,8 @@ command_parse(int argc, char **argv, const char *flag, const char *help, struct 
         }
     }
     if (optind < argc) {
-        fprintf(stderr, "outboxd %s: unexpected argument '%s'\nTry 'outboxd %s --help'.\n", argv[0], argv[optind], argv[0]);
+        fprintf(stderr, "outboxd %s: unexpected argument '%s'\nTry 'outboxd %s --help'.\n", argv[0],
+                argv[optind], argv[0]);
         *exit_code = error_exit_code(ERROR_USAGE);
         return false;
     }

@@ -123,30 +123,25 @@ judge(struct report *report)
              report->settings->relay, report->status->relay_count == 0 ? "; `outboxd run` does it" : "");
 }
 
-/* True when a living relay publishes the topic, as far as the registry says. */
-static bool
-is_selected(const struct inspect_facts *facts, struct topic_table *const *selections, const char *topic)
-{
-    for (size_t i = 0; i < facts->relay_count; i++)
-        if (!facts->relays[i].retired && topic_intern(selections[i], topic, strlen(topic))->selected)
-            return true;
-    return false;
-}
-
 static void
 find_unselected(struct report *report)
 {
     const struct inspect_facts *facts = report->facts;
-    struct topic_table **selections = must_calloc(facts->relay_count, sizeof *selections);
-    report->unselected = must_calloc(facts->topics.count, sizeof *report->unselected);
-    for (size_t i = 0; i < facts->relay_count; i++)
-        selections[i] = topic_table_new(facts->relays[i].topics.list, facts->relays[i].topics.count);
-    for (size_t i = 0; i < facts->topics.count; i++)
-        if (!is_selected(facts, selections, facts->topics.list[i]))
-            report->unselected[report->unselected_count++] = facts->topics.list[i];
-    for (size_t i = 0; i < facts->relay_count; i++)
-        topic_table_free(selections[i]);
-    free(selections);
+    bool *selected = must_calloc(facts->topics.count, sizeof *selected);
+    for (size_t i = 0; i < facts->relay_count; i++) {
+        const struct inspect_relay *relay = &facts->relays[i];
+        struct topic_table *selection = topic_table_new(relay->topics.list, relay->topics.count);
+        for (size_t k = 0; k < facts->topics.count && !relay->retired; k++) {
+            const char *topic = facts->topics.list[k];
+            selected[k] = selected[k] || topic_intern(selection, topic, strlen(topic))->selected;
+        }
+        topic_table_free(selection);
+    }
+    report->unselected = must_calloc(facts->topics.count, sizeof(const char *));
+    for (size_t k = 0; k < facts->topics.count; k++)
+        if (!selected[k])
+            report->unselected[report->unselected_count++] = facts->topics.list[k];
+    free(selected);
 }
 
 struct report

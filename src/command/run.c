@@ -102,7 +102,8 @@ wait_for_work(struct daemon *daemon, int64_t deadline_us)
     relay_descriptors(daemon->relay, descriptors);
     descriptors[RELAY_DESCRIPTORS] = (struct pollfd){.fd = daemon->signal_fd, .events = POLLIN};
     struct timespec wait = {.tv_sec = wait_us / 1000000, .tv_nsec = wait_us % 1000000 * 1000};
-    (void)ppoll(descriptors, RELAY_DESCRIPTORS + 1, &wait, NULL); /* whatever it says, the next turn looks at all facts */
+    (void)ppoll(descriptors, RELAY_DESCRIPTORS + 1, &wait,
+                NULL); /* whatever it says, the next turn looks at all facts */
 }
 
 static void
@@ -125,8 +126,9 @@ run(const struct settings *settings)
     struct error error = {0};
     struct daemon daemon = {0};
     int exit_code = 0;
-    bool good = signals_open(&daemon.signal_fd, &error) && relay_new(&daemon.relay, settings, &error) &&
-                (settings->http_listen == NULL || http_server_start(&daemon.http, settings->http_listen, &error));
+    bool good =
+        signals_open(&daemon.signal_fd, &error) && relay_new(&daemon.relay, settings, &error) &&
+        (settings->http_listen == NULL || http_server_start(&daemon.http, settings->http_listen, &error));
     if (good) {
         log_info("started", LOG_STR("version", OUTBOXD_VERSION), LOG_STR("source", settings->source),
                  LOG_STR("relay", settings->relay), LOG_END);

@@ -39,9 +39,9 @@ enum outcome_kind {
 
 struct outcome {
     enum outcome_kind kind;
-    int code;           /* librdkafka's error number, 0 when there is none */
-    char name[64];      /* its name, e.g. "MSG_SIZE_TOO_LARGE", or a word of our own */
-    char message[256];  /* for people: what is wrong and what helps */
+    int code;          /* librdkafka's error number, 0 when there is none */
+    char name[64];     /* its name, e.g. "MSG_SIZE_TOO_LARGE", or a word of our own */
+    char message[256]; /* for people: what is wrong and what helps */
 };
 
 /* What one event costs beside its bytes while it is in flight: our struct, librdkafka's message, its queue entries

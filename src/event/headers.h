@@ -9,7 +9,8 @@
 
 /* Called once a header, in the object's order; `value` is NULL for a header without value. Both are valid during the
  * call only. Returns false to stop. */
-typedef bool headers_visitor(void *context, const char *name, size_t name_size, const char *value, size_t value_size);
+typedef bool headers_visitor(void *context, const char *name, size_t name_size, const char *value,
+                             size_t value_size);
 
 /* Walks `json` (may be NULL or "{}": no call). False with ERROR_UNUSABLE when it is not of the shape above or the
  * visitor stopped. */

@@ -10,14 +10,14 @@ struct page_chunk;
 struct page {
     struct event *events; /* in id order */
     size_t count, capacity;
-    size_t cost;              /* sum of event_cost() */
-    int64_t tick_seq;         /* the tick these events belong to */
-    int64_t last_id;          /* every event of the tick with id <= last_id is in this page or an earlier one */
-    bool last_of_tick;        /* nothing of the tick follows */
-    uint64_t first_serial;    /* pipeline: number of its first event in the order of sending */
-    size_t next;              /* pipeline: no event before this index is EVENT_UNSENT */
-    size_t settled;           /* pipeline: every event before this index is EVENT_ACKNOWLEDGED */
-    struct page *later;       /* pipeline: the page after this one */
+    size_t cost;           /* sum of event_cost() */
+    int64_t tick_seq;      /* the tick these events belong to */
+    int64_t last_id;       /* every event of the tick with id <= last_id is in this page or an earlier one */
+    bool last_of_tick;     /* nothing of the tick follows */
+    uint64_t first_serial; /* pipeline: number of its first event in the order of sending */
+    size_t next;           /* pipeline: no event before this index is EVENT_UNSENT */
+    size_t settled;        /* pipeline: every event before this index is EVENT_ACKNOWLEDGED */
+    struct page *later;    /* pipeline: the page after this one */
     struct page_chunk *chunks; /* the bytes */
 };
 

@@ -1,19 +1,18 @@
-/* producer.c: the state machine of the producer, and sending. Called by the relay's thread only; decides when
- * an instance ends, never what becomes of an event.
+/* producer.c: the life of the producer: instances begin, are watched, end. Called by the relay's thread only;
+ * decides when an instance ends, never what becomes of an event.
  *
- * K1  An event is with at most one instance; the next instance starts when every report of the last one is
- * in. K2  After a failed report nothing more is handed to that instance: what follows could overtake what
- * failed. K3  librdkafka points into the events' pages, it has no copy: so K1 is also what makes freeing a
- * page safe. */
+ * K1  An event is with at most one instance: the next one starts when every report of the last one is in.
+ *
+ * K2  After a failed report nothing more is handed to that instance: what follows could overtake what failed.
+ *
+ * K3  librdkafka points into the events' pages, it has no copy: so K1 is also what makes freeing a page safe. */
 #include "kafka/producer.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "kafka/classify.h"
-#include "kafka/instance.h"
+#include "kafka/inside.h"
 #include "kafka/properties.h"
-#include "kafka/reports.h"
-#include "kafka/topics.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -33,29 +32,6 @@ enum { FREE_TIMEOUT_US = 2 * 1000 * 1000 };
  * broker answers, are not an outage but that topic's fault. */
 static const int64_t WATCHDOG_US = INT64_C(120) * 1000 * 1000;
 enum { WATCHDOG_EVERY_US = 1000 * 1000 };
-/* librdkafka estimates the size of a message a little higher than it is. */
-enum { MESSAGE_MARGIN = 1024 };
-/* The upper end of message.max.bytes. */
-static const int64_t MESSAGE_BYTES_MAX = 1000000000;
-
-struct producer {
-    const struct settings *settings;
-    size_t source_size;
-    bool compressed;
-    bool counts_brokers; /* statistics are on */
-    int wake_fd;
-
-    enum producer_state state;
-    struct instance instance;
-    struct topics *topics;
-    struct reports reports;
-
-    bool reshape; /* READY: an event needs another batch.size or message.max.bytes; waiting for out == 0 */
-    int64_t message_bytes; /* message.max.bytes of the next instance: the largest that was needed so far */
-    int64_t watchdog_us;   /* READY: when it looks next */
-    int64_t purge_us;      /* ENDING: when what is left is purged */
-};
-
 static void
 set_state(struct producer *producer, enum producer_state to, const char *why)
 {
@@ -71,9 +47,8 @@ set_state(struct producer *producer, enum producer_state to, const char *why)
     producer->state = to;
 }
 
-/* So that the relay's poll() returns and the next turn comes at once. */
-static void
-wake(const struct producer *producer)
+void
+producer_wake(const struct producer *producer)
 {
     uint64_t one = 1;
     CHECK(write(producer->wake_fd, &one, sizeof one) == sizeof one || errno == EAGAIN);
@@ -136,7 +111,7 @@ open_instance(struct producer *producer, bool one_by_one, struct error *error)
     reports_begin(&producer->reports, one_by_one ? 0 : shape.batch_bytes);
     topics_attach(producer->topics, producer->instance.rk, producer->wake_fd);
     producer->reshape = false;
-    wake(producer);
+    producer_wake(producer);
     return true;
 }
 
@@ -162,7 +137,7 @@ producer_end(struct producer *producer, int64_t now_us, const char *why)
     topics_detach(producer->topics);
     producer->purge_us = now_us + GRACE_US;
     set_state(producer, PRODUCER_ENDING, why);
-    wake(producer);
+    producer_wake(producer);
 }
 
 /* K1: only when nothing is out. */
@@ -277,102 +252,6 @@ producer_turn(struct producer *producer, int64_t now_us)
     if (producer->state != PRODUCER_NONE && rd_kafka_queue_length(producer->instance.reports) > 0)
         next_us = now_us; /* the reports of one turn are bounded */
     return next_us;
-}
-
-/* ---- sending ---- */
-
-static enum producer_sent
-ask_for_reshape(struct producer *producer)
-{
-    producer->reshape = true;
-    wake(producer);
-    return PRODUCER_ASKING;
-}
-
-/* PRODUCER_SENT: nothing stands in the way of events of this topic. */
-static enum producer_sent
-prepare_topic(struct producer *producer, struct topic_facts *facts, struct outcome *why)
-{
-    if (producer->reshape)
-        return PRODUCER_ASKING;
-    switch (facts->state) {
-    case TOPIC_IDLE:
-        topics_want(producer->topics, facts);
-        wake(producer);
-        return PRODUCER_ASKING;
-    case TOPIC_ASKING:
-        return PRODUCER_ASKING;
-    case TOPIC_FAULTY:
-        *why = facts->fault;
-        return PRODUCER_REFUSED;
-    case TOPIC_KNOWN:
-        break;
-    }
-    if (topic_batch_bytes(facts) < producer->instance.shape.batch_bytes)
-        return ask_for_reshape(producer);
-    return PRODUCER_SENT;
-}
-
-/* PRODUCER_SENT: librdkafka and the broker take this event, as far as is known. */
-static enum producer_sent
-judge_event(struct producer *producer, const struct topic_facts *facts, const struct event *event,
-            size_t headers_wire_size, struct outcome *why)
-{
-    int64_t bytes = message_batch_bytes(event, headers_wire_size);
-    if (!message_allowed(event, bytes, &facts->limits, producer->compressed, clock_wall_us() / 1000, why))
-        return PRODUCER_REFUSED;
-    if (bytes + MESSAGE_MARGIN <= producer->instance.shape.message_bytes)
-        return PRODUCER_SENT;
-    if (bytes + MESSAGE_MARGIN > MESSAGE_BYTES_MAX) {
-        classify_own(why, OUTCOME_EVENT, "SIZE_REFUSED", "larger than any Kafka message");
-        return PRODUCER_REFUSED;
-    }
-    producer->message_bytes = earlier((bytes + MESSAGE_MARGIN) * 5 / 4, MESSAGE_BYTES_MAX);
-    return ask_for_reshape(producer);
-}
-
-static enum producer_sent
-fail(struct producer *producer, rd_kafka_resp_err_t code, struct outcome *why)
-{
-    classify(code, why);
-    reports_fail(&producer->reports, why);
-    producer_end(producer, clock_monotonic_us(), why->message);
-    return PRODUCER_FAILED;
-}
-
-enum producer_sent
-producer_send(struct producer *producer, struct event *event, struct outcome *why)
-{
-    struct topic_facts *facts = topics_facts(producer->topics, event->topic);
-    rd_kafka_headers_t *headers;
-    size_t headers_wire_size;
-    struct error error;
-    if (producer->state != PRODUCER_READY || producer->reports.failed) {
-        *why = producer->reports.failure;
-        return PRODUCER_FAILED;
-    }
-    enum producer_sent sent = prepare_topic(producer, facts, why);
-    if (sent != PRODUCER_SENT)
-        return sent;
-    if (!message_headers(event, producer->settings->source, producer->source_size, &headers,
-                         &headers_wire_size, &error)) {
-        classify_own(why, OUTCOME_EVENT, "HEADERS_MALFORMED", "%.200s", error.message);
-        return PRODUCER_REFUSED;
-    }
-    sent = judge_event(producer, facts, event, headers_wire_size, why);
-    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
-    if (sent == PRODUCER_SENT)
-        code = message_produce(producer->instance.rk, facts->handle, event, headers);
-    if (sent == PRODUCER_SENT && code == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        if (facts->out++ == 0)
-            facts->progress_us = clock_monotonic_us();
-        producer->reports.out++;
-        return PRODUCER_SENT;
-    }
-    rd_kafka_headers_destroy(headers);
-    if (sent != PRODUCER_SENT)
-        return sent;
-    return code == RD_KAFKA_RESP_ERR__QUEUE_FULL ? PRODUCER_FULL : fail(producer, code, why);
 }
 
 /* With linger.ms=0 what is handed over leaves at once. A larger linger.ms is the user's wish, and librdkafka 2.0.2 offers

@@ -50,15 +50,13 @@ suffer(struct reports *reports, rd_kafka_resp_err_t code)
                 LOG_STR("reason", reports->reason), LOG_END);
 }
 
-static void
-note_fatal(struct reports *reports, rd_kafka_t *rk)
+void
+reports_fatal(rd_kafka_t *rk, struct outcome *outcome)
 {
     char text[200];
-    struct outcome outcome;
     rd_kafka_resp_err_t code = rd_kafka_fatal_error(rk, text, sizeof text);
-    classify_own(&outcome, classify_kind(code), rd_kafka_err2name(code), "%s", text);
-    outcome.code = (int)code;
-    reports_fail(reports, &outcome);
+    classify_own(outcome, classify_kind(code), rd_kafka_err2name(code), "%s", text);
+    outcome->code = (int)code;
 }
 
 static void
@@ -66,7 +64,9 @@ take_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 {
     struct reports *reports = opaque;
     if (code == RD_KAFKA_RESP_ERR__FATAL) {
-        note_fatal(reports, rk);
+        struct outcome outcome;
+        reports_fatal(rk, &outcome);
+        reports_fail(reports, &outcome);
         return;
     }
     if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)

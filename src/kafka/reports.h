@@ -36,6 +36,9 @@ void reports_begin(struct reports *reports, int64_t batch_bytes);
 /* Serves what is in, up to a few thousand reports. */
 void reports_serve(struct reports *reports, rd_kafka_t *rk, int64_t now_us, int timeout_ms);
 
+/* What the fatal error of the instance was. */
+void reports_fatal(rd_kafka_t *rk, struct outcome *outcome);
+
 /* Records a failure. A later one replaces it only when it tells more. */
 void reports_fail(struct reports *reports, const struct outcome *failure);
 

@@ -67,9 +67,10 @@ failure_of_result(const struct pg_result *result, struct error *error)
     const char *hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
     if (message == NULL)
         message = PQresultErrorMessage(result);
-    error_set(error, failure_kind(sqlstate), "%s%s%s%s%s%s%s%s", message[0] ? message : "no answer from Postgres",
-              detail ? " (" : "", detail ? detail : "", detail ? ")" : "", hint ? " hint: " : "", hint ? hint : "",
-              sqlstate ? " SQLSTATE " : "", sqlstate ? sqlstate : "");
+    error_set(error, failure_kind(sqlstate), "%s%s%s%s%s%s%s%s",
+              message[0] ? message : "no answer from Postgres", detail ? " (" : "", detail ? detail : "",
+              detail ? ")" : "", hint ? " hint: " : "", hint ? hint : "", sqlstate ? " SQLSTATE " : "",
+              sqlstate ? sqlstate : "");
     if (sqlstate != NULL)
         memcpy(error->sqlstate, sqlstate, sizeof error->sqlstate - 1), error->sqlstate[5] = '\0';
     one_line(error->message);
@@ -80,10 +81,17 @@ failure_of_result(const struct pg_result *result, struct error *error)
 static bool
 needs_a_person(const char *text)
 {
-    static const char *const signs[] = {"authentication failed", "no password supplied", "no pg_hba.conf entry",
-                                        "unsupported startup parameter", "does not exist", "is not permitted to log in",
-                                        "certificate verify failed", "does not match host name",
-                                        "root certificate file", "does not support SSL", "invalid value for parameter"};
+    static const char *const signs[] = {"authentication failed",
+                                        "no password supplied",
+                                        "no pg_hba.conf entry",
+                                        "unsupported startup parameter",
+                                        "does not exist",
+                                        "is not permitted to log in",
+                                        "certificate verify failed",
+                                        "does not match host name",
+                                        "root certificate file",
+                                        "does not support SSL",
+                                        "invalid value for parameter"};
     for (size_t i = 0; i < sizeof signs / sizeof signs[0]; i++)
         if (strstr(text, signs[i]) != NULL)
             return true;

@@ -72,8 +72,8 @@ void
 journal_ask_prepare(struct session *session, int64_t now_us)
 {
     session_ask(session,
-                SQL_PREPARE_NEWEST SQL_PREPARE_TAKE SQL_PREPARE_ROWS SQL_PREPARE_LATE SQL_PREPARE_STEP SQL_PREPARE_CONFIRM
-                    SQL_PREPARE_PAGE,
+                SQL_PREPARE_NEWEST SQL_PREPARE_TAKE SQL_PREPARE_ROWS SQL_PREPARE_LATE SQL_PREPARE_STEP
+                    SQL_PREPARE_CONFIRM SQL_PREPARE_PAGE,
                 now_us);
 }
 
@@ -113,7 +113,8 @@ journal_read_newest(struct session *session, struct journal_row *row, struct err
     row->confirmed = (struct journal_position){field(result, 0, 7), field(result, 0, 8)};
     row->released = flag(result, 0, 9);
     row->age_us = field(result, 0, 10);
-    row->place = (struct journal_place){field(result, 0, 11), (int)field(result, 0, 12), field(result, 0, 13)};
+    row->place =
+        (struct journal_place){field(result, 0, 11), (int)field(result, 0, 12), field(result, 0, 13)};
     row->here = (struct journal_place){field(result, 0, 14), (int)field(result, 0, 15), field(result, 0, 16)};
     row->sequence = field(result, 0, 17);
     row->sequence_file = field(result, 0, 18);
@@ -166,7 +167,8 @@ journal_read_rows(struct session *session, struct journal_row **rows, size_t *co
     for (size_t i = 0; i < *count; i++) {
         struct journal_row *row = &(*rows)[i];
         row->seq = field(result, (int)i, 0);
-        tick_edge_set(&row->edge, PQgetvalue(result, (int)i, 1), field(result, (int)i, 2), field(result, (int)i, 3));
+        tick_edge_set(&row->edge, PQgetvalue(result, (int)i, 1), field(result, (int)i, 2),
+                      field(result, (int)i, 3));
         row->hi_id = field(result, (int)i, 4);
     }
     PQclear(result);
@@ -211,7 +213,8 @@ journal_stepped_clear(struct journal_stepped *stepped)
 }
 
 void
-journal_ask_step(struct session *session, const struct journal_self *self, const struct journal_step *step, int64_t now_us)
+journal_ask_step(struct session *session, const struct journal_self *self, const struct journal_step *step,
+                 int64_t now_us)
 {
     struct numbers numbers = {0};
     const char *values[] = {self->relay,
@@ -233,8 +236,8 @@ journal_ask_step(struct session *session, const struct journal_self *self, const
 /* Columns that a step and a confirmation share: l.seq, l.epoch, l.hi_id, the backend's pid; `appended` and `sequence` are
  * the columns of ins.seq and of the sequence's value. */
 static bool
-read_common(struct session *session, const PGresult *result, int appended, int sequence, struct journal_self *self,
-            struct journal_stepped *stepped, struct error *error)
+read_common(struct session *session, const PGresult *result, int appended, int sequence,
+            struct journal_self *self, struct journal_stepped *stepped, struct error *error)
 {
     stepped->sequence = field(result, 0, sequence);
     stepped->backend_pid = (int)field(result, 0, 3);
@@ -245,11 +248,12 @@ read_common(struct session *session, const PGresult *result, int appended, int s
         return true;
     int64_t hi_id = field(result, 0, 2);
     if (stepped->sequence < hi_id)
-        return error_set(error, ERROR_INTERNAL,
-                         "the sequence outbox.event_id_seq went backwards, from %" PRId64 " to %" PRId64
-                         " (TRUNCATE .. RESTART IDENTITY, setval, or another database's sequence): new events would be "
-                         "passed over; see docs/operations.md, \"The sequence went backwards\"",
-                         hi_id, stepped->sequence);
+        return error_set(
+            error, ERROR_INTERNAL,
+            "the sequence outbox.event_id_seq went backwards, from %" PRId64 " to %" PRId64
+            " (TRUNCATE .. RESTART IDENTITY, setval, or another database's sequence): new events would be "
+            "passed over; see docs/operations.md, \"The sequence went backwards\"",
+            hi_id, stepped->sequence);
     if (stepped->appended)
         self->seq = field(result, 0, appended);
     return true;
@@ -298,8 +302,8 @@ journal_read_step(struct session *session, struct journal_self *self, const stru
 }
 
 void
-journal_ask_confirm(struct session *session, const struct journal_self *self, struct journal_position confirmed, bool release,
-                    int64_t now_us)
+journal_ask_confirm(struct session *session, const struct journal_self *self,
+                    struct journal_position confirmed, bool release, int64_t now_us)
 {
     struct numbers numbers = {0};
     const char *values[] = {self->relay,
@@ -314,7 +318,8 @@ journal_ask_confirm(struct session *session, const struct journal_self *self, st
 }
 
 bool
-journal_read_confirm(struct session *session, struct journal_self *self, struct journal_stepped *stepped, struct error *error)
+journal_read_confirm(struct session *session, struct journal_self *self, struct journal_stepped *stepped,
+                     struct error *error)
 {
     journal_stepped_clear(stepped);
     PGresult *result = answer_one_row(session, error);

@@ -58,14 +58,16 @@ MUST_CHECK bool journal_read_newest(struct session *session, struct journal_row 
 /* Takeover: appends a copy of `seen` with seq + 1, epoch + 1 and our holder, if it still is the newest row and is released,
  * ours, or older than `lease_us`; and if it belongs to this cluster and database. False in *taken: somebody was faster, or
  * its holder is alive. */
-void journal_ask_take(struct session *session, const struct journal_self *self, const struct journal_row *seen,
-                      int64_t lease_us, int64_t now_us);
-MUST_CHECK bool journal_read_take(struct session *session, struct journal_self *self, bool *taken, struct error *error);
+void journal_ask_take(struct session *session, const struct journal_self *self,
+                      const struct journal_row *seen, int64_t lease_us, int64_t now_us);
+MUST_CHECK bool journal_read_take(struct session *session, struct journal_self *self, bool *taken,
+                                  struct error *error);
 
 /* The rows from `seq` on, at most `limit`, oldest first. */
 void journal_ask_rows(struct session *session, const char *relay, int64_t seq, int limit, int64_t now_us);
 /* *rows is allocated; its elements hold seq, edge and hi_id; free with journal_rows_free. */
-MUST_CHECK bool journal_read_rows(struct session *session, struct journal_row **rows, size_t *count, struct error *error);
+MUST_CHECK bool journal_read_rows(struct session *session, struct journal_row **rows, size_t *count,
+                                  struct error *error);
 void journal_rows_free(struct journal_row *rows, size_t count);
 
 /* The transactions below from.w that became visible between `tick->from` and `tick->snapshot`: completes a tick that was
@@ -75,42 +77,43 @@ MUST_CHECK bool journal_read_late(struct session *session, struct tick *tick, st
 
 /* What a step tells the database, and where it starts from. */
 struct journal_step {
-    const struct tick_edge *last;        /* the last tick, journalled or virtual */
-    int64_t next_lo;                     /* `sequence` of an EARLIER answer on this connection; never of this one */
+    const struct tick_edge *last; /* the last tick, journalled or virtual */
+    int64_t next_lo;              /* `sequence` of an EARLIER answer on this connection; never of this one */
     struct journal_position confirmed;
-    bool dirty;                          /* append a row even when there is nothing new, to make `confirmed` known */
-    int64_t heartbeat_us;                /* append a row when the newest is older than this */
+    bool dirty;           /* append a row even when there is nothing new, to make `confirmed` known */
+    int64_t heartbeat_us; /* append a row when the newest is older than this */
 };
 
 /* What came of it. */
 struct journal_stepped {
-    bool fenced;       /* the newest row is not ours any more */
-    bool appended;     /* a row was written: self->seq is its number now */
-    bool durable;      /* .. and no wait for a synchronous standby was cancelled */
-    bool found;        /* the tick has events: `tick` is filled */
-    struct tick tick;  /* found only */
+    bool fenced;           /* the newest row is not ours any more */
+    bool appended;         /* a row was written: self->seq is its number now */
+    bool durable;          /* .. and no wait for a synchronous standby was cancelled */
+    bool found;            /* the tick has events: `tick` is filled */
+    struct tick tick;      /* found only */
     struct tick_edge edge; /* where the next step starts from */
-    int64_t sequence;  /* the `next_lo` of the step after this one */
+    int64_t sequence;      /* the `next_lo` of the step after this one */
     int64_t sequence_file; /* of a step only */
-    int backend_pid;   /* not session_backend_pid(): a pooler is in between */
+    int backend_pid;       /* not session_backend_pid(): a pooler is in between */
 };
 
 void journal_stepped_clear(struct journal_stepped *stepped);
 
 /* The step: one autocommit statement polls, opens the next tick, confirms and beats the heart. With nothing to say it
  * writes nothing and takes no xid. */
-void journal_ask_step(struct session *session, const struct journal_self *self, const struct journal_step *step,
-                      int64_t now_us);
+void journal_ask_step(struct session *session, const struct journal_self *self,
+                      const struct journal_step *step, int64_t now_us);
 /* Moves self->seq on when a row was appended. `step` must be the one that was asked with. ERROR_INTERNAL when the sequence
  * went backwards or the journal is gone. */
-MUST_CHECK bool journal_read_step(struct session *session, struct journal_self *self, const struct journal_step *step,
-                                  struct journal_stepped *stepped, struct error *error);
+MUST_CHECK bool journal_read_step(struct session *session, struct journal_self *self,
+                                  const struct journal_step *step, struct journal_stepped *stepped,
+                                  struct error *error);
 
 /* The same without opening a tick: appends a copy of the newest row (an empty tick) that says `confirmed`, while the last
  * tick is still being read; with `release`, the last row of a leader that stops as asked. */
-void journal_ask_confirm(struct session *session, const struct journal_self *self, struct journal_position confirmed,
-                         bool release, int64_t now_us);
-MUST_CHECK bool journal_read_confirm(struct session *session, struct journal_self *self, struct journal_stepped *stepped,
-                                     struct error *error);
+void journal_ask_confirm(struct session *session, const struct journal_self *self,
+                         struct journal_position confirmed, bool release, int64_t now_us);
+MUST_CHECK bool journal_read_confirm(struct session *session, struct journal_self *self,
+                                     struct journal_stepped *stepped, struct error *error);
 
 #endif

@@ -23,7 +23,7 @@ struct reader {
     struct topic_table *topics;
     struct tick tick;
     bool has_more;
-    bool first; /* no page of the tick was read yet */
+    bool first;    /* no page of the tick was read yet */
     int64_t after; /* ids up to here are done */
     int64_t upto;  /* the page under way ends here */
     /* With many late transactions each page looks at a window of ids, so that K of them fetch at most the window's rows
@@ -111,13 +111,17 @@ ask_by_copy(struct reader *reader, int64_t now_us)
     /* Snapshots, arrays of xids and numbers came from Postgres or from our own printing: digits, colons, commas, braces. */
     char *late = tick->late_count == 0
                      ? must_strdup("")
-                     : must_format(SQL_PAGE_LATE("'%s'::xid8[]", "%s", "%s", "%s") " union all ", tick->late, after, upto, n);
-    char *streams = must_format("%s" SQL_PAGE_MAIN("%s", "%s", "%s::bigint", "%s", "'%" PRId64 "'::xid8",
-                                                   "'%s'::pg_snapshot", "%s"),
-                                late, after, lo, upto, hi, tick->from.w, tick->snapshot, n);
-    char *sql = reader->cut
-                    ? must_format("copy (" SQL_PAGE_CUT("%s", "%s", "%s") ") to stdout (format binary)", streams, n, bytes)
-                    : must_format("copy (" SQL_PAGE_PLAIN("%s", "%s", LARGE_EVENT) ") to stdout (format binary)", streams, n);
+                     : must_format(SQL_PAGE_LATE("'%s'::xid8[]", "%s", "%s", "%s") " union all ", tick->late,
+                                   after, upto, n);
+    char *streams = must_format(
+        "%s" SQL_PAGE_MAIN("%s", "%s", "%s::bigint", "%s", "'%" PRId64 "'::xid8", "'%s'::pg_snapshot", "%s"),
+        late, after, lo, upto, hi, tick->from.w, tick->snapshot, n);
+    char *sql =
+        reader->cut
+            ? must_format("copy (" SQL_PAGE_CUT("%s", "%s", "%s") ") to stdout (format binary)", streams, n,
+                          bytes)
+            : must_format("copy (" SQL_PAGE_PLAIN("%s", "%s", LARGE_EVENT) ") to stdout (format binary)",
+                          streams, n);
     session_ask_copy(reader->session, sql, take_copy_row, reader, now_us);
     free(late);
     free(streams);
@@ -188,7 +192,8 @@ static void
 advance(struct reader *reader)
 {
     const struct row_totals *totals = &reader->totals;
-    bool full = totals->large || totals->rows >= reader->events || totals->cost + totals->header_bytes >= reader->bytes;
+    bool full = totals->large || totals->rows >= reader->events ||
+                totals->cost + totals->header_bytes >= reader->bytes;
     int64_t before = reader->after;
     reader->cut = next_is_cut(reader);
     if (!full)
@@ -210,7 +215,8 @@ reader_read_page(struct reader *reader, struct page **page, struct error *error)
     PGresult *result = session_answer(reader->session, error);
     bool good = result != NULL;
     for (int row = 0; good && !reader->by_copy && row < PQntuples(result); row++)
-        good = row_from_result(result, row, reader->page, reader->topics, &reader->totals, &reader->row_error);
+        good =
+            row_from_result(result, row, reader->page, reader->topics, &reader->totals, &reader->row_error);
     PQclear(result);
     if (reader->row_error.kind != ERROR_NONE) {
         *error = reader->row_error;

@@ -41,9 +41,10 @@ registry_ask_register(struct session *session, const struct settings *settings, 
     char *relay = literal(session, settings->relay);
     char *source = literal(session, settings->source);
     char *topics = literal_array(session, settings->topics, settings->topics_count);
-    char *sql = must_format("select outbox.relay_register(%s, %s, array[%s]::text[], interval '1 microsecond' * %" PRId64
-                            "), (select string_agg(name, ', ' order by name) from outbox.relay where retired_at is null)",
-                            relay, source, topics, settings->retention_us);
+    char *sql = must_format(
+        "select outbox.relay_register(%s, %s, array[%s]::text[], interval '1 microsecond' * %" PRId64
+        "), (select string_agg(name, ', ' order by name) from outbox.relay where retired_at is null)",
+        relay, source, topics, settings->retention_us);
     session_ask(session, sql, now_us);
     free(sql);
     free(topics);
@@ -60,8 +61,8 @@ registry_read_register(struct session *session, const char *relay, struct error 
     bool known = PQntuples(result) == 1 && PQgetvalue(result, 0, 0)[0] == 't';
     if (!known)
         error_set(error, ERROR_CONFIG,
-                  "relay \"%s\" is not registered in this database (known: %s): set `relay` to one of them", relay,
-                  PQgetvalue(result, 0, 1));
+                  "relay \"%s\" is not registered in this database (known: %s): set `relay` to one of them",
+                  relay, PQgetvalue(result, 0, 1));
     PQclear(result);
     return known;
 }

@@ -10,7 +10,16 @@
 /* 2000-01-01 in microseconds since 1970-01-01: the epoch of timestamptz. */
 #define POSTGRES_EPOCH_US INT64_C(946684800000000)
 
-enum column { COLUMN_ID, COLUMN_CREATED_AT, COLUMN_TOPIC, COLUMN_KEY, COLUMN_PAYLOAD, COLUMN_HEADERS, COLUMN_LARGE, COLUMN_COUNT };
+enum column {
+    COLUMN_ID,
+    COLUMN_CREATED_AT,
+    COLUMN_TOPIC,
+    COLUMN_KEY,
+    COLUMN_PAYLOAD,
+    COLUMN_HEADERS,
+    COLUMN_LARGE,
+    COLUMN_COUNT
+};
 
 struct column_value {
     const char *data; /* NULL: SQL NULL */
@@ -67,14 +76,16 @@ decode(const struct column_value columns[COLUMN_COUNT], struct page *page, struc
     struct column_value headers = columns[COLUMN_HEADERS];
     error->kind = ERROR_NONE;
     bool sound = columns[COLUMN_ID].data != NULL && columns[COLUMN_ID].size == 8 &&
-                 columns[COLUMN_CREATED_AT].data != NULL && columns[COLUMN_CREATED_AT].size == 8 && topic->data != NULL;
+                 columns[COLUMN_CREATED_AT].data != NULL && columns[COLUMN_CREATED_AT].size == 8 &&
+                 topic->data != NULL;
     if (headers.data != NULL) { /* jsonb: a version byte, then its text */
         sound = sound && headers.size >= 3 && headers.data[0] == 1;
         headers.data++;
         headers.size--;
     }
     if (!sound)
-        return error_set(error, ERROR_INTERNAL, "a row of outbox.event has not the format that this version reads");
+        return error_set(error, ERROR_INTERNAL,
+                         "a row of outbox.event has not the format that this version reads");
     if (columns[COLUMN_LARGE].data != NULL) {
         totals->large = true;
         return false;
@@ -109,8 +120,8 @@ cut_short(struct error *error)
 }
 
 bool
-row_from_copy(const char *data, size_t size, struct page *page, struct topic_table *topics, struct row_totals *totals,
-              struct error *error)
+row_from_copy(const char *data, size_t size, struct page *page, struct topic_table *topics,
+              struct row_totals *totals, struct error *error)
 {
     static const char signature[11] = "PGCOPY\n\377\r\n";
     const char *at = data, *end = data + size;
@@ -129,7 +140,8 @@ row_from_copy(const char *data, size_t size, struct page *page, struct topic_tab
     if (count == -1)
         return true;
     if (count != COLUMN_COUNT)
-        return error_set(error, ERROR_INTERNAL, "a COPY row has %d columns instead of %d", count, COLUMN_COUNT);
+        return error_set(error, ERROR_INTERNAL, "a COPY row has %d columns instead of %d", count,
+                         COLUMN_COUNT);
     struct column_value columns[COLUMN_COUNT] = {0};
     for (int i = 0; i < COLUMN_COUNT; i++) {
         if (end - at < 4)
@@ -153,6 +165,7 @@ row_from_result(const struct pg_result *result, int row, struct page *page, stru
     struct column_value columns[COLUMN_COUNT] = {0};
     for (int i = 0; i < COLUMN_COUNT; i++)
         if (!PQgetisnull(result, row, i))
-            columns[i] = (struct column_value){PQgetvalue(result, row, i), (uint32_t)PQgetlength(result, row, i)};
+            columns[i] =
+                (struct column_value){PQgetvalue(result, row, i), (uint32_t)PQgetlength(result, row, i)};
     return decode(columns, page, topics, totals, error);
 }

@@ -23,7 +23,7 @@ MUST_CHECK bool row_from_copy(const char *data, size_t size, struct page *page, 
                               struct row_totals *totals, struct error *error);
 
 /* One row of a result in binary format. */
-MUST_CHECK bool row_from_result(const struct pg_result *result, int row, struct page *page, struct topic_table *topics,
-                                struct row_totals *totals, struct error *error);
+MUST_CHECK bool row_from_result(const struct pg_result *result, int row, struct page *page,
+                                struct topic_table *topics, struct row_totals *totals, struct error *error);
 
 #endif

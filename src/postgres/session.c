@@ -17,19 +17,20 @@
 
 /* What a role's or a database's defaults must not decide for us, and the planner settings under which the statements of
  * journal.c and reader.c were measured. */
-#define SESSION_OPTIONS                                                                                                \
-    " -c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off"                          \
-    " -c default_transaction_deferrable=off -c synchronous_commit=on -c lock_timeout=5000"                             \
-    " -c idle_in_transaction_session_timeout=60000 -c client_encoding=UTF8 -c TimeZone=UTC -c search_path="            \
-    " -c jit=off -c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off -c enable_mergejoin=off"        \
-    " -c max_parallel_workers_per_gather=0 -c plan_cache_mode=force_generic_plan -c work_mem=32MB"                     \
+#define SESSION_OPTIONS                                                                                      \
+    " -c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off"                \
+    " -c default_transaction_deferrable=off -c synchronous_commit=on -c lock_timeout=5000"                   \
+    " -c idle_in_transaction_session_timeout=60000 -c client_encoding=UTF8 -c TimeZone=UTC -c search_path="  \
+    " -c jit=off -c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off -c "                  \
+    "enable_mergejoin=off"                                                                                   \
+    " -c max_parallel_workers_per_gather=0 -c plan_cache_mode=force_generic_plan -c work_mem=32MB"           \
     " -c bytea_output=hex -c IntervalStyle=postgres -c DateStyle=ISO"
 
 struct session {
     PGconn *connection;
     enum session_state state;
-    bool set_up;    /* the first request on a connection is ours */
-    bool flushing;  /* the request is not wholly sent */
+    bool set_up;   /* the first request on a connection is ours */
+    bool flushing; /* the request is not wholly sent */
     bool want_write;
     char *conninfo;
     char *password;
@@ -68,7 +69,8 @@ session_new(struct session **session, const struct settings *settings, struct er
         if (strcmp(option->keyword, "options") == 0 && option->val != NULL)
             own = option->val;
     struct session *made = must_calloc(1, sizeof *made);
-    made->options = must_format("%s -c statement_timeout=%d%s", own, SESSION_STATEMENT_TIMEOUT_MS, SESSION_OPTIONS);
+    made->options =
+        must_format("%s -c statement_timeout=%d%s", own, SESSION_STATEMENT_TIMEOUT_MS, SESSION_OPTIONS);
     made->conninfo = must_strdup(settings->postgres_conninfo);
     made->password = settings->postgres_password ? must_strdup(settings->postgres_password) : NULL;
     PQconninfoFree(parsed);
@@ -116,11 +118,30 @@ session_connect(struct session *session, int64_t now_us)
     CHECK(session->state == SESSION_CLOSED);
     /* Ours before the user's conninfo are defaults, ours after it are not negotiable. `primary` instead of `read-write`:
      * a role whose transactions are read-only by default is no reason to call its server a standby. */
-    const char *keywords[] = {"connect_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count",
-                              "tcp_user_timeout", "fallback_application_name", "dbname", "options",
-                              "target_session_attrs", "client_encoding", session->password ? "password" : NULL, NULL};
-    const char *values[] = {"10", "5", "2", "3", "10000", "outboxd", session->conninfo, session->options,
-                            "primary", "UTF8", session->password, NULL};
+    const char *keywords[] = {"connect_timeout",
+                              "keepalives_idle",
+                              "keepalives_interval",
+                              "keepalives_count",
+                              "tcp_user_timeout",
+                              "fallback_application_name",
+                              "dbname",
+                              "options",
+                              "target_session_attrs",
+                              "client_encoding",
+                              session->password ? "password" : NULL,
+                              NULL};
+    const char *values[] = {"10",
+                            "5",
+                            "2",
+                            "3",
+                            "10000",
+                            "outboxd",
+                            session->conninfo,
+                            session->options,
+                            "primary",
+                            "UTF8",
+                            session->password,
+                            NULL};
     session->connection = PQconnectStartParams(keywords, values, 1);
     session->set_up = false;
     session->state = SESSION_CONNECTING;
@@ -165,15 +186,17 @@ session_ask(struct session *session, const char *sql, int64_t now_us)
 }
 
 void
-session_ask_prepared(struct session *session, const char *name, int count, const char *const *values, bool binary,
-                     int64_t now_us)
+session_ask_prepared(struct session *session, const char *name, int count, const char *const *values,
+                     bool binary, int64_t now_us)
 {
     CHECK(session->state == SESSION_IDLE);
-    begin_request(session, PQsendQueryPrepared(session->connection, name, count, values, NULL, NULL, binary), now_us);
+    begin_request(session, PQsendQueryPrepared(session->connection, name, count, values, NULL, NULL, binary),
+                  now_us);
 }
 
 void
-session_ask_copy(struct session *session, const char *sql, session_row_sink *sink, void *context, int64_t now_us)
+session_ask_copy(struct session *session, const char *sql, session_row_sink *sink, void *context,
+                 int64_t now_us)
 {
     CHECK(session->state == SESSION_IDLE);
     session->sink = sink;

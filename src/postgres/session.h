@@ -54,13 +54,14 @@ int session_server_version(const struct session *session); /* 150004 */
 void session_ask(struct session *session, const char *sql, int64_t now_us);
 
 /* IDLE -> BUSY. Runs a statement made by SQL PREPARE; parameters as text (NULL = SQL NULL). `binary`: result format. */
-void session_ask_prepared(struct session *session, const char *name, int count, const char *const *values, bool binary,
-                          int64_t now_us);
+void session_ask_prepared(struct session *session, const char *name, int count, const char *const *values,
+                          bool binary, int64_t now_us);
 
 /* IDLE -> BUSY. `sql` is COPY .. TO STDOUT: each row goes to `sink` from within session_turn; when it returns false the
  * rest is read and thrown away. The row is valid during the call only. */
 typedef bool session_row_sink(void *context, const char *row, size_t size);
-void session_ask_copy(struct session *session, const char *sql, session_row_sink *sink, void *context, int64_t now_us);
+void session_ask_copy(struct session *session, const char *sql, session_row_sink *sink, void *context,
+                      int64_t now_us);
 
 /* ANSWERED -> IDLE. The result (to be freed by PQclear), or NULL with the server's error: SQLSTATE, kind, and the message
  * with detail and hint. */

@@ -4,6 +4,9 @@
 #ifndef OUTBOXD_POSTGRES_STATEMENTS_H
 #define OUTBOXD_POSTGRES_STATEMENTS_H
 
+/* SQL is laid out by its own clauses. */
+/* clang-format off */
+
 /* The id sequence's value; SELECT on the sequence is enough, pg_sequence_last_value() would want USAGE. */
 #define SQL_SEQUENCE "(select case when is_called then last_value else 0 end from outbox.event_id_seq)"
 
@@ -142,5 +145,7 @@
     "prepare outboxd_page(xid8[], bigint, bigint, bigint, bigint, bigint, xid8, pg_snapshot, bigint) as " SQL_PAGE_CUT(\
         SQL_PAGE_LATE("$1", "$2", "$3", "$4") " union all "                                                            \
         SQL_PAGE_MAIN("$2", "$3", "$5", "$6", "$7", "$8", "$4"), "$4", "$9") ";"
+
+/* clang-format on */
 
 #endif

@@ -6,24 +6,32 @@
 
 #include "postgres/statements.h"
 
+/* SQL is laid out by hand. */
+/* clang-format off */
+
 #define SQL_MICROSECONDS(interval) "(extract(epoch from " interval ") * 1000000)::bigint"
 #define SQL_AGE(moment) SQL_MICROSECONDS("clock_timestamp() - " moment)
 
-/* The row of relay r that says how far row n has confirmed. */
-#define SQL_CONFIRMED(n) "(select j.hi_id from outbox.journal j where j.relay = r.name and j.seq = " n ".confirmed_seq)"
-/* The id up to which row n has confirmed: every event of the ticks up to confirmed_seq has an id at or below hi_id. */
-#define SQL_REACHED(n) "greatest(" SQL_CONFIRMED(n) ", " n ".confirmed_id)"
+/* The id up to which row n of relay r has confirmed: every event of the ticks up to confirmed_seq has an id at or below the
+ * hi_id of that row; confirmed_id is of the tick after them. */
+#define SQL_REACHED(n)                                                                                       \
+    "greatest((select j.hi_id from outbox.journal j where j.relay = r.name and j.seq = " n ".confirmed_seq),"\
+    " " n ".confirmed_id)"
 
 /* Row n is the newest of each relay, row o the last one that is older than a minute (a young journal's first one): between
- * them lies the rate. The way back is bounded, and a busy relay appends some thousand rows a minute. */
+ * them lies the rate. The way back is bounded; a busy relay appends some thousand rows a minute. */
 static const char sql_relays[] =
-    "select r.name, r.source, " SQL_MICROSECONDS("r.retention") ", r.trouble, " SQL_AGE("r.trouble_at") ","
-    " n.seq, n.epoch, n.holder, n.released, " SQL_AGE("n.written_at") ", n.confirmed_seq, coalesce(n.confirmed_id, 0),"
+    "select r.name, r.source, " SQL_MICROSECONDS("r.retention") ","
+    " r.trouble, " SQL_AGE("r.trouble_at") ","
+    " n.seq, n.epoch, n.holder, n.released, " SQL_AGE("n.written_at") ","
+    " n.confirmed_seq, coalesce(n.confirmed_id, 0),"
     " (n.sysid, n.dbid) is distinct from (h.sysid, h.dbid),"
     " " SQL_REACHED("n") " - " SQL_REACHED("o") ", " SQL_AGE("o.written_at") ","
     " greatest(0, " SQL_SEQUENCE " - " SQL_REACHED("n") ")"
-    " from outbox.relay r cross join (select " SQL_HERE ") h(sysid, timeline, dbid)"
-    " left join lateral (select * from outbox.journal j where j.relay = r.name order by j.seq desc limit 1) n on true"
+    " from outbox.relay r"
+    " cross join (select " SQL_HERE ") h(sysid, timeline, dbid)"
+    " left join lateral (select * from outbox.journal j"
+    "   where j.relay = r.name order by j.seq desc limit 1) n on true"
     " left join lateral ("
     "   (select * from (select * from outbox.journal j where j.relay = r.name order by j.seq desc limit 200000) j"
     "     where j.written_at < clock_timestamp() - interval '1 minute' order by j.seq desc limit 1)"
@@ -32,37 +40,41 @@ static const char sql_relays[] =
 
 /* What an event takes on disk: values as stored (an out-of-line one is not fetched), 58 bytes of row and 54 of its entries
  * in the two indexes. */
-#define SQL_STORED(e)                                                                                                  \
-    "coalesce(pg_column_size(" e ".payload), 0) + coalesce(pg_column_size(" e ".key), 0)"                              \
-    " + coalesce(pg_column_size(" e ".headers), 0) + pg_column_size(" e ".topic) + 112"
+#define SQL_STORED                                                                                           \
+    "coalesce(pg_column_size(e.payload), 0) + coalesce(pg_column_size(e.key), 0)"                            \
+    " + coalesce(pg_column_size(e.headers), 0) + pg_column_size(e.topic) + 112 as stored"
 
-/* Events of the tick from `prev` to the snapshot `cur` with an id above `after`, at most `n`: late transactions through
- * (xid, id), the rest by walking the id index from lo_id, as pages are read (statements.h). Arguments are SQL. */
-#define SQL_EVENTS_BETWEEN(prev_snapshot, prev_w, prev_lo, cur, after, upto, n)                                        \
-    "(select e.created_at, " SQL_STORED("e") " as stored from (" SQL_LATE(prev_snapshot, prev_w, cur) ") l"            \
-    "   cross join lateral unnest(l.late) x"                                                                           \
-    "   cross join lateral (select * from outbox.event f where f.xid = x and f.id > " after                            \
-    "     order by f.id limit " n ") e)"                                                                               \
-    " union all"                                                                                                       \
-    " (select e.created_at, " SQL_STORED("e") " from outbox.event e"                                                   \
-    "   where e.id > greatest(" after ", " prev_lo ") and e.id <= " upto                                               \
-    "   and (e.xid >= " prev_w ") is true and pg_visible_in_snapshot(e.xid, " cur ") order by e.id limit " n ")"
+/* Events of the tick from row `prev` (a relation of one row or none) to the snapshot `cur` with after < id <= upto: late
+ * transactions through (xid, id), the rest by walking the id index from lo_id, as pages are read (statements.h); of each at
+ * most `most.events`. Arguments are SQL. */
+#define SQL_EVENTS_BETWEEN(prev, cur, after, upto)                                                           \
+    "(select e.created_at, " SQL_STORED                                                                      \
+    "   from (" SQL_LATE("(select snapshot from " prev ")", "(select w from " prev ")", cur) ") l"           \
+    "   cross join lateral unnest(l.late) x"                                                                 \
+    "   cross join lateral (select * from outbox.event f where f.xid = x and f.id > " after                  \
+    "     order by f.id limit (select events from most)) e)"                                                 \
+    " union all"                                                                                             \
+    " (select e.created_at, " SQL_STORED " from outbox.event e"                                              \
+    "   where e.id > greatest(" after ", (select lo_id from " prev ")) and e.id <= " upto                    \
+    "   and (e.xid >= (select w from " prev ")) is true and pg_visible_in_snapshot(e.xid, " cur ")"          \
+    "   order by e.id limit (select events from most))"
 
-/* Of one relay: newest row n; c, up to which all is confirmed; t, the tick that is confirmed in part, if there is one. First
- * what is left of t, then everything from there to now. printf arguments: the relay as a literal, the limit. */
+/* Of one relay: newest row n; c, up to which all is confirmed; t, the tick after it; f, where what no tick has yet begins.
+ * First what is left of t, then everything from f to now. printf arguments: the relay as a literal, the limit. */
 static const char sql_lag[] =
     "with n as materialized (select * from outbox.journal where relay = %s order by seq desc limit 1),"
-    " c as materialized (select j.* from n join outbox.journal j on j.relay = n.relay and j.seq = n.confirmed_seq),"
-    " t as materialized (select j.* from n join outbox.journal j on j.relay = n.relay and j.seq = n.confirmed_seq + 1),"
+    " c as materialized (select j.* from n join outbox.journal j"
+    "   on j.relay = n.relay and j.seq = n.confirmed_seq),"
+    " t as materialized (select j.* from n join outbox.journal j"
+    "   on j.relay = n.relay and j.seq = n.confirmed_seq + 1),"
     " f as materialized (select * from t union all select * from c where not exists (select from t)),"
     " most as materialized (select %d as events),"
-    " unconfirmed as (" SQL_EVENTS_BETWEEN("(select snapshot from c)", "(select w from c)", "(select lo_id from c)",
-                                           "(select snapshot from t)",
-                                           "(select coalesce(confirmed_id, 0) from n)", "(select hi_id from t)",
-                                           "(select events from most)")
-    " union all " SQL_EVENTS_BETWEEN("(select snapshot from f)", "(select w from f)", "(select lo_id from f)",
-                                     "(select pg_current_snapshot())", "0", "9223372036854775807",
-                                     "(select events from most)") ")"
+    " unconfirmed as ("
+    SQL_EVENTS_BETWEEN("c", "(select snapshot from t)", "(select coalesce(confirmed_id, 0) from n)",
+                       "(select hi_id from t)")
+    " union all "
+    SQL_EVENTS_BETWEEN("f", "(select pg_current_snapshot())", "0", "9223372036854775807")
+    ")"
     " select count(*), coalesce(sum(stored), 0), coalesce(" SQL_AGE("min(created_at)") ", 0), (select count(*) from c)"
     " from (select * from unconfirmed limit (select events from most)) u";
 
@@ -70,10 +82,13 @@ static const char sql_lag[] =
  * lock keeps a slot that is ready from being emptied. */
 static const char sql_slots[] =
     "with class as (select c.*, substr(c.relname, 7)::int as slot from pg_class c"
-    "   where c.relnamespace = (select oid from pg_namespace where nspname = 'outbox') and c.relname ~ '^event_[0-9]+$'),"
-    " written as materialized (select distinct l.relation from pg_locks l where l.granted and l.mode = 'RowExclusiveLock'"
+    "   where c.relnamespace = (select oid from pg_namespace where nspname = 'outbox')"
+    "   and c.relname ~ '^event_[0-9]+$'),"
+    " written as materialized (select distinct l.relation from pg_locks l"
+    "   where l.granted and l.mode = 'RowExclusiveLock'"
     "   and l.database = (select oid from pg_database where datname = current_database()))"
-    " select c.relname, case when s.state = 'ready' and c.oid in (select relation from written) then 'busy' else s.state end,"
+    " select c.relname,"
+    " case when s.state = 'ready' and c.oid in (select relation from written) then 'busy' else s.state end,"
     " case when n.id is null then 0 when c.reltuples > 0 and c.relpages > 0"
     "   then (c.reltuples / c.relpages * (pg_relation_size(c.oid) / current_setting('block_size')::int))::bigint"
     "   else n.id - o.id + 1 end,"
@@ -81,25 +96,32 @@ static const char sql_slots[] =
     " from class c cross join lateral (select outbox.slot_state(c.slot) as state) s"
     " left join lateral (select e.id, e.created_at from outbox.event e where e.slot = c.slot::smallint"
     "   order by e.id desc limit 1) n on true"
-    " left join lateral (select e.id from outbox.event e where e.slot = c.slot::smallint order by e.id limit 1) o on true"
-    " where c.slot < (select v.slots from outbox.schema_version v) order by c.slot";
+    " left join lateral (select e.id from outbox.event e where e.slot = c.slot::smallint"
+    "   order by e.id limit 1) o on true"
+    " where c.relkind = 'r' and c.slot < (select v.slots from outbox.schema_version v) order by c.slot";
 
-/* A transaction is found in pg_locks by the lock on its own xid; that it has written events, by its lock on a partition. When
- * it began is hidden from whoever is neither its user nor in pg_read_all_stats; pid, user and xid are not. */
+/* A transaction is found in pg_locks by the lock on its own xid; that it has written events, by its lock on a partition.
+ * When it began is hidden from whoever is neither its user nor in pg_read_all_stats; pid, user and xid are not. */
 static const char sql_oldest[] =
     "with held as materialized (select * from pg_locks where granted),"
-    " wrote as materialized (select distinct x.transactionid as xid from held x join held r"
-    "     on r.virtualtransaction = x.virtualtransaction and r.mode = 'RowExclusiveLock'"
-    "   where x.locktype = 'transactionid' and x.mode = 'ExclusiveLock' and r.relation in (select c.oid from pg_class c"
-    "     where c.relnamespace = (select oid from pg_namespace where nspname = 'outbox') and c.relname ~ '^event_[0-9]+$')"
+    " wrote as materialized (select distinct x.transactionid as xid"
+    "   from held x join held r on r.virtualtransaction = x.virtualtransaction and r.mode = 'RowExclusiveLock'"
+    "   where x.locktype = 'transactionid' and x.mode = 'ExclusiveLock'"
+    "   and r.relation in (select c.oid from pg_class c"
+    "     where c.relnamespace = (select oid from pg_namespace where nspname = 'outbox')"
+    "     and c.relname ~ '^event_[0-9]+$')"
     "   and r.database = (select oid from pg_database where datname = current_database())),"
     " open(pid, gid, owner, application, since, xid) as ("
     "   select a.pid, null, a.usename, a.application_name, a.xact_start, a.backend_xid from pg_stat_activity a"
     "    where a.datname = current_database() and a.backend_xid is not null and a.pid <> pg_backend_pid()"
-    "   union all select 0, p.gid, p.owner, '', p.prepared, p.transaction from pg_prepared_xacts p"
+    "   union all"
+    "   select 0, p.gid, p.owner, '', p.prepared, p.transaction from pg_prepared_xacts p"
     "    where p.database = current_database())"
-    " select o.pid, o.gid, coalesce(o.owner, ''), coalesce(o.application, ''), coalesce(" SQL_AGE("o.since") ", -1),"
-    " age(o.xid), w.xid is not null from open o left join wrote w on w.xid = o.xid"
+    " select o.pid, o.gid, coalesce(o.owner, ''), coalesce(o.application, ''),"
+    " coalesce(" SQL_AGE("o.since") ", -1), age(o.xid), w.xid is not null"
+    " from open o left join wrote w on w.xid = o.xid"
     " order by w.xid is not null desc, age(o.xid) desc limit 1";
+
+/* clang-format on */
 
 #endif

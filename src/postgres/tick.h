@@ -11,15 +11,17 @@
 struct tick_edge {
     char *snapshot; /* pg_snapshot */
     int64_t w;      /* an xid that was not yet assigned when the snapshot was taken */
-    int64_t lo_id;  /* the id sequence's value before `w` and the snapshot: every event with xid >= w has id > lo_id */
+    int64_t
+        lo_id; /* the id sequence's value before `w` and the snapshot: every event with xid >= w has id > lo_id */
 };
 
 struct tick {
     int64_t seq;           /* its row in the journal */
     struct tick_edge from; /* the tick before, journalled or virtual */
     char *snapshot;        /* its own */
-    int64_t hi_id;         /* the id sequence's value after the snapshot: every event of the tick has id <= hi_id */
-    char *late;            /* xid8[] as text: transactions below from.w that became visible in this tick; "{}" when none */
+    int64_t hi_id; /* the id sequence's value after the snapshot: every event of the tick has id <= hi_id */
+    char *
+        late; /* xid8[] as text: transactions below from.w that became visible in this tick; "{}" when none */
     int late_count;
 };
 

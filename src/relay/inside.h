@@ -51,52 +51,52 @@ struct relay {
     enum request request;
     int64_t request_sent_us;
     struct inspect_facts facts;
-    bool prepared;            /* this connection knows our statements */
-    bool was_connected;       /* once in the life of the process: later refusals may heal */
+    bool prepared;      /* this connection knows our statements */
+    bool was_connected; /* once in the life of the process: later refusals may heal */
     int64_t connect_at_us;
     struct backoff connect_backoff;
-    bool connect_logged;      /* the present outage was logged */
-    struct journal_row seen;  /* the newest row, as last looked at */
-    int64_t look_at_us;       /* when to look again */
+    bool connect_logged;     /* the present outage was logged */
+    struct journal_row seen; /* the newest row, as last looked at */
+    int64_t look_at_us;      /* when to look again */
 
     /* the lead */
     struct journal_self self;
-    bool owns;                /* the newest row was ours when we last looked; pages may be held */
-    bool doubtful;            /* a step says that it is not: look before anything else is sent */
-    int timeline;             /* of the database in which we lead */
-    int64_t lease_from_us;    /* when the last request that the journal confirmed was SENT */
+    bool owns;             /* the newest row was ours when we last looked; pages may be held */
+    bool doubtful;         /* a step says that it is not: look before anything else is sent */
+    int timeline;          /* of the database in which we lead */
+    int64_t lease_from_us; /* when the last request that the journal confirmed was SENT */
 
     /* ticks (leading.c) */
-    struct tick_edge edge;    /* the last tick, journalled or virtual */
-    int64_t sequence;         /* value of the id sequence, of an earlier answer on this connection */
-    int64_t sequence_file;    /* its storage when the lead was taken */
-    int64_t loaded_seq;       /* every tick up to here was given to the reader, or had no events */
-    bool catching_up;         /* journalled ticks after loaded_seq are read back first */
-    struct tick late_tick;    /* one of them, waiting for its list of late transactions */
-    bool undurable;           /* the newest row did not wait for the synchronous standbys: nothing of it may be sent */
+    struct tick_edge edge; /* the last tick, journalled or virtual */
+    int64_t sequence;      /* value of the id sequence, of an earlier answer on this connection */
+    int64_t sequence_file; /* its storage when the lead was taken */
+    int64_t loaded_seq;    /* every tick up to here was given to the reader, or had no events */
+    bool catching_up;      /* journalled ticks after loaded_seq are read back first */
+    struct tick late_tick; /* one of them, waiting for its list of late transactions */
+    bool undurable; /* the newest row did not wait for the synchronous standbys: nothing of it may be sent */
     struct reader *reader;
     struct journal_step step; /* as asked */
     bool releasing;           /* the confirmation that was asked gives the lead away */
     struct journal_position confirmed;
-    bool dirty;               /* `confirmed` says more than the newest row */
-    int64_t appended_at_us;   /* when the newest row of ours was asked for */
+    bool dirty;             /* `confirmed` says more than the newest row */
+    int64_t appended_at_us; /* when the newest row of ours was asked for */
     int64_t poll_at_us, poll_interval_us;
-    int64_t retention_at_us;  /* next look at a slot */
+    int64_t retention_at_us; /* next look at a slot */
     int retention_slot;
-    int64_t journal_low;      /* no row of ours below it is left */
+    int64_t journal_low; /* no row of ours below it is left */
 
     /* events in flight (sending.c) */
     struct topic_table *topics;
     struct pipeline pipeline;
     struct producer *producer;
     struct verdict verdict;
-    bool one_by_one;          /* how the present instance sends */
-    bool dropping;            /* pages are to be dropped as soon as nothing of them is out */
-    bool trouble_told;        /* the database knows of `verdict.trouble` (or of its absence) */
-    int64_t wall_us;          /* of this turn's reports */
-    uint64_t acknowledged;    /* events, since the start of the process */
-    int64_t progress_us;      /* the last acknowledgement, or when there was nothing to wait for */
-    int64_t highest_id;       /* largest id that was acknowledged or is known to be settled */
+    bool one_by_one;       /* how the present instance sends */
+    bool dropping;         /* pages are to be dropped as soon as nothing of them is out */
+    bool trouble_told;     /* the database knows of `verdict.trouble` (or of its absence) */
+    int64_t wall_us;       /* of this turn's reports */
+    uint64_t acknowledged; /* events, since the start of the process */
+    int64_t progress_us;   /* the last acknowledgement, or when there was nothing to wait for */
+    int64_t highest_id;    /* largest id that was acknowledged or is known to be settled */
     int64_t drain_until_us;
 
     struct counters counters;
@@ -110,24 +110,25 @@ void relay_fail(struct relay *relay, const struct error *error);
 void relay_asked(struct relay *relay, enum request request);
 
 /* link.c */
-int64_t link_turn(struct relay *relay);              /* connects when it is time; returns its deadline */
-void link_answer(struct relay *relay);               /* INSPECT .. TAKE */
-void link_ask(struct relay *relay);                  /* on the way to the lead */
+int64_t link_turn(struct relay *relay); /* connects when it is time; returns its deadline */
+void link_answer(struct relay *relay);  /* INSPECT .. TAKE */
+void link_ask(struct relay *relay);     /* on the way to the lead */
 void link_lost(struct relay *relay, const struct error *why);
-void link_failed(struct relay *relay, const struct error *error); /* a request failed: what its kind asks for */
+void link_failed(struct relay *relay,
+                 const struct error *error); /* a request failed: what its kind asks for */
 
 /* leading.c */
-void leading_begin(struct relay *relay, bool kept);  /* the lead was taken */
-void leading_answer(struct relay *relay);            /* ROWS .. RETENTION */
+void leading_begin(struct relay *relay, bool kept); /* the lead was taken */
+void leading_answer(struct relay *relay);           /* ROWS .. RETENTION */
 void leading_ask(struct relay *relay);
 int64_t leading_deadline(const struct relay *relay);
-void leading_settle(struct relay *relay);            /* moves the confirmed edge over what was acknowledged */
+void leading_settle(struct relay *relay); /* moves the confirmed edge over what was acknowledged */
 bool leading_holds_lease(const struct relay *relay);
-void leading_drop(struct relay *relay);              /* forgets ticks and pages; nothing may be out */
+void leading_drop(struct relay *relay); /* forgets ticks and pages; nothing may be out */
 
 /* sending.c */
 bool sending_new(struct relay *relay, struct error *error) MUST_CHECK;
-int64_t sending_turn(struct relay *relay);           /* reports, sends, instances; returns its deadline */
+int64_t sending_turn(struct relay *relay); /* reports, sends, instances; returns its deadline */
 void sending_trouble_text(const struct relay *relay, char *text, size_t size);
 
 #endif

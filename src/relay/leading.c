@@ -30,7 +30,8 @@ heartbeat_us(const struct relay *relay)
 bool
 leading_holds_lease(const struct relay *relay)
 {
-    return relay->owns && !relay->doubtful && relay->now_us - relay->lease_from_us < relay->settings->lease_us / 2;
+    return relay->owns && !relay->doubtful &&
+           relay->now_us - relay->lease_from_us < relay->settings->lease_us / 2;
 }
 
 void
@@ -75,14 +76,16 @@ leading_settle(struct relay *relay)
 {
     struct pipeline_edge edge;
     if (pipeline_settle(&relay->pipeline, &edge)) {
-        bool forward = edge.seq > relay->confirmed.seq || (edge.seq == relay->confirmed.seq && edge.id > relay->confirmed.id);
+        bool forward = edge.seq > relay->confirmed.seq ||
+                       (edge.seq == relay->confirmed.seq && edge.id > relay->confirmed.id);
         CHECK(forward); /* I1 */
         relay->confirmed = (struct journal_position){edge.seq, edge.id};
         relay->dirty = true;
     }
     bool nothing_left = relay->pipeline.pages == 0 && !reader_has_more(relay->reader) && !relay->catching_up;
     if (relay->owns && nothing_left && relay->confirmed.seq < relay->loaded_seq)
-        relay->confirmed = (struct journal_position){relay->loaded_seq, 0}; /* over ticks without events: not dirty */
+        relay->confirmed =
+            (struct journal_position){relay->loaded_seq, 0}; /* over ticks without events: not dirty */
 }
 
 /* ---- answers ---- */
@@ -92,11 +95,12 @@ static bool
 take_rows(struct relay *relay, const struct journal_row *rows, size_t count, struct error *error)
 {
     if (count == 0 || rows[0].seq != relay->loaded_seq)
-        return error_set(error, ERROR_INTERNAL, "row %" PRId64 " of the journal is gone, although it is needed",
-                         relay->loaded_seq);
+        return error_set(error, ERROR_INTERNAL,
+                         "row %" PRId64 " of the journal is gone, although it is needed", relay->loaded_seq);
     for (size_t i = 1; i < count; i++) {
         if (rows[i].seq != rows[i - 1].seq + 1)
-            return error_set(error, ERROR_INTERNAL, "row %" PRId64 " of the journal is missing", rows[i - 1].seq + 1);
+            return error_set(error, ERROR_INTERNAL, "row %" PRId64 " of the journal is missing",
+                             rows[i - 1].seq + 1);
         if (strcmp(rows[i].edge.snapshot, rows[i - 1].edge.snapshot) == 0) {
             relay->loaded_seq = rows[i].seq;
             continue;
@@ -164,10 +168,11 @@ static bool
 accept(struct relay *relay, const struct journal_stepped *stepped, struct error *error)
 {
     if (stepped->backend_pid != session_backend_pid(relay->session))
-        return error_set(error, ERROR_UNUSABLE,
-                         "the server process changed from %d to %d within one connection: a pooler stands in between; "
-                         "connect outboxd to Postgres directly (applications may pool)",
-                         session_backend_pid(relay->session), stepped->backend_pid);
+        return error_set(
+            error, ERROR_UNUSABLE,
+            "the server process changed from %d to %d within one connection: a pooler stands in between; "
+            "connect outboxd to Postgres directly (applications may pool)",
+            session_backend_pid(relay->session), stepped->backend_pid);
     if (stepped->fenced) {
         relay->doubtful = true;
         return true;
@@ -197,8 +202,10 @@ same_sequence(const struct relay *relay, const struct journal_stepped *stepped, 
 {
     return stepped->sequence_file == relay->sequence_file ||
            error_set(error, ERROR_INTERNAL,
-                     "the sequence outbox.event_id_seq was restarted (TRUNCATE .. RESTART IDENTITY, ALTER SEQUENCE .. "
-                     "RESTART): new events would be passed over; see docs/operations.md, \"The sequence went backwards\"");
+                     "the sequence outbox.event_id_seq was restarted (TRUNCATE .. RESTART IDENTITY, ALTER "
+                     "SEQUENCE .. "
+                     "RESTART): new events would be passed over; see docs/operations.md, \"The sequence went "
+                     "backwards\"");
 }
 
 static bool
@@ -227,7 +234,8 @@ static bool
 answer_confirm(struct relay *relay, struct error *error)
 {
     struct journal_stepped stepped = {0};
-    bool good = journal_read_confirm(relay->session, &relay->self, &stepped, error) && accept(relay, &stepped, error);
+    bool good =
+        journal_read_confirm(relay->session, &relay->self, &stepped, error) && accept(relay, &stepped, error);
     if (good && !stepped.fenced) {
         struct journal_position now = relay->confirmed, told = relay->step.confirmed;
         relay->dirty = now.seq != told.seq || now.id != told.id;
@@ -293,7 +301,7 @@ leading_answer(struct relay *relay)
         good = answer_retention(relay, &error);
         break;
     default:
-        CHECK(!"an answer that nobody asked for");
+        check_failed(__FILE__, __LINE__, "an answer that nobody asked for");
     }
     if (!good)
         link_failed(relay, &error);
@@ -344,8 +352,9 @@ ask_trouble(struct relay *relay)
     const struct trouble *trouble = &relay->verdict.trouble;
     char *text = NULL;
     if (trouble->active) {
-        json_t *object = json_pack("{s:I, s:s, s:s, s:s}", "event_id", (json_int_t)trouble->event_id, "topic",
-                                   trouble->topic->name, "error", trouble->why.name, "message", trouble->why.message);
+        json_t *object =
+            json_pack("{s:I, s:s, s:s, s:s}", "event_id", (json_int_t)trouble->event_id, "topic",
+                      trouble->topic->name, "error", trouble->why.name, "message", trouble->why.message);
         text = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;
         json_decref(object);
     }
@@ -387,7 +396,8 @@ ask_unread(struct relay *relay)
         journal_ask_late(relay->session, &relay->late_tick, relay->now_us);
         relay_asked(relay, REQUEST_LATE);
     } else {
-        journal_ask_rows(relay->session, relay->settings->relay, relay->loaded_seq, ROWS_AT_ONCE, relay->now_us);
+        journal_ask_rows(relay->session, relay->settings->relay, relay->loaded_seq, ROWS_AT_ONCE,
+                         relay->now_us);
         relay_asked(relay, REQUEST_ROWS);
     }
 }
@@ -432,7 +442,8 @@ leading_deadline(const struct relay *relay)
     int64_t deadline = relay->appended_at_us + heartbeat_us(relay);
     if (relay->dirty && relay->appended_at_us + CONFIRM_US < deadline)
         deadline = relay->appended_at_us + CONFIRM_US;
-    bool polls = relay->state == RELAY_LEADING && !reader_has_more(relay->reader) && !relay->catching_up && has_room(relay);
+    bool polls = relay->state == RELAY_LEADING && !reader_has_more(relay->reader) && !relay->catching_up &&
+                 has_room(relay);
     if (polls && relay->poll_at_us < deadline)
         deadline = relay->poll_at_us;
     return deadline;

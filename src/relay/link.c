@@ -82,7 +82,8 @@ judge(struct relay *relay)
     inspect_judge(&relay->facts, relay->settings, &findings);
     for (size_t i = 0; i < findings.count; i++)
         if (findings.list[i].level == FINDING_WARNING && !relay->was_connected)
-            log_warning("check", LOG_STR("what", findings.list[i].what), LOG_STR("cure", findings.list[i].cure), LOG_END);
+            log_warning("check", LOG_STR("what", findings.list[i].what),
+                        LOG_STR("cure", findings.list[i].cure), LOG_END);
     const struct finding *wrong = findings_first_error(&findings);
     if (wrong != NULL) {
         error_set(&error, wrong->kind, "%s; %s", wrong->what, wrong->cure);
@@ -117,8 +118,9 @@ is_this_database(struct relay *relay)
         return true;
     struct error error;
     error_set(&error, ERROR_INTERNAL,
-              "the journal was written in another cluster or database (system identifier %" PRId64 ", database %" PRId64
-              "; this is %" PRId64 ", %" PRId64 "): this is a restored dump or a clone, whose transaction numbers mean "
+              "the journal was written in another cluster or database (system identifier %" PRId64
+              ", database %" PRId64 "; this is %" PRId64 ", %" PRId64
+              "): this is a restored dump or a clone, whose transaction numbers mean "
               "nothing here; see docs/operations.md, \"Not the same database any more\"",
               row->place.sysid, row->place.dbid, row->here.sysid, row->here.dbid);
     relay_fail(relay, &error);
@@ -134,7 +136,8 @@ sequence_is_sound(struct relay *relay)
         return true;
     struct error error;
     error_set(&error, ERROR_INTERNAL,
-              "the sequence outbox.event_id_seq was set back (it is at %" PRId64 ", the journal has seen %" PRId64
+              "the sequence outbox.event_id_seq was set back (it is at %" PRId64
+              ", the journal has seen %" PRId64
               "): new events would be passed over; see docs/operations.md, \"The sequence went backwards\"",
               row->sequence, row->hi_id);
     relay_fail(relay, &error);
@@ -179,7 +182,8 @@ answer_newest(struct relay *relay)
         return;
     }
     if (relay->state == RELAY_CONNECTING)
-        relay_change(relay, RELAY_STANDBY, free_to_take ? "dropping what an older epoch held" : "another process leads");
+        relay_change(relay, RELAY_STANDBY,
+                     free_to_take ? "dropping what an older epoch held" : "another process leads");
     int64_t quarter = relay->settings->lease_us / 4;
     relay->look_at_us = relay->now_us + (free_to_take ? LOOK_SOON_US : quarter < LOOK_US ? quarter : LOOK_US);
 }
@@ -248,7 +252,7 @@ link_answer(struct relay *relay)
         answer_take(relay);
         return;
     default:
-        CHECK(!"an answer that nobody asked for");
+        check_failed(__FILE__, __LINE__, "an answer that nobody asked for");
     }
 }
 

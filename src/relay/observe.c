@@ -51,7 +51,9 @@ observe_lag(const struct relay *relay, struct snapshot *snapshot)
     int64_t by_id = relay->sequence - relay->highest_id;
     bool settled = relay->pipeline.pages == 0 && !reader_has_more(relay->reader) && !relay->catching_up;
     snapshot->lag_seconds = age > 0 ? age : 0;
-    snapshot->lag_events = !relay->owns || settled ? 0 : by_id > 0 ? by_id : (int64_t)relay->pipeline.events_out;
+    snapshot->lag_events = !relay->owns || settled ? 0
+                           : by_id > 0             ? by_id
+                                                   : (int64_t)relay->pipeline.events_out;
 }
 
 static void

@@ -57,8 +57,8 @@ relay_change(struct relay *relay, enum relay_state to, const char *why)
     if (from == to)
         return;
     CHECK(edges[from] & BIT(to));
-    log_info("state changed", LOG_STR("from", state_names[from]), LOG_STR("to", state_names[to]), LOG_STR("why", why),
-             LOG_INT("epoch", relay->self.epoch), LOG_END);
+    log_info("state changed", LOG_STR("from", state_names[from]), LOG_STR("to", state_names[to]),
+             LOG_STR("why", why), LOG_INT("epoch", relay->self.epoch), LOG_END);
     relay->state = to;
 }
 
@@ -138,8 +138,8 @@ talk_to_postgres(struct relay *relay)
     }
     if (relay->state == RELAY_STOPPED || session_state(relay->session) != SESSION_IDLE)
         return;
-    bool leads = (relay->state == RELAY_LEADING || relay->state == RELAY_DRAINING) && relay->owns && !relay->doubtful &&
-                 relay->prepared;
+    bool leads = (relay->state == RELAY_LEADING || relay->state == RELAY_DRAINING) && relay->owns &&
+                 !relay->doubtful && relay->prepared;
     if (leads)
         leading_ask(relay);
     else
@@ -184,7 +184,8 @@ relay_turn(struct relay *relay, int64_t now_us)
 void
 relay_descriptors(const struct relay *relay, struct pollfd descriptors[RELAY_DESCRIPTORS])
 {
-    descriptors[0] = (struct pollfd){.fd = session_fd(relay->session), .events = session_events(relay->session)};
+    descriptors[0] =
+        (struct pollfd){.fd = session_fd(relay->session), .events = session_events(relay->session)};
     descriptors[1] = (struct pollfd){.fd = producer_fd(relay->producer), .events = POLLIN};
 }
 

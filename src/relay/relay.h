@@ -11,7 +11,14 @@
 
 struct relay;
 
-enum relay_state { RELAY_START, RELAY_CONNECTING, RELAY_STANDBY, RELAY_LEADING, RELAY_DRAINING, RELAY_STOPPED };
+enum relay_state {
+    RELAY_START,
+    RELAY_CONNECTING,
+    RELAY_STANDBY,
+    RELAY_LEADING,
+    RELAY_DRAINING,
+    RELAY_STOPPED
+};
 
 /* `settings` must outlive the relay. ERROR_CONFIG when conninfo or a librdkafka property is wrong. Connects to nothing. */
 MUST_CHECK bool relay_new(struct relay **relay, const struct settings *settings, struct error *error);

@@ -156,7 +156,8 @@ static bool
 send_events(struct relay *relay)
 {
     struct verdict *verdict = &relay->verdict;
-    if (relay->one_by_one && !verdict->suspecting && !verdict->trouble.active && relay->pipeline.events_out == 0) {
+    if (relay->one_by_one && !verdict->suspecting && !verdict->trouble.active &&
+        relay->pipeline.events_out == 0) {
         producer_end(relay->producer, relay->now_us, "the suspects are settled: full batches again");
         return true;
     }

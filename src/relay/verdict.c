@@ -21,7 +21,8 @@ verdict_init(struct verdict *verdict, uint64_t seed)
 }
 
 static bool
-stuck(struct verdict *verdict, const struct event *event, uint64_t serial, const struct outcome *why, int64_t now_us)
+stuck(struct verdict *verdict, const struct event *event, uint64_t serial, const struct outcome *why,
+      int64_t now_us)
 {
     struct trouble *trouble = &verdict->trouble;
     /* The first in order is the one to be stuck at; reports of others that failed with it change nothing. */
@@ -44,7 +45,8 @@ stuck(struct verdict *verdict, const struct event *event, uint64_t serial, const
 }
 
 bool
-verdict_refused(struct verdict *verdict, const struct event *event, const struct outcome *why, bool alone, int64_t now_us)
+verdict_refused(struct verdict *verdict, const struct event *event, const struct outcome *why, bool alone,
+                int64_t now_us)
 {
     uint64_t serial = pipeline_serial(event);
     switch (why->kind) {

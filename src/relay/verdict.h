@@ -23,19 +23,19 @@ struct trouble {
 
 struct verdict {
     struct trouble trouble;
-    bool suspecting;         /* some events are to be sent one by one */
-    uint64_t last_suspect;   /* up to this serial */
+    bool suspecting;                /* some events are to be sent one by one */
+    uint64_t last_suspect;          /* up to this serial */
     struct backoff trouble_backoff; /* between attempts at the refused event */
     struct backoff broker_backoff;  /* between instances of the producer */
-    int64_t start_at_us;     /* no new instance before */
+    int64_t start_at_us;            /* no new instance before */
 };
 
 void verdict_init(struct verdict *verdict, uint64_t seed);
 
 /* A report (or a refusal before sending) that is not an acknowledgement. `alone`: the event was sent one by one, or not at
  * all, so that a data error is its own. True when the relay is stuck at something new: the caller tells people. */
-bool verdict_refused(struct verdict *verdict, const struct event *event, const struct outcome *why, bool alone,
-                     int64_t now_us);
+bool verdict_refused(struct verdict *verdict, const struct event *event, const struct outcome *why,
+                     bool alone, int64_t now_us);
 
 /* The edge of acknowledgement reached `serial` (of the oldest event that is not acknowledged): forgets suspects and trouble
  * before it. True when trouble has healed. */

@@ -52,7 +52,7 @@ Test(kafka_faults, full_batches_shrink_until_they_pass_when_the_limit_may_not_be
     struct sender *sender = sender_new(broker, NULL, NULL);
     broker_create_topic(broker, topic, 1, configs);
     sender_deny(broker, topic, "DESCRIBE_CONFIGS");
-    sender_add_numbered(sender, topic, 60000, 7, 100);
+    sender_add_numbered(sender, topic, 20000, 7, 100);
     sender_run(sender, 200000);
     for (size_t i = 0; i < sender->page->count; i++)
         cr_assert_not(sender->parked[i], "event %zu was good", i);

@@ -88,20 +88,21 @@ Test(relay_crash, losing_its_backend_60_times_loses_nothing_and_repeats_nothing_
     story_end(&story);
 }
 
-/* From now on nothing can be confirmed: the server refuses it as it would with a full disk. */
+/* From now on no event can be confirmed: the server refuses it as it would with a full disk. Positions before the first
+ * event pass, so that the relay leads and opens ticks as ever. */
 static void
 refuse_confirmations(PGconn *admin)
 {
     postgres_exec(
-        admin,
-        "create function load.refuse() returns trigger language plpgsql as $$ begin"
-        " if new.confirmed_seq > (select min(confirmed_seq) from outbox.journal where seq = new.seq - 1)"
-        " or new.confirmed_id is not null"
-        " then raise exception 'no space left' using errcode = 'disk_full'; end if;"
-        " return new; end $$;"
-        "create trigger refuse before insert on outbox.journal"
-        " for each row execute function load.refuse();"
-        "grant usage on schema load to " POSTGRES_RELAY);
+        admin, "create function load.refuse() returns trigger language plpgsql as $$ begin"
+               " if new.confirmed_id is not null or exists (select from outbox.journal tick, outbox.event e"
+               "   where tick.relay = new.relay and tick.seq = new.confirmed_seq"
+               "   and pg_visible_in_snapshot(e.xid, tick.snapshot))"
+               " then raise exception 'no space left' using errcode = 'disk_full'; end if;"
+               " return new; end $$;"
+               "create trigger refuse before insert on outbox.journal"
+               " for each row execute function load.refuse();"
+               "grant usage on schema load to " POSTGRES_RELAY);
 }
 
 static int

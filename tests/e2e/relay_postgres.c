@@ -55,8 +55,7 @@ Test(relay_postgres,
     story_end(&story);
 }
 
-/* The backend of the relay that waits for the standby in a commit, or 0; another one than `other`'s wait is not told
- * apart, so the caller cancels first and then looks for the next. */
+/* The backend of the relay that waits for the standby in a commit, or 0. */
 static int64_t
 waiting_backend(PGconn *admin)
 {
@@ -86,11 +85,11 @@ Test(relay_postgres, no_event_is_sent_before_its_tick_is_durable_on_the_synchron
     /* A wait that is cut short (an impatient administrator) makes a tick visible that no standby has. */
     for (int i = 0; i < 5; i++) {
         wait_for(waiting_backend(admin) != 0, 10000);
+        int64_t rows = journal_rows(admin);
         postgres_exec(admin,
                       "select pg_cancel_backend(pid) from pg_stat_activity where usename = '%s'"
                       " and datname = current_database() and wait_event = 'SyncRep'",
                       POSTGRES_RELAY);
-        int64_t rows = journal_rows(admin);
         wait_for(journal_rows(admin) > rows, 10000);
     }
     cr_expect_gt(journal_rows(admin), before);

@@ -1,6 +1,7 @@
 /* commands_fixture.c: see commands_fixture.h. */
 #include "commands_fixture.h"
 
+#include "base/clock.h"
 #include "command/command.h"
 #include "support/scratch.h"
 
@@ -79,4 +80,56 @@ status_slot_of(const struct outbox *outbox, const json_t *object)
     json_t *slots = json_object_get(object, "slots");
     cr_assert_eq(json_array_size(slots), 12);
     return json_array_get(slots, (size_t)slot);
+}
+
+int64_t
+status_integer(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    cr_assert(json_is_integer(value), "%s is no integer", key);
+    return json_integer_value(value);
+}
+
+const char *
+status_text(const json_t *object, const char *key)
+{
+    const char *value = json_string_value(json_object_get(object, key));
+    cr_assert(value != NULL, "%s is no text", key);
+    return value;
+}
+
+double
+status_real(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    cr_assert(json_is_real(value), "%s is no number", key);
+    return json_real_value(value);
+}
+
+void
+emit_events(PGconn *writer, const char *topic, int64_t count)
+{
+    postgres_exec(writer,
+                  "insert into outbox.event (topic, key, payload) select '%s', 'k', 'payload' from "
+                  "generate_series(1, %lld)",
+                  topic, (long long)count);
+}
+
+struct driver *
+lead_outbox(const struct outbox *outbox)
+{
+    return driver_open(postgres_conninfo(outbox->server, outbox->database, POSTGRES_RELAY), "main");
+}
+
+void
+confirm_tick(struct driver *driver, int64_t seq, int64_t id, bool release)
+{
+    struct error error;
+    struct journal_stepped stepped = {0};
+    driver->confirmed = (struct journal_position){seq, id};
+    journal_ask_confirm(driver->session, &driver->self, driver->confirmed, release, clock_monotonic_us());
+    driver_wait(driver);
+    cr_assert(journal_read_confirm(driver->session, &driver->self, &stepped, &error), "%s", error.message);
+    cr_assert(stepped.appended);
+    journal_stepped_clear(&stepped);
 }

@@ -3,7 +3,7 @@
 #ifndef OUTBOXD_TESTS_INTEGRATION_COMMANDS_FIXTURE_H
 #define OUTBOXD_TESTS_INTEGRATION_COMMANDS_FIXTURE_H
 
-#include "postgres/status.h"
+#include "journal_driver.h"
 #include "schema_fixture.h"
 
 #include <jansson.h>
@@ -26,5 +26,19 @@ json_t *status_object(const struct outbox *outbox);
 /* The only relay of such an object (borrowed), and the slot of the newest event. */
 json_t *status_relay_of(const json_t *object);
 json_t *status_slot_of(const struct outbox *outbox, const json_t *object);
+
+/* A member of such an object, which must be there and be of this type. */
+int64_t status_integer(const json_t *object, const char *key);
+const char *status_text(const json_t *object, const char *key);
+double status_real(const json_t *object, const char *key);
+
+/* Committed at once, unless the writer has begun a transaction. */
+void emit_events(PGconn *writer, const char *topic, int64_t count);
+
+/* Takes the lead as relay "main". */
+struct driver *lead_outbox(const struct outbox *outbox);
+
+/* Appends a row that says so, as a leader does while it reads a tick, or when it stops (`release`). */
+void confirm_tick(struct driver *driver, int64_t seq, int64_t id, bool release);
 
 #endif

@@ -1,9 +1,7 @@
 /* commands_status.c: `outboxd status` says what the database knows: the verdict first, exact numbers where there are any,
  * "unknown" where there are none (P5: no silence). */
 #include "commands_fixture.h"
-#include "journal_driver.h"
 
-#include "base/clock.h"
 #include "postgres/oneshot.h"
 
 #include <criterion/criterion.h>
@@ -13,58 +11,6 @@
 #define TROUBLE                                                                                              \
     "{\"event_id\": 4711, \"topic\": \"orders\", \"error\": \"MSG_SIZE_TOO_LARGE\", \"message\": \"Broker: " \
     "too large\"}"
-
-static int64_t
-integer(const json_t *object, const char *key)
-{
-    const json_t *value = json_object_get(object, key);
-    cr_assert(json_is_integer(value), "%s is no integer", key);
-    return json_integer_value(value);
-}
-
-static const char *
-text(const json_t *object, const char *key)
-{
-    const char *value = json_string_value(json_object_get(object, key));
-    cr_assert(value != NULL, "%s is no text", key);
-    return value;
-}
-
-static double
-real(const json_t *object, const char *key)
-{
-    const json_t *value = json_object_get(object, key);
-    cr_assert(json_is_real(value), "%s is no number", key);
-    return json_real_value(value);
-}
-
-static void
-emit(PGconn *writer, const char *topic, int64_t count)
-{
-    postgres_exec(writer,
-                  "insert into outbox.event (topic, key, payload) select '%s', 'k', 'payload' from "
-                  "generate_series(1, %lld)",
-                  topic, (long long)count);
-}
-
-static struct driver *
-lead(const struct outbox *outbox)
-{
-    return driver_open(postgres_conninfo(outbox->server, outbox->database, POSTGRES_RELAY), "main");
-}
-
-static void
-confirm(struct driver *driver, int64_t seq, int64_t id, bool release)
-{
-    struct error error;
-    struct journal_stepped stepped = {0};
-    driver->confirmed = (struct journal_position){seq, id};
-    journal_ask_confirm(driver->session, &driver->self, driver->confirmed, release, clock_monotonic_us());
-    driver_wait(driver);
-    cr_assert(journal_read_confirm(driver->session, &driver->self, &stepped, &error), "%s", error.message);
-    cr_assert(stepped.appended);
-    journal_stepped_clear(&stepped);
-}
 
 Test(commands_status, without_a_relay_the_first_line_says_so_and_postgres_answered)
 {
@@ -115,131 +61,30 @@ Test(commands_status, a_role_without_rights_is_told_and_postgres_away_is_69)
 Test(commands_status, leader_epoch_ticks_and_lag_are_those_of_the_journal)
 {
     struct outbox outbox = outbox_open();
-    struct driver *driver = lead(&outbox);
+    struct driver *driver = lead_outbox(&outbox);
     struct ids ids;
-    emit(outbox.writer, "orders", 30);
+    emit_events(outbox.writer, "orders", 30);
     cr_assert(driver_step(driver, 1000, 1 << 20, &ids));
-    confirm(driver, driver->self.seq, 0, false);
-    emit(outbox.writer, "orders", 7);
+    confirm_tick(driver, driver->self.seq, 0, false);
+    emit_events(outbox.writer, "orders", 7);
 
     json_t *object = status_object(&outbox), *relay = status_relay_of(object);
-    cr_assert_str_eq(text(object, "verdict"), "ok");
-    cr_assert_str_eq(text(relay, "leadership"), "leading");
-    cr_assert_str_eq(text(relay, "holder"), driver->self.holder);
-    cr_assert_eq(integer(relay, "epoch"), driver->self.epoch);
-    cr_assert_eq(integer(relay, "tick_seq"), driver->self.seq);
-    cr_assert_eq(integer(relay, "confirmed_seq"), driver->confirmed.seq);
-    cr_assert_eq(integer(relay, "lag_events"), 7);
+    cr_assert_str_eq(status_text(object, "verdict"), "ok");
+    cr_assert_str_eq(status_text(relay, "leadership"), "leading");
+    cr_assert_str_eq(status_text(relay, "holder"), driver->self.holder);
+    cr_assert_eq(status_integer(relay, "epoch"), driver->self.epoch);
+    cr_assert_eq(status_integer(relay, "tick_seq"), driver->self.seq);
+    cr_assert_eq(status_integer(relay, "confirmed_seq"), driver->confirmed.seq);
+    cr_assert_eq(status_integer(relay, "lag_events"), 7);
     cr_assert(json_is_true(json_object_get(relay, "lag_exact")));
-    cr_assert(integer(relay, "lag_bytes") > 7 * (int64_t)sizeof "orderskpayload");
-    cr_assert(real(relay, "lag_seconds") > 0 && real(relay, "lag_seconds") < 60);
-    cr_assert(real(relay, "confirmed_per_second") > 0, "30 events were confirmed within this minute");
+    cr_assert(status_integer(relay, "lag_bytes") > 7 * (int64_t)sizeof "orderskpayload");
+    cr_assert(status_real(relay, "lag_seconds") > 0 && status_real(relay, "lag_seconds") < 60);
+    cr_assert(status_real(relay, "confirmed_per_second") > 0, "30 events were confirmed within this minute");
     cr_assert(json_is_null(json_object_get(relay, "stuck")));
-    cr_assert_eq(integer(status_slot_of(&outbox, object), "events"), 37);
+    cr_assert_eq(status_integer(status_slot_of(&outbox, object), "events"), 37);
 
     json_decref(object);
     driver_ids_free(&ids);
-    driver_close(driver);
-    outbox_close(&outbox);
-}
-
-/* ---- the definition of lag, event by event ---- */
-
-/* An event is unconfirmed when it is not visible in the snapshot of row confirmed_seq, except those of the next tick up to
- * confirmed_id. */
-static int64_t
-unconfirmed(const struct outbox *outbox)
-{
-    return postgres_int(
-        outbox->admin,
-        "with n as (select * from outbox.journal where relay = 'main' order by seq desc limit 1),"
-        " c as (select j.* from outbox.journal j join n on j.relay = n.relay and j.seq = n.confirmed_seq),"
-        " t as (select j.* from outbox.journal j join n on j.relay = n.relay and j.seq = n.confirmed_seq + 1)"
-        " select count(*) from outbox.event e cross join c cross join n left join t on true"
-        "  where not pg_visible_in_snapshot(e.xid, c.snapshot)"
-        "    and not (t.seq is not null and pg_visible_in_snapshot(e.xid, t.snapshot)"
-        "             and e.id <= coalesce(n.confirmed_id, 0))");
-}
-
-static void
-expect_lag(const struct outbox *outbox, int round, const char *when)
-{
-    json_t *object = status_object(outbox);
-    int64_t said = integer(status_relay_of(object), "lag_events"), right = unconfirmed(outbox);
-    cr_assert_eq(said, right, "round %d, %s: says %lld, is %lld", round, when, (long long)said,
-                 (long long)right);
-    json_decref(object);
-}
-
-/* Each writer begins, goes on, commits or rolls back; some subtransactions are rolled back. */
-static void
-stir(PGconn **writers, bool *open, int count, unsigned *seed)
-{
-    for (int i = 0; i < count; i++) {
-        unsigned what = (unsigned)rand_r(seed) % 4;
-        if (!open[i]) {
-            postgres_exec(writers[i], "begin");
-            open[i] = true;
-        }
-        emit(writers[i], "orders", 1 + rand_r(seed) % 5);
-        if (what == 0) {
-            postgres_exec(writers[i], "savepoint s");
-            emit(writers[i], "orders", 2);
-            postgres_exec(writers[i], "rollback to s");
-        } else if (what < 3) {
-            postgres_exec(writers[i], what == 1 ? "commit" : "rollback");
-            open[i] = false;
-        }
-    }
-}
-
-enum { WRITERS = 4, ROUNDS = 25 };
-
-Test(commands_status, lag_is_exact_among_late_rolled_back_and_partly_confirmed_transactions, .timeout = 120)
-{
-    struct outbox outbox = outbox_open();
-    struct driver *driver = lead(&outbox);
-    PGconn *writers[WRITERS];
-    bool open[WRITERS] = {false};
-    unsigned seed = 20240607;
-    int partly = 0;
-    for (int i = 0; i < WRITERS; i++)
-        writers[i] = outbox_session(&outbox, POSTGRES_WRITER);
-    for (int round = 0; round < ROUNDS; round++) {
-        struct ids ids;
-        stir(writers, open, WRITERS, &seed);
-        bool found = driver_step(driver, 1000, 1 << 20, &ids);
-        int64_t tick = driver->self.seq;
-        expect_lag(&outbox, round, "nothing of the tick is confirmed");
-        if (found && ids.count > 1) {
-            confirm(driver, tick - 1, ids.list[(size_t)rand_r(&seed) % (ids.count - 1)], false);
-            stir(writers, open, WRITERS, &seed);
-            expect_lag(&outbox, round, "the tick is confirmed in part");
-            partly++;
-        }
-        if (found)
-            confirm(driver, tick, 0, false);
-        expect_lag(&outbox, round, "the tick is confirmed");
-        driver_ids_free(&ids);
-    }
-    cr_assert(partly > ROUNDS / 4, "the load made ticks of several events");
-    for (int i = 0; i < WRITERS; i++)
-        PQfinish(writers[i]);
-    driver_close(driver);
-    outbox_close(&outbox);
-}
-
-Test(commands_status, more_than_a_hundred_thousand_events_are_estimated_and_marked_so, .timeout = 120)
-{
-    struct outbox outbox = outbox_open();
-    struct driver *driver = lead(&outbox);
-    emit(outbox.writer, "orders", 150000);
-    json_t *object = status_object(&outbox), *relay = status_relay_of(object);
-    cr_assert_eq(integer(relay, "lag_events"), 150000, "no id was lost, so the estimate by ids is right");
-    cr_assert(json_is_false(json_object_get(relay, "lag_exact")));
-    cr_assert(strstr(text(relay, "summary"), "about 150 thousand events") != NULL, "%s",
-              text(relay, "summary"));
-    json_decref(object);
     driver_close(driver);
     outbox_close(&outbox);
 }
@@ -263,15 +108,15 @@ expect_first_line(const struct outbox *outbox, const char *begins, const char *c
 Test(commands_status, a_stuck_relay_is_the_first_line_with_event_topic_and_error)
 {
     struct outbox outbox = outbox_open();
-    struct driver *driver = lead(&outbox);
-    emit(outbox.writer, "orders", 3);
+    struct driver *driver = lead_outbox(&outbox);
+    emit_events(outbox.writer, "orders", 3);
     postgres_exec(outbox.relay, "select outbox.relay_trouble('main', '%s')", TROUBLE);
     expect_first_line(&outbox, "STUCK: relay main, for ",
                       "at event 4711 of topic orders: MSG_SIZE_TOO_LARGE\n");
 
     json_t *object = status_object(&outbox), *stuck = json_object_get(status_relay_of(object), "stuck");
-    cr_assert_eq(integer(stuck, "event_id"), 4711);
-    cr_assert_str_eq(text(stuck, "message"), "Broker: too large");
+    cr_assert_eq(status_integer(stuck, "event_id"), 4711);
+    cr_assert_str_eq(status_text(stuck, "message"), "Broker: too large");
     json_decref(object);
     driver_close(driver);
     outbox_close(&outbox);
@@ -280,13 +125,13 @@ Test(commands_status, a_stuck_relay_is_the_first_line_with_event_topic_and_error
 Test(commands_status, a_silent_or_released_leader_is_no_leader_also_when_it_was_stuck)
 {
     struct outbox outbox = outbox_open();
-    struct driver *driver = lead(&outbox);
-    emit(outbox.writer, "orders", 3);
+    struct driver *driver = lead_outbox(&outbox);
+    emit_events(outbox.writer, "orders", 3);
     postgres_exec(outbox.relay, "select outbox.relay_trouble('main', '%s')", TROUBLE);
     postgres_exec(outbox.admin, "update outbox.journal set written_at = written_at - interval '5 minutes'");
     expect_first_line(&outbox, "NO LEADER for 5.0 min: relay main; backlog 3 events, ",
                       "was stuck at event 4711 of topic orders");
-    confirm(driver, driver->confirmed.seq, 0, true);
+    confirm_tick(driver, driver->confirmed.seq, 0, true);
     expect_first_line(&outbox, "NO LEADER: relay main was stopped 0.", "released, epoch 1");
     driver_close(driver);
     outbox_close(&outbox);
@@ -295,8 +140,8 @@ Test(commands_status, a_silent_or_released_leader_is_no_leader_also_when_it_was_
 Test(commands_status, events_that_wait_for_longer_than_a_takeover_are_behind)
 {
     struct outbox outbox = outbox_open();
-    struct driver *driver = lead(&outbox);
-    emit(outbox.writer, "orders", 3);
+    struct driver *driver = lead_outbox(&outbox);
+    emit_events(outbox.writer, "orders", 3);
     postgres_exec(outbox.admin, "update outbox.event set created_at = created_at - interval '3 hours'");
     expect_first_line(&outbox, "BEHIND: relay main publishes; backlog 3 events, ", "oldest 3.0 h");
     driver_close(driver);
@@ -308,10 +153,11 @@ Test(commands_status, a_journal_of_another_database_is_not_interpreted)
     struct outbox outbox = outbox_open();
     outbox_register(&outbox);
     postgres_exec(outbox.admin, "update outbox.journal set sysid = sysid + 1");
-    emit(outbox.writer, "orders", 3);
+    emit_events(outbox.writer, "orders", 3);
     json_t *object = status_object(&outbox);
-    cr_assert_str_eq(text(object, "verdict"), "no relay");
-    cr_assert(strstr(text(object, "summary"), "another database") != NULL, "%s", text(object, "summary"));
+    cr_assert_str_eq(status_text(object, "verdict"), "no relay");
+    cr_assert(strstr(status_text(object, "summary"), "another database") != NULL, "%s",
+              status_text(object, "summary"));
     cr_assert(json_is_null(json_object_get(status_relay_of(object), "lag_events")));
     json_decref(object);
     outbox_close(&outbox);
@@ -321,9 +167,9 @@ Test(commands_status, topics_that_no_living_relay_selects_are_named)
 {
     struct outbox outbox = outbox_open();
     postgres_exec(outbox.relay, "select outbox.relay_register('main', 'shop', '{ord*,audit}', '24 h')");
-    emit(outbox.writer, "orders", 1);
-    emit(outbox.writer, "audit", 1);
-    emit(outbox.writer, "audit.deep", 1);
+    emit_events(outbox.writer, "orders", 1);
+    emit_events(outbox.writer, "audit", 1);
+    emit_events(outbox.writer, "audit.deep", 1);
     json_t *object = status_object(&outbox), *topics = json_object_get(object, "unselected_topics");
     cr_assert_eq(json_array_size(topics), 1);
     cr_assert_str_eq(json_string_value(json_array_get(topics, 0)), "audit.deep");
@@ -349,12 +195,12 @@ Test(commands_status, an_open_transaction_with_events_is_named_as_far_as_the_rol
     postgres_exec(idle, "begin");
     postgres_exec(idle, "select pg_current_xact_id()"); /* older, but without events */
     postgres_exec(outbox.writer, "begin");
-    emit(outbox.writer, "orders", 1);
+    emit_events(outbox.writer, "orders", 1);
 
     json_t *object = status_object(&outbox);
     json_t *oldest = oldest_of(object);
-    cr_assert_eq(integer(oldest, "pid"), PQbackendPID(outbox.writer));
-    cr_assert_str_eq(text(oldest, "user"), POSTGRES_WRITER);
+    cr_assert_eq(status_integer(oldest, "pid"), PQbackendPID(outbox.writer));
+    cr_assert_str_eq(status_text(oldest, "user"), POSTGRES_WRITER);
     cr_assert(json_is_true(json_object_get(oldest, "wrote_events")));
     cr_assert(json_is_null(json_object_get(oldest, "seconds")), "only pg_read_all_stats may see it");
     json_decref(object);
@@ -362,12 +208,12 @@ Test(commands_status, an_open_transaction_with_events_is_named_as_far_as_the_rol
     postgres_exec(outbox.admin, "grant pg_read_all_stats to " POSTGRES_RELAY);
     object = status_object(&outbox);
     postgres_exec(outbox.admin, "revoke pg_read_all_stats from " POSTGRES_RELAY);
-    cr_assert(real(oldest_of(object), "seconds") >= 0);
+    cr_assert(status_real(oldest_of(object), "seconds") >= 0);
     json_decref(object);
 
     postgres_exec(outbox.writer, "rollback");
     object = status_object(&outbox);
-    cr_assert_eq(integer(oldest_of(object), "pid"), PQbackendPID(idle));
+    cr_assert_eq(status_integer(oldest_of(object), "pid"), PQbackendPID(idle));
     cr_assert(json_is_false(json_object_get(oldest_of(object), "wrote_events")));
     json_decref(object);
     PQfinish(idle);
@@ -380,14 +226,14 @@ Test(commands_status, a_forgotten_prepared_transaction_is_named_by_a_gid_that_ca
     struct outbox outbox = outbox_open();
     outbox_register(&outbox);
     postgres_exec(outbox.writer, "begin");
-    emit(outbox.writer, "orders", 1);
+    emit_events(outbox.writer, "orders", 1);
     postgres_exec(outbox.writer, "prepare transaction E'pay\\x1b[2Jment %s'", outbox.database);
 
     json_t *object = status_object(&outbox);
-    cr_assert_eq(strncmp(text(oldest_of(object), "gid"), "pay\x1b[2Jment ", 12), 0);
+    cr_assert_eq(strncmp(status_text(oldest_of(object), "gid"), "pay\x1b[2Jment ", 12), 0);
     cr_assert(json_is_null(json_object_get(oldest_of(object), "pid")));
     cr_assert(json_is_true(json_object_get(oldest_of(object), "wrote_events")));
-    cr_assert(real(oldest_of(object), "seconds") >= 0, "of a prepared one everybody may see it");
+    cr_assert(status_real(oldest_of(object), "seconds") >= 0, "of a prepared one everybody may see it");
     json_decref(object);
 
     char *config = command_config(&outbox, POSTGRES_RELAY, NULL);
@@ -404,26 +250,26 @@ Test(commands_status, a_slot_says_why_it_is_kept)
 {
     struct outbox outbox = outbox_open();
     outbox_register(&outbox);
-    emit(outbox.writer, "orders", 5);
+    emit_events(outbox.writer, "orders", 5);
     json_t *object = status_object(&outbox);
-    cr_assert_str_eq(text(status_slot_of(&outbox, object), "state"), "young");
+    cr_assert_str_eq(status_text(status_slot_of(&outbox, object), "state"), "young");
     json_decref(object);
 
     postgres_exec(outbox.admin, "update outbox.event set created_at = created_at - interval '2 days'");
     object = status_object(&outbox);
-    cr_assert_str_eq(text(status_slot_of(&outbox, object), "state"), "unconfirmed");
-    cr_assert(real(status_slot_of(&outbox, object), "newest_seconds") > 172800);
+    cr_assert_str_eq(status_text(status_slot_of(&outbox, object), "state"), "unconfirmed");
+    cr_assert(status_real(status_slot_of(&outbox, object), "newest_seconds") > 172800);
     json_decref(object);
 
     outbox_confirm_all(&outbox, "main");
     object = status_object(&outbox);
-    cr_assert_str_eq(text(status_slot_of(&outbox, object), "state"), "ready");
+    cr_assert_str_eq(status_text(status_slot_of(&outbox, object), "state"), "ready");
     json_decref(object);
 
     postgres_exec(outbox.writer, "begin");
-    emit(outbox.writer, "orders", 1);
+    emit_events(outbox.writer, "orders", 1);
     object = status_object(&outbox);
-    cr_assert_str_eq(text(status_slot_of(&outbox, object), "state"), "busy");
+    cr_assert_str_eq(status_text(status_slot_of(&outbox, object), "state"), "busy");
     json_decref(object);
     outbox_close(&outbox);
 }

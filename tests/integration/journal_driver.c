@@ -132,7 +132,8 @@ driver_finish_step(struct driver *driver, int64_t events, int64_t bytes, struct 
     struct journal_step step = step_of(driver);
     *ids = (struct ids){0};
     driver_wait(driver);
-    cr_assert(journal_read_step(driver->session, &driver->self, &step, &stepped, &error), "%s", error.message);
+    cr_assert(journal_read_step(driver->session, &driver->self, &step, &stepped, &error), "%s",
+              error.message);
     cr_assert(!stepped.fenced);
     cr_assert(stepped.appended == stepped.found);
     tick_edge_set(&driver->edge, stepped.edge.snapshot, stepped.edge.w, stepped.edge.lo_id);
@@ -186,7 +187,8 @@ driver_ids_free(struct ids *ids)
 bool
 driver_ids_equal(const struct ids *a, const struct ids *b)
 {
-    return a->count == b->count && (a->count == 0 || memcmp(a->list, b->list, a->count * sizeof *a->list) == 0);
+    return a->count == b->count &&
+           (a->count == 0 || memcmp(a->list, b->list, a->count * sizeof *a->list) == 0);
 }
 
 bool

@@ -120,7 +120,8 @@ Test(journal_ticks, P1_a_transaction_above_xmax_of_a_journalled_tick_is_read_bac
 
 /* Kills the virtual-tick mutant (lo = the sequence value that the same step has read): the id sequence answers slowly, and
  * an event commits after the snapshot and before the value is read. */
-Test(journal_ticks, P1_an_event_committed_between_the_snapshot_and_the_sequence_value_of_a_virtual_tick_is_not_lost)
+Test(journal_ticks,
+     P1_an_event_committed_between_the_snapshot_and_the_sequence_value_of_a_virtual_tick_is_not_lost)
 {
     postgres_exec(admin, "alter sequence outbox.event_id_seq rename to real_seq");
     postgres_exec(admin, "create view outbox.event_id_seq as select s.last_value, s.is_called"
@@ -130,8 +131,9 @@ Test(journal_ticks, P1_an_event_committed_between_the_snapshot_and_the_sequence_
     driver_ask_step(driver);
     int64_t waiting = 0;
     while (waiting == 0) /* until the step sleeps: its snapshot is taken */
-        waiting = postgres_int(admin, "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and datname = '%s'",
-                               database);
+        waiting = postgres_int(
+            admin, "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and datname = '%s'",
+            database);
     int64_t id = emit(writer);
     struct ids ids;
     bool found = driver_finish_step(driver, PAGE_EVENTS, PAGE_BYTES, &ids);
@@ -214,9 +216,11 @@ Test(journal_ticks, P2_pages_of_any_size_give_the_whole_tick_in_id_order)
     driver_ids_free(&ids);
     for (int round = 0; round < ROUNDS; round++)
         for (int i = 0; i < OPEN; i++) {
-            postgres_exec(open[i], "insert into outbox.event (topic, payload) select 't', convert_to(repeat('x', %d), 'UTF8')"
-                                   " from generate_series(1, 3)",
-                          (round * 131) % 3000);
+            postgres_exec(
+                open[i],
+                "insert into outbox.event (topic, payload) select 't', convert_to(repeat('x', %d), 'UTF8')"
+                " from generate_series(1, 3)",
+                (round * 131) % 3000);
             emit(writer);
         }
     for (int i = 0; i < OPEN; i++) {
@@ -239,12 +243,16 @@ Test(journal_ticks, P2_pages_of_any_size_give_the_whole_tick_in_id_order)
 
 Test(journal_ticks, I6_a_page_is_cut_by_bytes_and_a_large_event_comes_alone)
 {
-    postgres_exec(writer, "insert into outbox.event (topic, payload) select 't', convert_to(repeat('s', 100), 'UTF8')"
-                          " from generate_series(1, 3000)");
-    postgres_exec(writer, "insert into outbox.event (topic, payload) select 't', convert_to(repeat('l', 3000000), 'UTF8')"
-                          " from generate_series(1, 5)");
-    postgres_exec(writer, "insert into outbox.event (topic, payload) select 't', convert_to(repeat('s', 100), 'UTF8')"
-                          " from generate_series(1, 3000)");
+    postgres_exec(writer,
+                  "insert into outbox.event (topic, payload) select 't', convert_to(repeat('s', 100), 'UTF8')"
+                  " from generate_series(1, 3000)");
+    postgres_exec(
+        writer,
+        "insert into outbox.event (topic, payload) select 't', convert_to(repeat('l', 3000000), 'UTF8')"
+        " from generate_series(1, 5)");
+    postgres_exec(writer,
+                  "insert into outbox.event (topic, payload) select 't', convert_to(repeat('s', 100), 'UTF8')"
+                  " from generate_series(1, 3000)");
     struct ids ids;
     cr_assert(driver_step(driver, PAGE_EVENTS, 2 << 20, &ids));
     cr_assert(ids.count == 6005);

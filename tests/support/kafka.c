@@ -61,6 +61,7 @@ broker_format(const struct broker *broker, const char *cluster_id)
 {
     char *log = must_format("%s/format.log", broker->directory);
     const char *argv[] = {"java",
+                          "-XX:+UnlockDiagnosticVMOptions",
                           "-XX:-BytecodeVerificationRemote",
                           "-Xmx128m",
                           "-XX:+UseSerialGC",
@@ -113,6 +114,7 @@ broker_up(struct broker *broker)
                           "-Xmx512m",
                           "-XX:+UseSerialGC",
                           jvm_tiering(),
+                          "-XX:+UnlockDiagnosticVMOptions",
                           "-XX:-BytecodeVerificationRemote",
                           "-Xshare:auto",
                           "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",

@@ -111,7 +111,8 @@ Test(verdict, a_brokers_fault_is_nobodys_trouble_and_only_delays_the_next_instan
     cr_assert_not(verdict.trouble.active);
     cr_assert_not(verdict.suspecting);
     cr_assert_gt(verdict.start_at_us, 1000);
-    cr_assert_leq(verdict.start_at_us, 1000 + 20000, "one failure of many reports is one step of the back-off");
+    cr_assert_leq(verdict.start_at_us, 1000 + 20000,
+                  "one failure of many reports is one step of the back-off");
 }
 
 Test(verdict, purged_events_are_nobodys_fault)

@@ -1,0 +1,31 @@
+/* inside.h: the producer from within, for producer.c (its life) and send.c (what goes through it). */
+#ifndef OUTBOXD_KAFKA_INSIDE_H
+#define OUTBOXD_KAFKA_INSIDE_H
+
+#include "kafka/instance.h"
+#include "kafka/producer.h"
+#include "kafka/reports.h"
+#include "kafka/topics.h"
+
+struct producer {
+    const struct settings *settings;
+    size_t source_size;
+    bool compressed;
+    bool counts_brokers; /* statistics are on */
+    int wake_fd;
+
+    enum producer_state state;
+    struct instance instance;
+    struct topics *topics;
+    struct reports reports;
+
+    bool reshape; /* READY: an event needs another batch.size or message.max.bytes; waiting for out == 0 */
+    int64_t message_bytes; /* message.max.bytes of the next instance: the largest that was needed so far */
+    int64_t watchdog_us;   /* READY: when it looks next */
+    int64_t purge_us;      /* ENDING: when what is left is purged */
+};
+
+/* So that the relay's poll() returns and the next turn comes at once. */
+void producer_wake(const struct producer *producer);
+
+#endif

@@ -1,0 +1,158 @@
+/* relay_limits.c: invariant I6 and promise P4: whatever the backlog, the transaction, the size of an event or the number of
+ * open transactions, the relay stays within its memory, keeps the order, and delays nobody else's events. The peak of its
+ * resident size (VmHWM) is read before it ends. */
+#include "relay_setup.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+TestSuite(relay_limits, .timeout = 240);
+
+#define KIB_IN_MIB 1024L
+
+/* Compression hides sizes: for topics where sizes are the point. */
+static const char *const large_messages[] = {"max.message.bytes", "20000000", NULL};
+
+Test(relay_limits, I6_a_backlog_far_larger_than_memory_is_published_within_memory)
+{
+    enum { TOPICS = 4, EVENTS_EACH = 14000 }; /* 4 x 14,000 x 1 .. 10 kB = 300 MB */
+    struct setup setup = setup_begin();
+    setup_make_bytes(&setup);
+    for (int i = 0; i < TOPICS; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "backlog-%d", i);
+        postgres_exec(setup.admin,
+                      "insert into outbox.event (topic, key, payload)"
+                      " select '%s', convert_to((i %% 500)::text, 'UTF8'), test_bytes(1000 + i * 37 %% 9001, i)"
+                      " from generate_series(1, %d) i",
+                      setup_topic(&setup, name, 3, NULL), EVENTS_EACH);
+    }
+    setup_run(&setup, (const char *[]){"memory=16MiB", NULL});
+    setup_wait_confirmed(&setup, 120000);
+    setup_expect_memory(&setup, 16 * KIB_IN_MIB, 10);
+    setup_expect_all_once(&setup, 1000);
+    setup_end(&setup);
+}
+
+Test(relay_limits, P2_one_transaction_of_300000_events_keeps_its_order_over_kill_9_in_the_middle)
+{
+    enum { EVENTS = 300000, SENT_AGAIN_AT_MOST = 50000 };
+    struct setup setup = setup_begin();
+    const char *topic = setup_topic(&setup, "transaction", 3, NULL);
+    postgres_exec(setup.app,
+                  "insert into outbox.event (topic, key, payload)"
+                  " select '%s', convert_to((i %% 1000)::text, 'UTF8'), convert_to(i::text, 'UTF8')"
+                  " from generate_series(1, %d) i",
+                  topic, EVENTS);
+    setup_run(&setup, (const char *[]){"memory=2MiB", "batch/events=1000", "lease=500ms", NULL});
+    for (int kills = 1; kills <= 2; kills++) {
+        wait_for(consumer_count(broker_bootstrap(setup.broker), topic) > kills * 60000, 60000);
+        daemon_kill(setup.relay);
+        cr_assert_lt(setup_count(&setup), EVENTS, "killed too late: nothing was left to resume");
+        daemon_again(setup.relay);
+    }
+    setup_wait_confirmed(&setup, 60000);
+    setup_expect_memory(&setup, 2 * KIB_IN_MIB, 1);
+    struct verdict verdict = setup_judge(&setup);
+    cr_expect_leq(verdict.duplicates, 2 * SENT_AGAIN_AT_MOST, "%zu: it began again instead of going on",
+                  verdict.duplicates);
+    cr_expect_leq(verdict.duplicate_runs, 2 * 3);
+    setup_end(&setup);
+}
+
+/* Opens a thousand transactions with an event each and leaves them prepared. */
+static void
+prepare_thousand(struct setup *setup, const char *topic)
+{
+    for (int i = 0; i < 1000; i++)
+        postgres_exec(setup->app,
+                      "begin; insert into outbox.event (topic, key, payload) values ('%s', '%d', 'prepared');"
+                      " prepare transaction 'limits-%d'",
+                      topic, i % 50, i);
+}
+
+Test(relay_limits, P4_a_thousand_open_transactions_delay_nobody_and_come_once_when_they_commit)
+{
+    struct setup setup = setup_begin_on(postgres_start(NULL), broker_shared());
+    const char *topic = setup_topic(&setup, "open", 3, NULL), *other = setup_topic(&setup, "others", 3, NULL);
+    setup_run(&setup, NULL);
+    prepare_thousand(&setup, topic);
+    for (int i = 1; i <= 20; i++) {
+        postgres_exec(setup.app, "insert into outbox.event (topic, key, payload) values ('%s', '%d', 'flows')", other,
+                      i % 5);
+        wait_for(consumer_count(broker_bootstrap(setup.broker), other) == i, 3000);
+    }
+    cr_assert_eq(consumer_count(broker_bootstrap(setup.broker), topic), 0, "an open transaction was published");
+    for (int i = 0; i < 1000; i++)
+        postgres_exec(setup.admin, "%s prepared 'limits-%d'", i % 10 == 9 ? "rollback" : "commit", i);
+    setup_expect_all_once(&setup, 20000);
+    cr_expect_eq(consumer_count(broker_bootstrap(setup.broker), topic), 900);
+    setup_end(&setup);
+}
+
+Test(relay_limits, P4_a_long_transaction_with_an_event_delays_nobody_and_its_event_comes_once)
+{
+    struct setup setup = setup_begin();
+    const char *topic = setup_topic(&setup, "long", 1, NULL), *other = setup_topic(&setup, "others", 1, NULL);
+    PGconn *holder = postgres_open(setup.postgres, setup.database, POSTGRES_WRITER);
+    postgres_exec(holder, "begin; select outbox.emit('%s', 'k', '\"before the relay started\"')", topic);
+    setup_run(&setup, NULL);
+    for (int i = 1; i <= 50; i++) {
+        postgres_exec(setup.app, "select outbox.emit('%s', 'k', '%d')", other, i);
+        wait_for(consumer_count(broker_bootstrap(setup.broker), other) == i, 2000);
+    }
+    cr_assert_eq(consumer_count(broker_bootstrap(setup.broker), topic), 0);
+    postgres_exec(holder, "select outbox.emit('%s', 'k', '\"last\"'); commit", topic);
+    PQfinish(holder);
+    setup_expect_all_once(&setup, 10000);
+    cr_expect_eq(consumer_count(broker_bootstrap(setup.broker), topic), 2);
+    setup_end(&setup);
+}
+
+/* Publishes what `insert` puts into the outbox, and judges memory and bytes. */
+static void
+publish_large(const char *memory, long memory_kib, long largest_kib, const char *more, const char *insert)
+{
+    struct setup setup = setup_begin();
+    const char *topic = setup_topic(&setup, "large", 2, large_messages);
+    setup_make_bytes(&setup);
+    setup_run(&setup, (const char *[]){memory, more, NULL});
+    postgres_exec(setup.admin, "create function test_topic() returns text language sql as $$select '%s'$$", topic);
+    postgres_exec(setup.admin, "insert into outbox.event (topic, key, payload) %s", insert);
+    setup_wait_confirmed(&setup, 60000);
+    setup_expect_memory(&setup, memory_kib, largest_kib);
+    setup_expect_all_once(&setup, 1000);
+    setup_end(&setup);
+}
+
+Test(relay_limits, I6_a_payload_of_16_MiB_passes_with_a_memory_of_16_MiB)
+{
+    publish_large("memory=16MiB", 16 * KIB_IN_MIB, 16 * KIB_IN_MIB, NULL,
+                  "select test_topic(), '\\x00', substring(convert_to(string_agg(i::text, ','), 'UTF8') for 16777216)"
+                  " from generate_series(1, 2400000) i");
+}
+
+Test(relay_limits, I6_many_events_of_1_MiB_pass_within_memory)
+{
+    publish_large("memory=16MiB", 16 * KIB_IN_MIB, KIB_IN_MIB, NULL,
+                  "select test_topic(), convert_to((i % 10)::text, 'UTF8'), test_bytes(1048576, i)"
+                  " from generate_series(1, 100) i");
+}
+
+Test(relay_limits, I6_sizes_that_jump_from_100_B_to_1_MiB_and_back_within_a_tick_stay_within_memory)
+{
+    publish_large("memory=16MiB", 16 * KIB_IN_MIB, KIB_IN_MIB, NULL,
+                  "select test_topic(), convert_to((i % 100)::text, 'UTF8'),"
+                  " test_bytes(case when i % 20000 between 15000 and 15030 or i % 997 = 0 then 1048576 else 100 end, i)"
+                  " from generate_series(1, 60000) i");
+}
+
+Test(relay_limits, I6_the_smallest_memory_publishes_events_that_are_larger_than_it)
+{
+    publish_large("memory=1MiB", KIB_IN_MIB, 4 * KIB_IN_MIB, "batch/bytes=1MiB",
+                  "select test_topic(), convert_to((i % 100)::text, 'UTF8'),"
+                  " test_bytes(case when i % 500 = 0 then 1200000 else 700 end, i)"
+                  " || case when i = 1500 then convert_to(repeat('x', 3000000), 'UTF8') else '' end"
+                  " from generate_series(1, 3000) i");
+}
