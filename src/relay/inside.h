@@ -1,6 +1,7 @@
 /* inside.h: the relay's whole state, shared by the files of this room only.
- *   relay.c    state machine, turn          link.c     the way to Postgres: connect, look, take the lead
- *   leading.c  ticks, pages, confirmations  sending.c  the producer: send, reports, trouble      observe.c  the snapshot */
+ *   relay.c    state machine, turn                   link.c     the way to Postgres: connect, look, take the lead
+ *   leading.c  what the leader asks of Postgres      answers.c  ticks and pages from what it answers
+ *   sending.c  the producer: send, reports, trouble  observe.c  the snapshot */
 #ifndef OUTBOXD_RELAY_INSIDE_H
 #define OUTBOXD_RELAY_INSIDE_H
 
@@ -117,14 +118,19 @@ void link_lost(struct relay *relay, const struct error *why);
 void link_failed(struct relay *relay,
                  const struct error *error); /* a request failed: what its kind asks for */
 
+/* One slot of the ring, or one piece of the journal, is swept at a time. */
+#define RETENTION_US (INT64_C(5) * 1000000)
+
 /* leading.c */
 void leading_begin(struct relay *relay, bool kept); /* the lead was taken */
-void leading_answer(struct relay *relay);           /* ROWS .. RETENTION */
 void leading_ask(struct relay *relay);
 int64_t leading_deadline(const struct relay *relay);
 void leading_settle(struct relay *relay); /* moves the confirmed edge over what was acknowledged */
 bool leading_holds_lease(const struct relay *relay);
 void leading_drop(struct relay *relay); /* forgets ticks and pages; nothing may be out */
+
+/* answers.c */
+void answers_read(struct relay *relay); /* ROWS .. RETENTION */
 
 /* sending.c */
 bool sending_new(struct relay *relay, struct error *error) MUST_CHECK;

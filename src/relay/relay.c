@@ -132,7 +132,7 @@ talk_to_postgres(struct relay *relay)
 {
     if (session_state(relay->session) == SESSION_ANSWERED) {
         if (relay->request >= REQUEST_ROWS)
-            leading_answer(relay);
+            answers_read(relay);
         else
             link_answer(relay);
     }

@@ -1,0 +1,231 @@
+/* answers.c: what Postgres answers to the leader: the rows of the journal become ticks, ticks become pages in the pipeline, and a
+ * row that somebody else has appended ends the lead. Called by relay_turn when an answer is complete; asks nothing itself. */
+#include "relay/inside.h"
+
+#include "base/log.h"
+#include "postgres/registry.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* Once more soon: there is more to trim. */
+#define RETENTION_SOON_US (INT64_C(200) * 1000)
+/* outbox.journal_trim deletes so many rows a call: when it did, more is waiting. */
+#define TRIM_ROWS 10000
+
+/* Reads back the ticks between the confirmed one and the newest; those without events have the snapshot of the one before. */
+static bool
+take_rows(struct relay *relay, const struct journal_row *rows, size_t count, struct error *error)
+{
+    if (count == 0 || rows[0].seq != relay->loaded_seq)
+        return error_set(error, ERROR_INTERNAL,
+                         "row %" PRId64 " of the journal is gone, although it is needed", relay->loaded_seq);
+    for (size_t i = 1; i < count; i++) {
+        if (rows[i].seq != rows[i - 1].seq + 1)
+            return error_set(error, ERROR_INTERNAL, "row %" PRId64 " of the journal is missing",
+                             rows[i - 1].seq + 1);
+        if (strcmp(rows[i].edge.snapshot, rows[i - 1].edge.snapshot) == 0) {
+            relay->loaded_seq = rows[i].seq;
+            continue;
+        }
+        struct tick *tick = &relay->late_tick;
+        const struct tick_edge *from = &rows[i - 1].edge;
+        tick_clear(tick);
+        tick->seq = rows[i].seq;
+        tick->snapshot = must_strdup(rows[i].edge.snapshot);
+        tick->hi_id = rows[i].hi_id;
+        tick_edge_set(&tick->from, from->snapshot, from->w, from->lo_id);
+        return true;
+    }
+    relay->catching_up = relay->loaded_seq < relay->self.seq;
+    return true;
+}
+
+static bool
+answer_rows(struct relay *relay, struct error *error)
+{
+    struct journal_row *rows = NULL;
+    size_t count = 0;
+    if (!journal_read_rows(relay->session, &rows, &count, error))
+        return false;
+    bool good = take_rows(relay, rows, count, error);
+    journal_rows_free(rows, count);
+    return good;
+}
+
+static void
+begin_tick(struct relay *relay, struct tick *tick)
+{
+    bool partly = tick->seq == relay->confirmed.seq + 1;
+    relay->loaded_seq = tick->seq;
+    relay->counters.ticks++;
+    relay->counters.tick_events_so_far = 0;
+    reader_begin(relay->reader, tick, partly ? relay->confirmed.id : 0);
+}
+
+static bool
+answer_late(struct relay *relay, struct error *error)
+{
+    if (!journal_read_late(relay->session, &relay->late_tick, error))
+        return false;
+    begin_tick(relay, &relay->late_tick);
+    relay->catching_up = relay->loaded_seq < relay->self.seq;
+    return true;
+}
+
+static bool
+answer_page(struct relay *relay, struct error *error)
+{
+    struct page *page = NULL;
+    if (!reader_read_page(relay->reader, &page, error))
+        return false;
+    relay->counters.tick_events_so_far += (int64_t)page->count;
+    if (page->last_of_tick)
+        relay->counters.tick_events = relay->counters.tick_events_so_far;
+    pipeline_push(&relay->pipeline, page);
+    return true;
+}
+
+/* What a step and a confirmation have in common. False: not ours any more, or a pooler in between. */
+static bool
+accept(struct relay *relay, const struct journal_stepped *stepped, struct error *error)
+{
+    if (stepped->backend_pid != session_backend_pid(relay->session))
+        return error_set(
+            error, ERROR_UNUSABLE,
+            "the server process changed from %d to %d within one connection: a pooler stands in between; "
+            "connect outboxd to Postgres directly (applications may pool)",
+            session_backend_pid(relay->session), stepped->backend_pid);
+    if (stepped->fenced) {
+        relay->doubtful = true;
+        return true;
+    }
+    relay->sequence = stepped->sequence;
+    relay->lease_from_us = relay->request_sent_us;
+    if (stepped->appended) {
+        relay->appended_at_us = relay->request_sent_us;
+        relay->undurable = !stepped->durable;
+    }
+    return true;
+}
+
+/* Events keep the interval short; silence doubles it up to poll.idle. */
+static void
+schedule_poll(struct relay *relay, bool found)
+{
+    const struct settings *settings = relay->settings;
+    int64_t interval = found ? settings->poll_busy_us : relay->poll_interval_us * 2;
+    relay->poll_interval_us = interval < settings->poll_idle_us ? interval : settings->poll_idle_us;
+    relay->poll_at_us = relay->now_us + relay->poll_interval_us;
+}
+
+/* A sequence that was restarted may have passed its old value again before we look. */
+static bool
+same_sequence(const struct relay *relay, const struct journal_stepped *stepped, struct error *error)
+{
+    return stepped->sequence_file == relay->sequence_file ||
+           error_set(error, ERROR_INTERNAL,
+                     "the sequence outbox.event_id_seq was restarted (TRUNCATE .. RESTART IDENTITY, ALTER "
+                     "SEQUENCE .. "
+                     "RESTART): new events would be passed over; see docs/operations.md, \"The sequence went "
+                     "backwards\"");
+}
+
+static bool
+answer_step(struct relay *relay, struct error *error)
+{
+    struct journal_stepped stepped = {0};
+    bool good = journal_read_step(relay->session, &relay->self, &relay->step, &stepped, error) &&
+                same_sequence(relay, &stepped, error) && accept(relay, &stepped, error);
+    if (good && !stepped.fenced) {
+        relay->counters.polls++;
+        tick_edge_set(&relay->edge, stepped.edge.snapshot, stepped.edge.w, stepped.edge.lo_id);
+        if (stepped.appended) {
+            struct journal_position now = relay->confirmed, told = relay->step.confirmed;
+            relay->dirty = relay->dirty && (now.seq != told.seq || now.id != told.id);
+            relay->loaded_seq = relay->self.seq;
+        }
+        if (stepped.found)
+            begin_tick(relay, &stepped.tick);
+        schedule_poll(relay, stepped.found);
+    }
+    journal_stepped_clear(&stepped);
+    return good;
+}
+
+static bool
+answer_confirm(struct relay *relay, struct error *error)
+{
+    struct journal_stepped stepped = {0};
+    bool good =
+        journal_read_confirm(relay->session, &relay->self, &stepped, error) && accept(relay, &stepped, error);
+    if (good && !stepped.fenced) {
+        struct journal_position now = relay->confirmed, told = relay->step.confirmed;
+        relay->dirty = now.seq != told.seq || now.id != told.id;
+        if (!relay->catching_up)
+            relay->loaded_seq = relay->self.seq; /* a copy of the row before: a tick without events */
+        if (relay->releasing)
+            relay_change(relay, RELAY_STOPPED, "everything in flight is confirmed");
+    }
+    journal_stepped_clear(&stepped);
+    return good;
+}
+
+static bool
+answer_retention(struct relay *relay, struct error *error)
+{
+    relay->retention_at_us = relay->now_us + RETENTION_US;
+    if (relay->retention_slot % 2 == 1) {
+        int64_t before = relay->journal_low;
+        if (!registry_read_trim(relay->session, &relay->journal_low, error))
+            return false;
+        if (before != 0 && relay->journal_low - before >= TRIM_ROWS) {
+            relay->retention_at_us = relay->now_us + RETENTION_SOON_US;
+            return true; /* the same again */
+        }
+    } else {
+        char outcome[32];
+        if (!registry_read_empty(relay->session, outcome, sizeof outcome, error))
+            return false;
+        if (strcmp(outcome, "emptied") == 0)
+            log_info("slot emptied", LOG_INT("slot", relay->retention_slot / 2), LOG_END);
+    }
+    relay->retention_slot = (relay->retention_slot + 1) % (2 * relay->facts.slots);
+    return true;
+}
+
+void
+answers_read(struct relay *relay)
+{
+    struct error error;
+    enum request request = relay->request;
+    bool good = true;
+    relay->request = REQUEST_NONE;
+    switch (request) {
+    case REQUEST_ROWS:
+        good = answer_rows(relay, &error);
+        break;
+    case REQUEST_LATE:
+        good = answer_late(relay, &error);
+        break;
+    case REQUEST_PAGE:
+        good = answer_page(relay, &error);
+        break;
+    case REQUEST_STEP:
+        good = answer_step(relay, &error);
+        break;
+    case REQUEST_CONFIRM:
+        good = answer_confirm(relay, &error);
+        break;
+    case REQUEST_TROUBLE:
+        good = registry_read_trouble(relay->session, &error);
+        break;
+    case REQUEST_RETENTION:
+        good = answer_retention(relay, &error);
+        break;
+    default:
+        check_failed(__FILE__, __LINE__, "an answer that nobody asked for");
+    }
+    if (!good)
+        link_failed(relay, &error);
+}
