@@ -1,7 +1,7 @@
 #!/bin/bash
 # run.sh [--jobs N] [--timeout SECONDS] [--filter PATTERN] SUITE..: runs test suites (unit, integration, e2e, or paths of
 # suite binaries) out of $O/tests (O=build by default). The last line is `N passed, N failed`; the exit code is 0 when
-# at least one test ran and none failed. Logs of a suite that failed are left in build/test-logs.
+# at least one test ran and none failed. Logs of a suite that failed are left in $O/test-logs.
 # A suite starts the servers that its tests share and ends them; everything else a test starts dies with it. Each test has
 # its own deadline; --timeout is that of a whole suite.
 # Sanitizer builds: whatever a sanitizer reports, of the tests or of the daemon, is a failure.
@@ -9,8 +9,8 @@ set -uo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$(cd "$here" && realpath -m "${O:-build}")
-logs=$here/build/test-logs
-jobs= timeout=3600 filter='*' suites=() child=
+logs=$build/test-logs
+jobs='' timeout=3600 filter='*' suites=() child=''
 
 usage() {
     echo "usage: tests/run.sh [--jobs N] [--timeout SECONDS] [--filter PATTERN] unit|integration|e2e|BINARY .." >&2

@@ -13,6 +13,6 @@ void print_text(FILE *to, const char *text);
 #define PRINT_SIZE 32
 const char *print_age(int64_t us, char to[PRINT_SIZE]);      /* "0.4 s", "12 s", "5 min", "3.2 h", "4.1 d" */
 const char *print_bytes(int64_t bytes, char to[PRINT_SIZE]); /* "12 B", "1.5 KiB", "310 MiB" */
-const char *print_count(int64_t count, char to[PRINT_SIZE]); /* "9999", "12.3 thousand", "4.1 million" */
+const char *print_count(int64_t count, char to[PRINT_SIZE]); /* "9999", "12 thousand", "4.1 million" */
 
 #endif

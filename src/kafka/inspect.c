@@ -96,6 +96,7 @@ add_version(struct inspection *inspection, int broker_id)
         result ? rd_kafka_DescribeConfigs_result_resources(result, &count) : NULL;
     if (count == 1 && rd_kafka_ConfigResource_error(resources[0]) == RD_KAFKA_RESP_ERR_NO_ERROR) {
         const char *version = configs_value(resources[0], "inter.broker.protocol.version");
+        inspection->before_4 = version != NULL;
         findings_ok(inspection->findings, "broker version: %s", version ? version : "4.0 or later");
     }
     if (event != NULL)

@@ -82,12 +82,12 @@ judge_safety(struct inspection *inspection, const char *topic, int replicas,
 {
     int64_t in_sync = configs_number(configs, "min.insync.replicas", 1);
     const char *unclean = configs_value(configs, "unclean.leader.election.enable");
+    /* Kafka 4 takes the replicas for enough when all are in sync; Kafka 3 refuses every event. */
     if (in_sync > replicas)
-        findings_add(inspection->findings, FINDING_ERROR, ERROR_UNUSABLE,
-                     "lower min.insync.replicas of the topic, or give it more replicas",
-                     "topic %s: min.insync.replicas=%" PRId64
-                     " but only %d replicas: nothing can be published",
-                     topic, in_sync, replicas);
+        findings_add(inspection->findings, inspection->before_4 ? FINDING_ERROR : FINDING_WARNING,
+                     ERROR_UNUSABLE, "lower min.insync.replicas of the topic, or give it more replicas",
+                     "topic %s: min.insync.replicas=%" PRId64 ", but it has only %d", topic, in_sync,
+                     replicas);
     if (inspection->brokers > 1 && replicas == 1)
         findings_add(inspection->findings, FINDING_WARNING, ERROR_NONE,
                      "raise the replication factor with kafka-reassign-partitions.sh",

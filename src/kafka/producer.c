@@ -254,8 +254,7 @@ producer_turn(struct producer *producer, int64_t now_us)
     return next_us;
 }
 
-/* With linger.ms=0 what is handed over leaves at once. A larger linger.ms is the user's wish, and librdkafka 2.0.2 offers
- * nothing that would hurry one batch without waiting for it: rd_kafka_flush(rk, 0) changes nothing. */
+/* rd_kafka_flush(rk, 0) has lowered its flag again before librdkafka's threads look: measured, it changes nothing. */
 void
 producer_push(struct producer *producer)
 {

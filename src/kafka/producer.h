@@ -38,7 +38,8 @@ struct producer_statistics {
 MUST_CHECK bool producer_new(struct producer **producer, const struct settings *settings,
                              producer_report *report, void *context, struct error *error);
 
-/* Ends what is left, without waiting for anything; reports still out are given as OUTCOME_UNSENT. */
+/* Ends what is left: purges, and waits up to 2 s (usually a few milliseconds) until librdkafka points into no page any
+ * more; what was out is reported OUTCOME_UNSENT. The handle itself is destroyed in the background. */
 void producer_free(struct producer *producer);
 
 /* Readable (poll(2) POLLIN) when producer_turn() has something to do. Valid for the producer's life. */
@@ -54,15 +55,15 @@ MUST_CHECK bool producer_start(struct producer *producer, bool one_by_one, struc
  * event still out is reported OUTCOME_UNSENT. `why` is logged. */
 void producer_end(struct producer *producer, int64_t now_us, const char *why);
 
-/* Serves reports and answers that are ready, drives ENDING, runs the watchdog (no acknowledgement for 120 s
- * while something is out). Returns when it wants to be called again at the latest (microseconds, CLOCK_NEVER
- * when idle). */
+/* Serves reports and answers that are ready, drives ENDING, runs the watchdog (a topic without any acknowledgement for
+ * 120 s while something of it is out and a broker answers: its events come back as OUTCOME_TOPIC). Returns when it
+ * wants to be called again at the latest (microseconds, CLOCK_NEVER when idle). */
 int64_t producer_turn(struct producer *producer, int64_t now_us);
 
 enum producer_sent {
     PRODUCER_SENT,    /* the event is out; a report will come */
     PRODUCER_FULL,    /* librdkafka's queue is full: turn, then again */
-    PRODUCER_ASKING,  /* first event of its topic: the broker is being asked about it; turn, then again */
+    PRODUCER_ASKING,  /* first event of its topic, or a batch.size that no longer suits: turn, then again */
     PRODUCER_REFUSED, /* known without sending: `why` says the event's or the topic's fault; the instance goes
                          on */
     PRODUCER_FAILED,  /* the instance is ending; `why` says why */
@@ -71,7 +72,7 @@ enum producer_sent {
 /* State READY only. The event and its page must stay in place until its report. */
 enum producer_sent producer_send(struct producer *producer, struct event *event, struct outcome *why);
 
-/* Ask for everything handed over so far to leave now, instead of after linger.ms. Does not block. */
+/* Does nothing: with linger.ms=0 what is handed over leaves at once, and librdkafka 2.0.2 cannot be hurried otherwise. */
 void producer_push(struct producer *producer);
 
 /* Forgets what is known about a topic, so that the next send asks the broker again (after a topic's fault).

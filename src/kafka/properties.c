@@ -15,7 +15,7 @@ static const int64_t BATCH_BYTES = 1000000;
 static const struct {
     const char *name, *value;
 } defaults[] = {
-    {"linger.ms", "0"},
+    {"linger.ms", "0"}, /* measured: the drain is as fast, an event alone 1 ms faster than with 1 */
     {"socket.timeout.ms", "10000"},       /* 60 s would hide a broker that hangs */
     {"socket.keepalive.enable", "true"},  /* a firewall that forgot the connection is noticed */
     {"socket.nagle.disable", "true"},     /* small batches leave at once */

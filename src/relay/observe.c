@@ -43,17 +43,27 @@ observe_ready(const struct relay *relay, struct snapshot *snapshot)
     snapshot->ready = reason[0] == '\0';
 }
 
+/* Read and not acknowledged without a gap. */
+static int64_t
+events_in_pages(const struct pipeline *pipeline)
+{
+    size_t events = 0;
+    for (const struct page *page = pipeline->head; page != NULL; page = page->later)
+        events += page->count - page->settled;
+    return (int64_t)events;
+}
+
 static void
 observe_lag(const struct relay *relay, struct snapshot *snapshot)
 {
     const struct event *oldest = pipeline_oldest(&relay->pipeline);
     double age = oldest != NULL ? (double)(clock_wall_us() - oldest->created_at_us) / 1e6 : 0;
-    int64_t by_id = relay->sequence - relay->highest_id;
+    int64_t by_id = relay->sequence - relay->highest_id, in_pages = events_in_pages(&relay->pipeline);
     bool settled = relay->pipeline.pages == 0 && !reader_has_more(relay->reader) && !relay->catching_up;
     snapshot->lag_seconds = age > 0 ? age : 0;
-    snapshot->lag_events = !relay->owns || settled ? 0
-                           : by_id > 0             ? by_id
-                                                   : (int64_t)relay->pipeline.events_out;
+    if (by_id < in_pages)
+        by_id = in_pages; /* the highest id that is acknowledged may stand behind one that is not */
+    snapshot->lag_events = !relay->owns || settled ? 0 : by_id;
 }
 
 static void

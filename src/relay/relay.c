@@ -146,10 +146,16 @@ talk_to_postgres(struct relay *relay)
         link_ask(relay);
 }
 
-/* Draining ends when nothing is out and Postgres knows it, or when its time is over. */
+/* Draining ends when nothing is out and Postgres knows it, or when its time is over. While Postgres is away, a release of
+ * the lead alone is not worth the wait: the lease ends by itself. */
 static void
 finish_draining(struct relay *relay)
 {
+    bool nothing_to_confirm = relay->pipeline.events_out == 0 && !relay->dirty;
+    if (nothing_to_confirm && session_state(relay->session) == SESSION_CLOSED) {
+        relay_change(relay, RELAY_STOPPED, "Postgres is away, and everything in flight was confirmed before");
+        return;
+    }
     if (relay->now_us < relay->drain_until_us)
         return;
     log_warning("stopped before everything was confirmed: it will be sent again",
@@ -172,7 +178,6 @@ relay_turn(struct relay *relay, int64_t now_us)
         return now_us;
     int64_t other = sending_turn(relay);
     deadline = other < deadline ? other : deadline;
-    leading_settle(relay);
     if (session_state(relay->session) == SESSION_IDLE && relay->state != RELAY_STOPPED)
         talk_to_postgres(relay); /* a confirmation may have become due */
     if (relay->state == RELAY_DRAINING)

@@ -174,6 +174,7 @@ sending_turn(struct relay *relay)
     uint64_t before = relay->acknowledged;
     relay->wall_us = clock_wall_us();
     int64_t deadline = producer_turn(relay->producer, relay->now_us);
+    leading_settle(relay);
     if (relay->pipeline.events_out == 0 && pipeline_next(&relay->pipeline) == NULL)
         relay->progress_us = relay->now_us;
     if (relay->acknowledged > before) {

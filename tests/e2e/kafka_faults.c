@@ -156,3 +156,34 @@ Test(kafka_faults, a_topic_that_may_not_be_seen_is_the_topics_fault_before_anyth
     sender_free(sender);
     broker_free(broker);
 }
+
+/* A denied or under-replicated topic may never report: librdkafka retries for ever. The two minutes are told, not waited. */
+Test(kafka_faults, a_topic_silent_for_two_minutes_while_a_broker_answers_is_the_topics_fault, .timeout = 300)
+{
+    struct broker *broker = broker_start(NULL);
+    const char *topic = broker_topic_name(broker, "silent");
+    struct sender *sender = sender_new(broker, "statistics.interval.ms", "1000");
+    broker_create_topic(broker, topic, 1, NULL);
+    sender_add_numbered(sender, topic, 50, 7, 20);
+    sender->limit = 1;
+    while (sender->done < 1 || producer_statistics(sender->producer)->brokers_up == 0)
+        sender_turn(sender);
+    broker_pause(broker);
+    sender->limit = 0;
+    while (producer_out(sender->producer) < 49)
+        sender_turn(sender);
+    int64_t now_us = clock_monotonic_us();
+    producer_turn(sender->producer, now_us + 119 * 1000000);
+    cr_assert_eq(producer_state(sender->producer), PRODUCER_READY);
+    producer_turn(sender->producer, now_us + 122 * 1000000);
+    cr_assert_eq(producer_state(sender->producer), PRODUCER_ENDING);
+    while (producer_out(sender->producer) > 0)
+        producer_turn(sender->producer, now_us + 123 * 1000000);
+    cr_assert_eq(sender->topic_faults, 49);
+    cr_assert_str_eq(sender->last.name, "NO_ANSWER");
+    broker_continue(broker);
+    sender_run(sender, 60000);
+    sender_check(sender, broker, topic, true);
+    sender_free(sender);
+    broker_free(broker);
+}

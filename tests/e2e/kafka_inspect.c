@@ -71,16 +71,23 @@ Test(kafka_inspect, a_missing_topic_has_a_ready_command_and_create_makes_the_sam
     broker_free(broker);
 }
 
-Test(kafka_inspect, what_can_never_be_published_is_an_error, .timeout = 120)
+Test(kafka_inspect, more_replicas_demanded_than_there_are_is_an_error_on_kafka_3_and_a_warning_on_4,
+     .timeout = 120)
 {
-    static const char *const configs[] = {"min.insync.replicas", "2", NULL};
-    struct broker *broker = broker_shared();
-    const char *topic = broker_topic_name(broker, "insync");
-    broker_create_topic(broker, topic, 1, configs);
-    struct findings findings = inspect(broker_bootstrap(broker), &topic, 1, false, 20000);
-    cr_assert_not_null(find(&findings, FINDING_ERROR, "min.insync.replicas=2 but only 1 replicas"));
-    findings_free(&findings);
-    broker_free(broker);
+    static const char *const configs[] = {"min.insync.replicas", "2", NULL}, *const versions[] = {"3.9.1",
+                                                                                                  NULL};
+    for (int i = 0; i < 2; i++) {
+        struct broker *broker = broker_start(&(struct broker_options){.version = versions[i]});
+        const char *topic = broker_topic_name(broker, "insync");
+        broker_create_topic(broker, topic, 1, configs);
+        struct findings findings = inspect(broker_bootstrap(broker), &topic, 1, false, 20000);
+        cr_assert_not_null(find(&findings, i == 0 ? FINDING_ERROR : FINDING_WARNING,
+                                "min.insync.replicas=2, but it has only 1"));
+        cr_assert_not_null(
+            find(&findings, FINDING_OK, i == 0 ? "broker version: 3.9" : "broker version: 4.0"));
+        findings_free(&findings);
+        broker_free(broker);
+    }
 }
 
 Test(kafka_inspect, a_topic_that_may_not_be_seen_names_the_permission, .timeout = 120)

@@ -157,7 +157,9 @@ send_one(struct sender *sender, struct event *event)
 static void
 send_some(struct sender *sender)
 {
-    size_t end = sender->careful ? sender->suspect : sender->page->count;
+    size_t end = sender->limit ? sender->limit : sender->page->count;
+    if (sender->careful)
+        end = sender->suspect;
     for (; sender->next < end && producer_out(sender->producer) < WINDOW; sender->next++) {
         struct event *event = &sender->page->events[sender->next];
         if (event->state == EVENT_UNSENT && !send_one(sender, event))

@@ -18,8 +18,9 @@ struct sender {
     struct topic_table *topics;
     struct page *page;
 
-    size_t next; /* index of the next event to look at */
-    size_t done; /* acknowledged or parked */
+    size_t next;  /* index of the next event to look at */
+    size_t limit; /* events from this index on are not sent yet; 0: no limit */
+    size_t done;  /* acknowledged or parked */
     bool *parked;
     bool careful;   /* the present instance sends one by one */
     size_t suspect; /* index after the last event refused in a batch */

@@ -116,19 +116,6 @@ Test(relay_doors, SIGTERM_while_postgres_is_away_ends_it_with_0_within_seconds)
     setup_end(&setup);
 }
 
-Test(relay_doors, SIGTERM_while_postgres_does_not_answer_ends_it_within_its_grace)
-{
-    struct postgres *postgres = postgres_start(NULL);
-    struct setup setup = setup_begin_on(postgres, broker_shared());
-    setup_run(&setup, NULL);
-    postgres_pause(postgres);
-    wait_for(daemon_http(setup.relay, "/health/live", NULL) == 200, 5000);
-    int exit_code = daemon_terminate(setup.relay);
-    cr_expect_eq(exit_code, 0);
-    postgres_continue(postgres);
-    setup_end(&setup);
-}
-
 Test(relay_doors, SIGTERM_before_postgres_was_ever_there_ends_it_with_0)
 {
     struct setup setup = setup_begin();

@@ -15,7 +15,7 @@ Test(relay_lead, a_relay_that_slept_past_its_lease_goes_on_where_it_was_if_nobod
     struct story story;
     story_begin(&story, NULL);
     story_start_load(&story);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 2; i++) {
         story_await_events(&story, 300);
         story_await_moment(&story, 0, 300);
         daemon_pause(story.relay);

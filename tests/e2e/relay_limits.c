@@ -45,7 +45,7 @@ Test(relay_limits, P2_one_transaction_of_300000_events_keeps_its_order_over_kill
                   " select '%s', convert_to((i %% 1000)::text, 'UTF8'), convert_to(i::text, 'UTF8')"
                   " from generate_series(1, %d) i",
                   topic, EVENTS);
-    setup_run(&setup, (const char *[]){"memory=2MiB", "batch/events=1000", "lease=500ms", NULL});
+    setup_run(&setup, (const char *[]){"memory=2MiB", "batch/events=1000", "lease=1s", NULL});
     for (int kills = 1; kills <= 2; kills++) {
         wait_for(consumer_count(broker_bootstrap(setup.broker), topic) > kills * 60000, 60000);
         daemon_kill(setup.relay);

@@ -21,11 +21,13 @@ prepare_event(struct story *story, const char *gid)
 static void
 restart(struct story *story, void stop(struct postgres *postgres))
 {
-    story_await_events(story, 500);
+    double epoch = daemon_metric(story->relay, "outbox_epoch");
+    story_await_events(story, 200);
     story_await_moment(story, 0, 500);
     stop(story->postgres);
-    story_await_moment(story, 0, 500);
+    story_await_moment(story, 0, 300);
     postgres_up(story->postgres);
+    story_await_epoch(story->relay, epoch);
 }
 
 /* What a writer with synchronous_commit=off lost in a crash is in no ledger: if it were in Kafka, it would be a phantom
@@ -42,7 +44,7 @@ Test(relay_postgres,
     story_start_load(&story);
     for (size_t i = 0; i < 6; i++)
         restart(&story, stops[i % 3]);
-    story_await_events(&story, 500);
+    story_await_events(&story, 200);
     PGconn *admin = story_admin(&story);
     postgres_exec(admin, "commit prepared 'kept'");
     postgres_exec(admin, "rollback prepared 'dropped'");

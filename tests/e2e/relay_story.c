@@ -109,6 +109,13 @@ story_await_lead(const struct daemon *relay)
     wait_for(daemon_metric(relay, "outbox_leader") == 1, LEAD_MS);
 }
 
+void
+story_await_epoch(const struct daemon *relay, double epoch)
+{
+    wait_for(daemon_metric(relay, "outbox_leader") == 1 && daemon_metric(relay, "outbox_epoch") > epoch,
+             LEAD_MS);
+}
+
 int64_t
 story_records(const struct story *story)
 {

@@ -54,6 +54,9 @@ int story_draw(struct story *story, int limit); /* 0 .. limit - 1 */
 /* Returns when this process says that it leads. */
 void story_await_lead(const struct daemon *relay);
 
+/* Returns when it leads with a newer epoch than `epoch`: it was without Postgres in between. */
+void story_await_epoch(const struct daemon *relay, double epoch);
+
 /* A connection of the administrator; the caller finishes it. */
 PGconn *story_admin(struct story *story);
 

@@ -211,7 +211,9 @@ transaction_body(struct writer *writer)
 {
     bool emit_first = writer_chance(writer, 10);
     int keys = writer->load->options.keys, count = writer_chance(writer, 60) ? 1 : 2 + writer_draw(writer, 4);
-    int stride = keys / KEYS_IN_TRANSACTION, key = writer_draw(writer, stride > 0 ? stride : 1);
+    int stride = keys / KEYS_IN_TRANSACTION;
+    /* key 0, the empty one, is hot */
+    int key = writer_chance(writer, 10) ? 0 : writer_draw(writer, stride > 0 ? stride : 1);
     if (writer_chance(writer, 50) && !writer_run(writer, "select pg_current_xact_id()", NULL))
         return false; /* an xid long before the first event */
     if (writer_chance(writer, 30))

@@ -7,7 +7,6 @@
 #include "support/scratch.h"
 #include "support/wait.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
@@ -235,52 +234,12 @@ postgres_stop_immediate(struct postgres *postgres)
     postgres_stop(postgres, SIGQUIT);
 }
 
-/* State and parent from /proc/PID/stat; false when there is no such process. */
-static bool
-process_look(pid_t pid, char *state, pid_t *parent)
-{
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    char *text = scratch_read_file(path);
-    const char *after_name = strrchr(text, ')');
-    int ppid = 0;
-    bool found = after_name != NULL && sscanf(after_name, ") %c %d", state, &ppid) == 2;
-    *parent = ppid;
-    free(text);
-    return found;
-}
-
-static size_t
-postgres_children(pid_t postmaster, pid_t children[CHILDREN_MAX])
-{
-    size_t count = 0;
-    DIR *proc = opendir("/proc");
-    if (proc == NULL)
-        test_fail("/proc: %s", strerror(errno));
-    for (const struct dirent *entry; (entry = readdir(proc)) != NULL && count < CHILDREN_MAX;) {
-        char state;
-        pid_t pid = atoi(entry->d_name), parent;
-        if (pid > 0 && process_look(pid, &state, &parent) && parent == postmaster)
-            children[count++] = pid;
-    }
-    closedir(proc);
-    return count;
-}
-
-static bool
-process_gone(pid_t pid)
-{
-    char state;
-    pid_t parent;
-    return !process_look(pid, &state, &parent) || state == 'Z';
-}
-
 void
 postgres_kill(struct postgres *postgres)
 {
     CHECK(postgres->own && postgres->pid != 0);
     pid_t children[CHILDREN_MAX];
-    size_t count = postgres_children(postgres->pid, children);
+    size_t count = process_children(postgres->pid, children, CHILDREN_MAX);
     kill(postgres->pid, SIGKILL);
     process_wait(postgres->pid, START_MS);
     postgres->pid = 0;
@@ -298,7 +257,7 @@ postgres_signal_all(struct postgres *postgres, int signal)
     pid_t children[CHILDREN_MAX];
     CHECK(postgres->own && postgres->pid != 0);
     kill(postgres->pid, signal);
-    size_t count = postgres_children(postgres->pid, children);
+    size_t count = process_children(postgres->pid, children, CHILDREN_MAX);
     for (size_t i = 0; i < count; i++)
         kill(children[i], signal);
 }

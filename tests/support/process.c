@@ -4,6 +4,7 @@
 
 #include "support/wait.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -101,4 +102,42 @@ int
 process_run(const struct process_options *options, int timeout_ms)
 {
     return process_wait(process_start(options), timeout_ms);
+}
+
+/* State and parent from /proc/PID/stat; false when there is no such process. */
+static bool
+process_look(pid_t pid, char *state, pid_t *parent)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    char *text = scratch_read_file(path);
+    const char *after_name = strrchr(text, ')');
+    bool found = after_name != NULL && sscanf(after_name, ") %c %d", state, parent) == 2;
+    free(text);
+    return found;
+}
+
+size_t
+process_children(pid_t parent, pid_t *children, size_t capacity)
+{
+    size_t count = 0;
+    DIR *proc = opendir("/proc");
+    if (proc == NULL)
+        test_fail("/proc: %s", strerror(errno));
+    for (const struct dirent *entry; (entry = readdir(proc)) != NULL && count < capacity;) {
+        char state;
+        pid_t pid = atoi(entry->d_name), its_parent;
+        if (pid > 0 && process_look(pid, &state, &its_parent) && its_parent == parent)
+            children[count++] = pid;
+    }
+    closedir(proc);
+    return count;
+}
+
+bool
+process_gone(pid_t pid)
+{
+    char state;
+    pid_t parent;
+    return !process_look(pid, &state, &parent) || state == 'Z';
 }

@@ -51,6 +51,12 @@ int process_wait(pid_t pid, int timeout_ms);
 /* True when it has ended; then *exit_code is as above and the pid is gone. */
 bool process_ended(pid_t pid, int *exit_code);
 
+/* The processes whose parent is `parent`, at most `capacity`; their number. */
+size_t process_children(pid_t parent, pid_t *children, size_t capacity);
+
+/* True when there is no such process, or only what is left of it until its parent looks; for those of others. */
+bool process_gone(pid_t pid);
+
 /* Runs to the end and returns the exit code. */
 int process_run(const struct process_options *options, int timeout_ms);
 

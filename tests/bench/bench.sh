@@ -1,0 +1,33 @@
+#!/bin/bash
+# bench.sh: runs the benchmark out of $O/tests/bench (O=build by default) on private servers in a private directory and removes
+# them. Prints a table; the numbers are in build/bench.json. Called by `make bench`. Environment:
+#   EVENTS=500000 ROUNDS=3 BROKERS=mock,kafka RATE=500 BUDGET_S=240 (no round begins later)
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+build=$(cd "$here" && realpath -m "${O:-build}")
+child=
+
+if [[ ${BROKERS:=mock,kafka} == *kafka* ]]; then
+    "$here/packaging/kafka-jars.sh" > /dev/null
+fi
+
+# passable by user postgres, and short: a Unix socket's path has room for 107 bytes
+scratch=$(mktemp -d /tmp/outboxd-bench-XXXXXX)
+chmod 0711 "$scratch"
+trap '[ -z "$child" ] || kill "$child" 2> /dev/null; rm -rf "$scratch"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+ulimit -c 0
+
+export BROKERS OUTBOXD_TEST_DIR=$scratch
+export OUTBOXD_BIN=${OUTBOXD_BIN:-$build/outboxd} OUTBOXD_BENCH_MOCK=$build/examples/demo/mock_broker
+export OUTBOXD_TEST_JVM=-XX:TieredStopAtLevel=4 # a broker that works for minutes wants the full compiler
+export BENCH_JSON=$build/bench.json
+
+# in the background, so that an interrupt is heard; what it started dies with it
+timeout --kill-after=10 "$((${BUDGET_S:-240} + 60))" "$build/tests/bench/bench_relay" &
+child=$!
+wait "$child"
+child=
+echo "numbers: $BENCH_JSON"

@@ -1,0 +1,169 @@
+/* bench_relay.c: the benchmark of the relay: drains a backlog and measures latencies beside a bare librdkafka producer, in
+ * turn, on the same servers in the same run, so that the ratios hold on a busy machine too. Called by bench.sh. */
+#include "bare.h"
+#include "drain.h"
+#include "latency.h"
+#include "results.h"
+
+#include "base/clock.h"
+#include "support/scratch.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define IDLE_S 2
+/* No round is begun after this; what was found so far is reported. */
+#define BUDGET_S_DEFAULT "240"
+
+struct bench {
+    int64_t events;
+    int rounds;
+    const char *brokers, *json;
+    struct latency_load load;
+    int64_t started_us, budget_us;
+    struct outbox outbox;
+    json_t *results;
+};
+
+static const char *
+option(const char *name, const char *otherwise)
+{
+    const char *value = getenv(name);
+    return value != NULL && *value != '\0' ? value : otherwise;
+}
+
+static void
+progress(const struct bench *bench, const char *what, const char *about)
+{
+    fprintf(stderr, "bench: %5.1f s  %s%s%s\n", (double)(clock_monotonic_us() - bench->started_us) / 1e6,
+            what, *about ? " " : "", about);
+}
+
+static bool
+in_time(const struct bench *bench)
+{
+    if (clock_monotonic_us() - bench->started_us < bench->budget_us)
+        return true;
+    progress(bench, "the time is over: fewer rounds than asked for", "");
+    return false;
+}
+
+static void
+describe_round(const struct bench *bench, const struct drained *relay, const struct drained *bare,
+               const char *name)
+{
+    char text[160];
+    snprintf(text, sizeof text, "relay %.0f/s, bare %.0f/s: %.3f", relay->events_per_s, bare->events_per_s,
+             relay->events_per_s / bare->events_per_s);
+    progress(bench, name, text);
+}
+
+/* One relay, then one bare producer with that relay's configuration. */
+static void
+drain_both(struct bench *bench, struct venue *venue, const char *compression, struct drained *relay,
+           struct drained *bare)
+{
+    struct daemon *daemon;
+    char *codec = must_format("kafka/compression.type=%s", compression);
+    const char *overrides[] = {codec, NULL};
+    venue_clear(venue);
+    *relay = drain_relay(&bench->outbox, venue, overrides, bench->events, &daemon);
+    *bare = drain_bare(venue, daemon_config_path(daemon), bench->events);
+    daemon_free(daemon);
+    free(codec);
+}
+
+static void
+bench_drain(struct bench *bench, struct venue *venue, const char *compression, bool first)
+{
+    struct drain_rounds rounds = {0};
+    char *name = must_format("drain %s %s", venue_kind(venue), compression);
+    for (int i = first ? -1 : 0; i < bench->rounds && in_time(bench); i++) {
+        struct drained relay, bare;
+        drain_both(bench, venue, compression, &relay, &bare);
+        describe_round(bench, &relay, &bare, name);
+        if (i < 0)
+            continue; /* a broker's first round warms it up */
+        rounds.relay[rounds.count] = relay;
+        rounds.bare[rounds.count++] = bare;
+    }
+    if (rounds.count > 0)
+        results_add_drain(bench->results, venue_kind(venue), compression, &rounds);
+    free(name);
+}
+
+static void
+bench_latency(struct bench *bench, struct venue *venue)
+{
+    const struct daemon_options options = {.conninfo = outbox_conninfo(&bench->outbox, POSTGRES_RELAY),
+                                           .bootstrap = venue_bootstrap(venue)};
+    if (!in_time(bench))
+        return;
+    progress(bench, "latency", venue_kind(venue));
+    struct daemon *relay = daemon_start(&options); /* everything was drained: it has nothing to do */
+    daemon_wait_ready(relay);
+    double cpu_s = process_cpu_s(daemon_pid(relay));
+    sleep(IDLE_S);
+    double idle_percent = (process_cpu_s(daemon_pid(relay)) - cpu_s) / IDLE_S * 100;
+    struct latencies commits = latency_of_commits(&bench->outbox, venue, &bench->load);
+    struct latencies produces = latency_of_produce(venue, &bench->load);
+    daemon_terminate(relay);
+    daemon_free(relay);
+    results_add_latency(bench->results, venue_kind(venue), &commits, &produces, idle_percent);
+}
+
+static void
+bench_all(struct bench *bench)
+{
+    static const char *const kinds[] = {"mock", "kafka"};
+    struct venue *venues[2] = {NULL};
+    for (int i = 0; i < 2; i++) {
+        if (strstr(bench->brokers, kinds[i]) == NULL)
+            continue;
+        progress(bench, "starting", kinds[i]);
+        venues[i] = venue_open(kinds[i]);
+        bench_drain(bench, venues[i], "none", true);
+        bench_drain(bench, venues[i], "lz4", false);
+    }
+    for (int i = 0; i < 2; i++)
+        if (venues[i] != NULL) {
+            bench_latency(bench, venues[i]);
+            venue_close(venues[i]);
+        }
+}
+
+static void
+read_options(struct bench *bench)
+{
+    bench->events = strtoll(option("EVENTS", "500000"), NULL, 10);
+    bench->rounds = atoi(option("ROUNDS", "3"));
+    bench->brokers = option("BROKERS", "mock,kafka");
+    bench->json = option("BENCH_JSON", "build/bench.json");
+    bench->budget_us = atoll(option("BUDGET_S", BUDGET_S_DEFAULT)) * 1000000;
+    bench->load.events_per_s = atof(option("RATE", "500"));
+    bench->load.events = (int64_t)(bench->load.events_per_s * 10);
+    if (bench->events < 100000 || bench->rounds < 1 || bench->rounds > ROUNDS_MAX || bench->load.events < 100)
+        test_fail("EVENTS is 100000 or more, ROUNDS 1 to %d, RATE 10 or more", ROUNDS_MAX);
+}
+
+int
+main(int argc, char **argv)
+{
+    struct bench bench = {.started_us = clock_monotonic_us()};
+    if (argc == 4 && strcmp(argv[1], "--bare") == 0)
+        bare_main(argv[2], argv[3]);
+    read_options(&bench);
+    bench.results = results_begin(bench.events, &bench.load);
+    progress(&bench, "starting Postgres, committing the backlog", "");
+    outbox_open(&bench.outbox, bench.events);
+    json_object_set_new(json_object_get(bench.results, "versions"), "postgres",
+                        json_string(PQparameterStatus(bench.outbox.admin, "server_version")));
+    bench_all(&bench);
+    outbox_close(&bench.outbox);
+    results_write(bench.results, bench.json);
+    results_print(bench.results, stdout);
+    json_decref(bench.results);
+    return 0;
+}

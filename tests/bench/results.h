@@ -1,0 +1,34 @@
+/* results.h: what a run of the benchmark found: numbers in, one table and build/bench.json out. */
+#ifndef OUTBOXD_TESTS_BENCH_RESULTS_H
+#define OUTBOXD_TESTS_BENCH_RESULTS_H
+
+#include "drain.h"
+#include "latency.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+#define ROUNDS_MAX 50
+
+/* One line of the drain table: rounds of the relay and of the bare producer in turn. */
+struct drain_rounds {
+    struct drained relay[ROUNDS_MAX], bare[ROUNDS_MAX];
+    int count; /* of rounds in which both ran */
+};
+
+/* The machine and the versions, as they are now. The result grows by the functions below. */
+json_t *results_begin(int64_t events, const struct latency_load *load);
+
+void results_add_drain(json_t *results, const char *broker, const char *compression,
+                       const struct drain_rounds *rounds);
+
+/* idle_cpu_percent: of a core, by the relay while nothing comes. */
+void results_add_latency(json_t *results, const char *broker, const struct latencies *relay,
+                         const struct latencies *bare, double idle_cpu_percent);
+
+void results_print(const json_t *results, FILE *to);
+
+/* Adds the seconds that it took; ends the run with a message when the file cannot be written. */
+void results_write(json_t *results, const char *path);
+
+#endif

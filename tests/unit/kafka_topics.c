@@ -1,0 +1,51 @@
+/* kafka_topics.c: what is known about topics, without any broker. */
+#include "kafka/topics.h"
+
+#include <criterion/criterion.h>
+
+#define SECOND INT64_C(1000000)
+
+static struct topic first = {.index = 0}, second = {.index = 5};
+
+Test(kafka_topics, a_topic_stalls_alone_and_only_while_a_broker_answers)
+{
+    struct topics *topics = topics_new();
+    struct topic_facts *quiet = topics_facts(topics, &first), *busy = topics_facts(topics, &second);
+    quiet->out = busy->out = 1;
+    quiet->progress_us = 10 * SECOND;
+    busy->progress_us = 100 * SECOND;
+    cr_assert_not(topics_stalled(topics, 130 * SECOND, 120 * SECOND, true));
+    cr_assert(topics_stalled(topics, 131 * SECOND, 120 * SECOND, true));
+    cr_assert(quiet->stalled);
+    cr_assert_not(busy->stalled);
+    cr_assert_not(topics_stalled(topics, 1000 * SECOND, 120 * SECOND, false), "an outage is nobody's fault");
+    cr_assert_not(topics_stalled(topics, 1119 * SECOND, 120 * SECOND, true), "its time does not count");
+    cr_assert(topics_stalled(topics, 1121 * SECOND, 120 * SECOND, true));
+    quiet->out = busy->out = 0;
+    cr_assert_not(topics_stalled(topics, 5000 * SECOND, 120 * SECOND, true), "nothing is due");
+    topics_free(topics);
+}
+
+Test(kafka_topics, the_smallest_limit_of_all_topics_in_use_bounds_a_batch)
+{
+    struct topics *topics = topics_new();
+    cr_assert_eq(topics_batch_bytes(topics), INT64_MAX);
+    topics_facts(topics, &second)->limits.max_bytes = 50000;
+    topics_facts(topics, &first)->limits.max_bytes = 1048588;
+    cr_assert_eq(topics_batch_bytes(topics), 50000);
+    topics_free(topics);
+}
+
+Test(kafka_topics, a_refused_batch_halves_the_next_only_where_the_limit_is_unknown)
+{
+    struct topics *topics = topics_new();
+    struct topic_facts *unknown = topics_facts(topics, &first), *known = topics_facts(topics, &second);
+    known->limits.max_bytes = 1048588;
+    topics_batch_refused(unknown, 1000000);
+    topics_batch_refused(known, 1000000);
+    cr_assert_eq(topic_batch_bytes(unknown), 500000);
+    cr_assert_eq(topic_batch_bytes(known), 1048588);
+    topics_batch_refused(unknown, 20000);
+    cr_assert_eq(topic_batch_bytes(unknown), 500000, "that was one large event, not a large batch");
+    topics_free(topics);
+}
