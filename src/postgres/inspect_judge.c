@@ -189,12 +189,12 @@ judge_known_relay(const struct inspect_facts *facts, const struct inspect_relay 
                   struct findings *findings)
 {
     if (!relay->has_journal)
-        findings_add(findings, FINDING_ERROR, ERROR_UNUSABLE, "restore outbox.journal from a backup",
+        findings_add(findings, FINDING_ERROR, ERROR_INTERNAL, "docs/operations.md, \"The journal is gone\"",
                      "relay \"%s\" has no row in outbox.journal: what it published is not known",
                      relay->name);
     else if (relay->sysid != facts->sysid || relay->dbid != facts->dbid)
         findings_add(
-            findings, FINDING_ERROR, ERROR_INTERNAL, "outboxd rebase, before writers are let in",
+            findings, FINDING_ERROR, ERROR_INTERNAL, "docs/operations.md, \"Not the same database any more\"",
             "the journal of relay \"%s\" was written in another cluster or database (restored from a dump?): "
             "the transaction ids in it mean nothing here",
             relay->name);

@@ -16,7 +16,7 @@
 #define ANSWER_TIMEOUT_US (SESSION_STATEMENT_TIMEOUT_MS * INT64_C(1000) + 10 * INT64_C(1000000))
 
 /* What a role's or a database's defaults must not decide for us, and the planner settings under which the statements of
- * journal.c and reader.c were measured. */
+ * journal.c and reader.c were measured. Warnings must come: one of them says that a row is not durable (I3). */
 #define SESSION_OPTIONS                                                                                      \
     " -c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off"                \
     " -c default_transaction_deferrable=off -c synchronous_commit=on -c lock_timeout=5000"                   \
@@ -24,7 +24,8 @@
     " -c jit=off -c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off -c "                  \
     "enable_mergejoin=off"                                                                                   \
     " -c max_parallel_workers_per_gather=0 -c plan_cache_mode=force_generic_plan -c work_mem=32MB"           \
-    " -c bytea_output=hex -c IntervalStyle=postgres -c DateStyle=ISO"
+    " -c bytea_output=hex -c IntervalStyle=postgres -c DateStyle=ISO"                                        \
+    " -c quote_all_identifiers=off -c client_min_messages=warning"
 
 struct session {
     PGconn *connection;

@@ -12,6 +12,8 @@
 /* While there is always more to read, what is confirmed is written down so often: a crash sends again at most this much. */
 #define CONFIRM_US (INT64_C(100) * 1000)
 #define ROWS_AT_ONCE 256
+/* Enough for 64 ticks between sending and acknowledgement; bulk is bounded by `memory` long before. */
+#define PAGES_IN_FLIGHT 64
 
 static int64_t
 heartbeat_us(const struct relay *relay)
@@ -111,10 +113,13 @@ page_limit(const struct relay *relay)
     return relay->settings->batch_bytes < quarter ? relay->settings->batch_bytes : quarter;
 }
 
-/* I6: a page is asked for only when there is room for all of it, so that reading it never waits for Kafka. */
+/* I6: a page is asked for only when there is room for all of it, so that reading it never waits for Kafka. Their number is
+ * bounded too: while Kafka is away, ticks of a few events each would fill the journal and the heap with small pages. */
 static bool
 has_room(const struct relay *relay)
 {
+    if (relay->pipeline.pages >= PAGES_IN_FLIGHT)
+        return false;
     int64_t after = (int64_t)relay->pipeline.cost + page_limit(relay);
     return relay->pipeline.pages == 0 || after <= relay->settings->memory_bytes;
 }

@@ -15,7 +15,7 @@ fi
 # passable by user postgres, and short: a Unix socket's path has room for 107 bytes
 scratch=$(mktemp -d /tmp/outboxd-bench-XXXXXX)
 chmod 0711 "$scratch"
-trap '[ -z "$child" ] || kill "$child" 2> /dev/null; rm -rf "$scratch"' EXIT
+trap '[ -z "$child" ] || kill "$child" 2> /dev/null || true; rm -rf "$scratch"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 ulimit -c 0

@@ -17,6 +17,7 @@
 #define KEYS 50000
 #define MOCK_START_MS 20000
 #define ANSWER_MS 5000
+#define TOPIC_READY_MS 20000
 
 /* Durable, as in production; large enough that no checkpoint and no eviction falls into a measurement. */
 static const char server_settings[] = "shared_buffers = '1GB'\n"
@@ -183,23 +184,33 @@ venue_clear(struct venue *venue)
     create_drain_topic(venue);
 }
 
-int64_t
-venue_end(rd_kafka_t *client, const char *topic)
+/* -1 with *code: not known now. */
+static int64_t
+ask_for_end(rd_kafka_t *client, const char *topic, rd_kafka_resp_err_t *code)
 {
     int64_t sum = 0;
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(STAGE_PARTITIONS);
     for (int partition = 0; partition < STAGE_PARTITIONS; partition++)
         rd_kafka_topic_partition_list_add(list, topic, partition)->offset = RD_KAFKA_OFFSET_END;
-    rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(client, list, ANSWER_MS);
+    *code = rd_kafka_offsets_for_times(client, list, ANSWER_MS);
     for (int i = 0; i < list->cnt; i++) {
-        if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
-            code = list->elems[i].err;
+        if (*code == RD_KAFKA_RESP_ERR_NO_ERROR)
+            *code = list->elems[i].err;
         sum += list->elems[i].offset;
     }
-    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-        test_fail("end offsets of %s: %s", topic, rd_kafka_err2str(code));
     rd_kafka_topic_partition_list_destroy(list);
-    return sum;
+    return *code == RD_KAFKA_RESP_ERR_NO_ERROR ? sum : -1;
+}
+
+int64_t
+venue_end(rd_kafka_t *client, const char *topic)
+{
+    rd_kafka_resp_err_t code;
+    int64_t end, give_up_us = wait_deadline_us(TOPIC_READY_MS);
+    while ((end = ask_for_end(client, topic, &code)) < 0) /* a new topic has no leader for a moment */
+        if (!wait_turn(give_up_us))
+            test_fail("end offsets of %s: %s", topic, rd_kafka_err2str(code));
+    return end;
 }
 
 static void

@@ -201,9 +201,9 @@ Test(schema_inspect, the_relay_must_be_known_and_of_this_database)
     expect_tampering(&outbox, "update outbox.relay set retired_at = now()", "is retired",
                      "outboxd relay add main", "update outbox.relay set retired_at = null");
     expect_tampering(&outbox, "update outbox.journal set sysid = sysid + 1", "another cluster or database",
-                     "outboxd rebase", "update outbox.journal set sysid = sysid - 1");
-    expect_tampering(&outbox, "update outbox.journal set relay = 'x'", "no row in outbox.journal", "backup",
-                     "update outbox.journal set relay = 'main'");
+                     "Not the same database any more", "update outbox.journal set sysid = sysid - 1");
+    expect_tampering(&outbox, "update outbox.journal set relay = 'x'", "no row in outbox.journal",
+                     "The journal is gone", "update outbox.journal set relay = 'main'");
     outbox_close(&outbox);
 }
 

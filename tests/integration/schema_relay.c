@@ -98,7 +98,7 @@ Test(schema_relay, what_cannot_work_is_refused)
 
 struct contender {
     PGconn *connection;
-    char name[8];
+    char name[16];
     pthread_barrier_t *start;
     bool registered;
 };

@@ -45,14 +45,15 @@ void expected_free(struct expected_events *events);
 
 struct verdict {
     size_t expected, records;
-    size_t lost;           /* committed, in no record */
-    size_t phantom;        /* a record without a committed event */
-    size_t duplicates;     /* copies beyond the first */
-    size_t duplicate_runs; /* over all partitions: in a re-sent run the copies follow each other as the first
-                              ones did */
-    size_t reordered;      /* first copies that stand before one which had to come first */
-    size_t changed;        /* key, payload, headers, timestamp, partition, id or source not as inserted */
-    size_t replayed;     /* records with the header `replay`: counted here and judged for their bytes only */
+    size_t lost;       /* committed, in no record */
+    size_t phantom;    /* a record without a committed event */
+    size_t duplicates; /* copies beyond the first */
+    size_t
+        duplicate_runs; /* over all partitions, of records with a key: in a re-sent run the copies follow each
+                              other as the first ones did */
+    size_t reordered;   /* first copies that stand before one which had to come first */
+    size_t changed;     /* key, payload, headers, timestamp, partition, id or source not as inserted */
+    size_t replayed;    /* records with the header `replay`: counted here and judged for their bytes only */
     char examples[4096]; /* the first findings in words */
 };
 

@@ -203,8 +203,8 @@ judge_runs(struct judgement *judgement)
     size_t *rank_of = must_calloc(judgement->events->count, sizeof *rank_of);
     for (size_t i = 0; i < judgement->records->count; i++) {
         size_t event = judgement->event_of[i];
-        if (event == NOBODY)
-            continue;
+        if (event == NOBODY || judgement->records->list[i].key.data == NULL)
+            continue; /* without a key: each copy goes to any partition, so it neither makes nor breaks a run */
         struct walk *walk = walk_of(&walks, &walk_count, &judgement->records->list[i]);
         if (judgement->first_of[event] == i) {
             rank_of[event] = walk->first_copies++;

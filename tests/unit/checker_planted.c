@@ -156,6 +156,19 @@ Test(checker, sees_a_resent_run_as_one_run)
     cr_assert(verdict_clean(&verdict), "%s", verdict.examples);
 }
 
+Test(checker, does_not_take_a_copy_without_a_key_for_the_break_of_a_run)
+{
+    plant(1, "k");
+    plant(2, NULL);
+    plant(3, "k");
+    publish(1), publish(2), publish(3);
+    publish(2), publish(1), publish(2), publish(3);
+    struct verdict verdict = judge();
+    cr_assert_eq(verdict.duplicates, 4);
+    cr_assert_eq(verdict.duplicate_runs, 1);
+    cr_assert(verdict_clean(&verdict), "%s", verdict.examples);
+}
+
 Test(checker, sees_scattered_duplicates_as_many_runs)
 {
     publish_three();
