@@ -113,6 +113,18 @@ lint-now:
 	$(MAKE) O=build/lint-clang CC=clang WERROR=1 OPT=-O1 all examples $(SUITES:%=build/lint-clang/tests/%)
 	packaging/lint.sh $(CPPFLAGS)
 
+# a hostile load by hand, against any migrated database
+$(O)/tests/hostile: $(O)/obj/tests/support/programs/hostile.o $(support_OBJ) $(OBJ)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(LINKHARD) -o $@ $^ $(LDLIBS) $(TESTLIBS)
+
+.PHONY: mutants
+mutants:                  ## plants known mistakes into a copy of the source: the tests must find each
+	packaging/deps.sh test
+	$(MAKE) $(O)/tests/integration
+	O=$(O) tests/mutants/run.sh
+
 # ---- examples and the demo -----------------------------------------------------------------------------------------
 EXAMPLES := signup/signup demo/mock_broker demo/create_topic demo/tail demo/check
 .PHONY: examples demo demo-now
@@ -129,7 +141,7 @@ $(O)/examples/%:
 	$(Q)$(CC) $(LINKHARD) -o $@ $^ $(LDLIBS)
 
 demo:                     ## sign-ups commit, their events arrive, the relay is killed; BROKER=kafka for the real one
-	packaging/deps.sh demo
+	packaging/deps.sh $(if $(filter kafka,$(BROKER)),test,demo)
 	$(MAKE) demo-now
 demo-now: $(O)/outboxd examples
 	O=$(O) BROKER=$(or $(BROKER),mock) examples/demo/demo.sh
@@ -156,7 +168,9 @@ install: $(O)/outboxd     ## DESTDIR and PREFIX (/usr/local): binary, manual pag
 	install -D -m 644 docs/man/outboxd.8 $(DESTDIR)$(PREFIX)/share/man/man8/outboxd.8
 	install -D -m 644 docs/man/outboxd.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5/outboxd.yaml.5
 	install -D -m 644 config.yaml.example $(DESTDIR)$(PREFIX)/share/doc/outboxd/config.yaml.example
-	install -D -m 644 packaging/outboxd.service $(DESTDIR)$(PREFIX)/lib/systemd/system/outboxd.service
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's,/usr/bin/outboxd,$(PREFIX)/bin/outboxd,' packaging/outboxd.service \
+		> $(DESTDIR)$(PREFIX)/lib/systemd/system/outboxd.service
 
 clean:                    ## removes build/
 	rm -rf build

@@ -43,9 +43,9 @@ for file in $sources $(git ls-files --cached --others --exclude-standard -- '*.s
     [ "$lines" -gt 420 ] && complain "$file has $lines lines: split it by job"
 done
 
-# ---- clang-tidy, two files at a time
+# ---- clang-tidy, two processes, one file each: version 14 sees false va_list findings when it is given several
 printf '%s\n' $sources | grep '^src/.*\.c$' |
-    xargs -P 2 -n 4 sh -c 'clang-tidy --quiet "$@" -- '"$*"' -std=c17 2>/dev/null' tidy || complain "clang-tidy has findings"
+    xargs -P 2 -n 1 sh -c 'clang-tidy --quiet "$@" -- '"$*"' -std=c17 2>/dev/null' tidy || complain "clang-tidy has findings"
 
 [ $bad -eq 0 ] && echo "lint: clean"
 exit $bad

@@ -50,18 +50,21 @@ create table outbox.event (
     constraint event_payload_at_most_16_mib check (octet_length(payload) <= 16777216),
 
     -- A flat object of legal, unreserved names, with strings, arrays of strings or null; at most 32 KiB as UTF-8 text and
-    -- 64 headers, each element of an array being one. In the first path, "lax" makes one item of a scalar and n of an
-    -- array of n; the second finds a wrong name or value, the third a wrong element. NULL and {} cost nothing.
+    -- 64 headers, each element of an array being one: "lax" makes one item of a scalar and n of an array of n. The longest
+    -- name is the last one, because jsonb keeps shorter names first; a {1,128} in the pattern would cost 70 us an event.
+    -- NULL and {} cost nothing.
     constraint event_headers_legal check (
         headers is null
         or headers = '{}'
         or (jsonb_typeof(headers) = 'object'
             and octet_length(convert_to(headers::text, 'UTF8')) <= 32768
             and jsonb_array_length(jsonb_path_query_array(headers, 'lax $.*[*]')) <= 64
-            and not jsonb_path_exists(headers, 'strict $.keyvalue() ? (
-                    !(@.key like_regex "^[A-Za-z0-9._-]{1,128}$")
-                    || @.key == "id" || @.key == "source" || @.key == "replay" || @.key starts with "outbox-"
-                    || !(@.value.type() == "string" || @.value.type() == "array" || @.value.type() == "null"))')
+            and not headers ?| '{id,source,replay}'
+            and not jsonb_path_exists(headers, 'strict $.keyvalue().key ? (
+                    @ starts with "outbox-" || !(@ like_regex "^[A-Za-z0-9._-]+$"))')
+            and octet_length(jsonb_path_query_array(headers, 'strict $.keyvalue().key') ->> -1) <= 128
+            and not jsonb_path_exists(headers, 'strict $.* ? (
+                    @.type() != "string" && @.type() != "array" && @.type() != "null")')
             and not jsonb_path_exists(headers, 'strict $.* ? (@.type() == "array")[*] ? (@.type() != "string")')))
 ) partition by list (slot);
 comment on table outbox.event is 'outboxd: insert (topic, key, payload, headers) in your own transaction; published when it commits';

@@ -254,13 +254,6 @@ producer_turn(struct producer *producer, int64_t now_us)
     return next_us;
 }
 
-/* rd_kafka_flush(rk, 0) has lowered its flag again before librdkafka's threads look: measured, it changes nothing. */
-void
-producer_push(struct producer *producer)
-{
-    (void)producer;
-}
-
 /* ---- looking ---- */
 
 void

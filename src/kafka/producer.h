@@ -72,9 +72,6 @@ enum producer_sent {
 /* State READY only. The event and its page must stay in place until its report. */
 enum producer_sent producer_send(struct producer *producer, struct event *event, struct outcome *why);
 
-/* Does nothing: with linger.ms=0 what is handed over leaves at once, and librdkafka 2.0.2 cannot be hurried otherwise. */
-void producer_push(struct producer *producer);
-
 /* Forgets what is known about a topic, so that the next send asks the broker again (after a topic's fault).
  */
 void producer_forget_topic(struct producer *producer, const struct topic *topic);

@@ -16,6 +16,8 @@ enum { ANSWER_TIMEOUT_MS = 10000 };
 enum { METADATA_TIMEOUT_MS = 500 };
 /* Between two attempts while no broker answers; librdkafka's own reconnects go on meanwhile. */
 enum { RETRY_US = 200 * 1000 };
+/* librdkafka connects and asks for the brokers by itself; so soon we look whether it has. */
+enum { FIRST_ANSWER_US = 2 * 1000 };
 /* An operator who changes a limit of a topic sees the effect within this time; one request for all topics. */
 static const int64_t REFRESH_US = INT64_C(300) * 1000 * 1000;
 /* Below this a refused batch does not lower batch.size further: it was a single large event. */
@@ -184,29 +186,6 @@ topics_stalled(struct topics *topics, int64_t now_us, int64_t patience_us, bool 
     return any;
 }
 
-/* Asks about the topics that are ASKING, or about the KNOWN ones when it is time to refresh. */
-static void
-ask(struct topics *topics, enum topic_state state)
-{
-    const char **names = must_calloc(topics->capacity, sizeof(const char *));
-    size_t count = 0;
-    for (size_t i = 0; i < topics->capacity; i++) {
-        struct topic_facts *facts = topics->facts[i];
-        if (facts == NULL || facts->state != state)
-            continue;
-        if (facts->handle == NULL)
-            facts->handle = rd_kafka_topic_new(topics->rk, facts->topic->name, NULL);
-        CHECK(facts->handle != NULL);
-        facts->asked = true;
-        names[count++] = facts->topic->name;
-    }
-    if (count > 0) {
-        configs_ask(topics->rk, names, count, ANSWER_TIMEOUT_MS, topics->queue);
-        topics->waiting = true;
-    }
-    free(names);
-}
-
 static struct topic_facts *
 find_asked(const struct topics *topics, const char *name)
 {
@@ -263,6 +242,59 @@ confirm(struct topics *topics, int64_t now_us)
         topics->retry_us = now_us + RETRY_US;
 }
 
+/* DescribeConfigs goes to the controller. A cluster that names none of its brokers as such (librdkafka's mock brokers) would
+ * keep the question until it times out: there the limits stay unknown. */
+static bool
+has_controller(rd_kafka_t *rk)
+{
+    const rd_kafka_metadata_t *metadata;
+    bool found = false;
+    if (rd_kafka_metadata(rk, 0, NULL, &metadata, METADATA_TIMEOUT_MS) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return true; /* nobody answers any more: the question waits for somebody */
+    int32_t controller = rd_kafka_controllerid(rk, 0);
+    for (int i = 0; i < metadata->broker_cnt; i++)
+        found |= metadata->brokers[i].id == controller;
+    rd_kafka_metadata_destroy(metadata);
+    return found;
+}
+
+/* The answer is dealt with, whatever it was. */
+static void
+finish_asking(struct topics *topics, int64_t now_us)
+{
+    for (size_t i = 0; i < topics->capacity; i++)
+        if (topics->facts[i] != NULL)
+            topics->facts[i]->asked = false;
+    topics->waiting = false;
+    topics->refresh_us = now_us + REFRESH_US;
+}
+
+/* Asks about the topics that are ASKING, or about the KNOWN ones when it is time to refresh. */
+static void
+ask(struct topics *topics, enum topic_state state, int64_t now_us)
+{
+    const char **names = must_calloc(topics->capacity, sizeof(const char *));
+    size_t count = 0;
+    for (size_t i = 0; i < topics->capacity; i++) {
+        struct topic_facts *facts = topics->facts[i];
+        if (facts == NULL || facts->state != state)
+            continue;
+        if (facts->handle == NULL)
+            facts->handle = rd_kafka_topic_new(topics->rk, facts->topic->name, NULL);
+        CHECK(facts->handle != NULL);
+        facts->asked = true;
+        names[count++] = facts->topic->name;
+    }
+    if (count > 0 && has_controller(topics->rk)) {
+        configs_ask(topics->rk, names, count, ANSWER_TIMEOUT_MS, topics->queue);
+        topics->waiting = true;
+    } else {
+        confirm(topics, now_us);
+        finish_asking(topics, now_us);
+    }
+    free(names);
+}
+
 /* The negative codes are librdkafka's own: no broker has spoken. A broker without DescribeConfigs is one that
  * has. */
 static bool
@@ -288,11 +320,7 @@ take_answer(struct topics *topics, rd_kafka_event_t *event, int64_t now_us)
         confirm(topics, now_us);
     else
         topics->retry_us = now_us + RETRY_US;
-    for (size_t i = 0; i < topics->capacity; i++)
-        if (topics->facts[i] != NULL)
-            topics->facts[i]->asked = false;
-    topics->waiting = false;
-    topics->refresh_us = now_us + REFRESH_US;
+    finish_asking(topics, now_us);
 }
 
 int64_t
@@ -310,11 +338,13 @@ topics_turn(struct topics *topics, int64_t now_us)
     if (topics->asking > 0) {
         if (now_us < topics->retry_us)
             return topics->retry_us;
-        ask(topics, TOPIC_ASKING);
-        return CLOCK_NEVER;
+        if (rd_kafka_controllerid(topics->rk, 0) < 0)
+            return topics->retry_us = now_us + FIRST_ANSWER_US; /* no broker has answered yet */
+        ask(topics, TOPIC_ASKING, now_us);
+        return topics->waiting ? CLOCK_NEVER : now_us;
     }
     if (now_us >= topics->refresh_us) {
-        ask(topics, TOPIC_KNOWN);
+        ask(topics, TOPIC_KNOWN, now_us);
         topics->refresh_us = now_us + REFRESH_US;
     }
     return topics->refresh_us;

@@ -161,11 +161,7 @@ send_events(struct relay *relay)
         producer_end(relay->producer, relay->now_us, "the suspects are settled: full batches again");
         return true;
     }
-    size_t before = relay->pipeline.events_out;
-    bool more = send_some(relay);
-    if (!more && relay->pipeline.events_out > before)
-        producer_push(relay->producer);
-    return more;
+    return send_some(relay);
 }
 
 int64_t

@@ -116,8 +116,8 @@ Test(schema_events, row_39_headers_are_bounded)
     struct outbox outbox = outbox_open();
     /* names of 128 and 129 characters */
     char *name = repeated('n', 128), *long_name = repeated('n', 129);
-    char *headers = must_format("{\"%s\": \"v\"}", name),
-         *long_headers = must_format("{\"%s\": \"v\"}", long_name);
+    char *headers = must_format("{\"z\": \"v\", \"%s\": \"v\"}", name);
+    char *long_headers = must_format("{\"%s\": \"v\", \"z\": \"v\", \"zz\": \"v\"}", long_name);
     expect_event(&outbox, true, "t", headers);
     expect_event(&outbox, false, "t", long_headers);
     free(headers);
