@@ -76,7 +76,8 @@ report_judge_relay(const struct status_relay *relay, int64_t lease_us, char text
     char age[PRINT_SIZE];
     enum report_verdict verdict;
     if (!relay->has_journal) {
-        snprintf(text, REPORT_SIZE, "NO RELAY: %s has no row in outbox.journal; restore it from a backup",
+        snprintf(text, REPORT_SIZE,
+                 "NO RELAY: %s has no row in outbox.journal: see docs/operations.md, \"The journal is gone\"",
                  relay->name);
         return REPORT_NO_RELAY;
     }

@@ -220,9 +220,7 @@ judge_relay(const struct inspect_facts *facts, const struct settings *settings, 
                     settings->relay);
     } else {
         char *list = join(&living);
-        char *cure =
-            must_format("outboxd relay add %s --from beginning|now, or one of the known names in %s: %s",
-                        settings->relay, settings->file, list);
+        char *cure = must_format("set relay in %s to one of the known names: %s", settings->file, list);
         findings_add(findings, FINDING_ERROR, ERROR_CONFIG, cure, "relay \"%s\" is %s", settings->relay,
                      ours ? "retired" : "not registered");
         free(cure);
@@ -264,8 +262,7 @@ judge_topics(const struct inspect_facts *facts, const struct settings *settings,
             unselected.list[unselected.count++] = facts->topics.list[i];
     if (unselected.count > 0) {
         char *list = join(&unselected);
-        char *cure = must_format("%s: topics: add them, or leave them to another relay (outboxd relay add)",
-                                 settings->file);
+        char *cure = must_format("%s: topics: add them", settings->file);
         findings_add(findings, FINDING_WARNING, ERROR_NONE, cure,
                      "no relay publishes these topics, of which there are events: %s", list);
         free(cure);

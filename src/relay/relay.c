@@ -97,7 +97,7 @@ relay_new(struct relay **made, const struct settings *settings, struct error *er
     relay->started_at_us = clock_wall_us();
     draw_holder(relay->self.holder);
     CHECK(getrandom(&seed, sizeof seed, 0) == sizeof seed);
-    relay->connect_backoff = backoff_make(100 * 1000, 5 * 1000000, seed);
+    relay->connect_backoff = backoff_make(INT64_C(100) * 1000, INT64_C(5) * 1000000, seed);
     verdict_init(&relay->verdict, seed / 2);
     relay->topics = topic_table_new(settings->topics, settings->topics_count);
     if (!session_new(&relay->session, settings, error) || !sending_new(relay, error)) {

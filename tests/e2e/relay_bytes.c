@@ -35,7 +35,7 @@ copy_in(PGconn *app, const char *topic, const char *const *lines)
     cr_assert_null(PQgetResult(app));
 }
 
-Test(relay_bytes, key_payload_and_headers_arrive_as_inserted_by_every_way_into_the_outbox)
+Test(relay_bytes, key_payload_and_headers_arrive_as_inserted_by_every_way_into_the_outbox__rows_36_37_38)
 {
     struct setup setup = setup_begin();
     const char *topic = setup_topic(&setup, "combinations", 3, NULL);
@@ -186,7 +186,7 @@ Test(relay_bytes, a_latin1_database_publishes_text_as_utf8_and_bytes_untouched)
     setup_end(&setup);
 }
 
-Test(relay_bytes, headers_at_their_limits_arrive_whole)
+Test(relay_bytes, headers_at_their_limits_arrive_whole__row_39)
 {
     struct setup setup = setup_begin();
     const char *topic = setup_topic(&setup, "headers", 1, NULL);

@@ -85,8 +85,8 @@ setup_expect_refusal(struct setup *setup, const char *const *overrides, int exit
 }
 
 /* Visible in the snapshot that is confirmed, said by its negation: such look-ups use the index on xid. */
-static bool
-all_confirmed(struct setup *setup)
+bool
+setup_confirmed(struct setup *setup)
 {
     return postgres_int(setup->admin,
                         "select count(*) from (select confirmed_seq from outbox.journal where relay = 'main'"
@@ -101,7 +101,7 @@ void
 setup_wait_confirmed(struct setup *setup, int timeout_ms)
 {
     int64_t deadline_us = wait_deadline_us(timeout_ms);
-    while (!all_confirmed(setup)) {
+    while (!setup_confirmed(setup)) {
         bool running = daemon_running(setup->relay);
         if (running && wait_turn(deadline_us))
             continue;

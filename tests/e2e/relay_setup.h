@@ -46,7 +46,9 @@ void setup_expect_refusal(struct setup *setup, const char *const *overrides, int
 /* The same of a relay that runs. */
 void setup_expect_end(struct setup *setup, int exit_code, const char *cause, const char *cure);
 
-/* Waits until the journal says that every committed event is confirmed. */
+/* True when the journal says that every committed event is confirmed. */
+bool setup_confirmed(struct setup *setup);
+/* Waits for that. */
 void setup_wait_confirmed(struct setup *setup, int timeout_ms);
 /* How many records all topics hold now. */
 int64_t setup_count(const struct setup *setup);

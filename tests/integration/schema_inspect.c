@@ -194,12 +194,11 @@ Test(schema_inspect, the_relay_must_be_known_and_of_this_database)
 {
     struct outbox outbox = outbox_open();
     outbox_register(&outbox);
-    expect_tampering(
-        &outbox, "update outbox.relay set name = 'other'", "relay \"main\" is not registered",
-        "outboxd relay add main --from beginning|now, or one of the known names in c.yaml: other",
-        "update outbox.relay set name = 'main'");
+    expect_tampering(&outbox, "update outbox.relay set name = 'other'", "relay \"main\" is not registered",
+                     "set relay in c.yaml to one of the known names: other",
+                     "update outbox.relay set name = 'main'");
     expect_tampering(&outbox, "update outbox.relay set retired_at = now()", "is retired",
-                     "outboxd relay add main", "update outbox.relay set retired_at = null");
+                     "set relay in c.yaml", "update outbox.relay set retired_at = null");
     expect_tampering(&outbox, "update outbox.journal set sysid = sysid + 1", "another cluster or database",
                      "Not the same database any more", "update outbox.journal set sysid = sysid - 1");
     expect_tampering(&outbox, "update outbox.journal set relay = 'x'", "no row in outbox.journal",
