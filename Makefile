@@ -84,8 +84,8 @@ $(O)/tests/$(1): $$(call suite_obj,$(1)) $$(support_OBJ) $$(OBJ)
 endef
 $(foreach suite,$(SUITES),$(eval $(call suite_rule,$(suite))))
 
-# Criterion's macros make functions without prototypes
-$(O)/obj/tests/%.o: CFLAGS += -Wno-missing-prototypes -Wno-pedantic
+# Criterion makes functions without prototypes; lists of long SQL texts are concatenated on purpose
+$(O)/obj/tests/%.o: CFLAGS += -Wno-missing-prototypes -Wno-pedantic -Wno-string-concatenation
 $(O)/obj/tests/%.o: CPPFLAGS += -Itests -Iexamples
 
 .PHONY: check check-now check-unit check-integration check-e2e

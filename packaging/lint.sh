@@ -32,7 +32,7 @@ done
 # ---- each header compiles alone
 for header in $(printf '%s\n' $sources | grep '^src/.*\.h$\|^include/.*\.h$'); do
     for compiler in gcc clang; do
-        "$compiler" "$@" -std=c17 -Wall -Wextra -Wpedantic -Wno-overlength-strings -Werror -fsyntax-only -x c "$header" ||
+        "$compiler" "$@" -std=c17 -Wall -Wextra -Wno-unused -Werror -fsyntax-only -x c "$header" ||
             complain "$header does not compile alone ($compiler)"
     done
 done
@@ -43,9 +43,11 @@ for file in $sources $(git ls-files --cached --others --exclude-standard -- '*.s
     [ "$lines" -gt 420 ] && complain "$file has $lines lines: split it by job"
 done
 
-# ---- clang-tidy, two processes, one file each: version 14 sees false va_list findings when it is given several
+# ---- clang-tidy: two processes, one file each, for version 14 sees false va_list findings when it is given several
+mkdir -p build/lint
+printf '%s\n' "$@" -std=c17 | sed "s,^-I\([^/]\),-I$PWD/\1," >build/lint/compile_flags.txt
 printf '%s\n' $sources | grep '^src/.*\.c$' |
-    xargs -P 2 -n 1 sh -c 'clang-tidy --quiet "$@" -- '"$*"' -std=c17 2>/dev/null' tidy || complain "clang-tidy has findings"
+    xargs -P 2 -n 1 clang-tidy --quiet -p build/lint 2>/dev/null || complain "clang-tidy has findings"
 
 [ $bad -eq 0 ] && echo "lint: clean"
 exit $bad

@@ -40,19 +40,24 @@ struct session {
     PGresult *result;       /* of the request so far: the first error, else the latest */
     session_row_sink *sink; /* COPY rows go here; NULL: thrown away */
     void *sink_context;
-    char warning[256]; /* of the last request, or "" */
+    char warning[256];  /* of the last request, or "" */
+    char farewell[256]; /* why the server ended the connection, when it said so */
     struct error error;
 };
 
-/* libpq calls this for NOTICE and WARNING, from within PQconsumeInput and PQgetResult. */
+/* libpq calls this for what the server says unasked, from within PQconsumeInput and PQgetResult. */
 static void
-record_warning(void *context, const PGresult *notice)
+record_notice(void *context, const PGresult *notice)
 {
     struct session *session = context;
     const char *severity = PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
     const char *text = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
-    if (severity != NULL && strcmp(severity, "WARNING") == 0)
-        snprintf(session->warning, sizeof session->warning, "%s", text != NULL ? text : "unknown warning");
+    if (severity == NULL || text == NULL)
+        return;
+    if (strcmp(severity, "WARNING") == 0)
+        snprintf(session->warning, sizeof session->warning, "%s", text);
+    if (strcmp(severity, "FATAL") == 0)
+        snprintf(session->farewell, sizeof session->farewell, "%s", text);
 }
 
 bool
@@ -110,6 +115,8 @@ static void
 lose(struct session *session, const char *what)
 {
     failure_of_connection(session->connection, session->result, what, &session->error);
+    if (session->farewell[0] != '\0')
+        error_set(&session->error, session->error.kind, "%s: %s", what, session->farewell);
     session_close(session);
 }
 
@@ -145,13 +152,14 @@ session_connect(struct session *session, int64_t now_us)
                             NULL};
     session->connection = PQconnectStartParams(keywords, values, 1);
     session->set_up = false;
+    session->farewell[0] = '\0';
     session->state = SESSION_CONNECTING;
     session->want_write = true;
     session->deadline_us = now_us + CONNECT_TIMEOUT_US;
     if (session->connection == NULL || PQstatus(session->connection) == CONNECTION_BAD)
         lose(session, "cannot connect to Postgres");
     else
-        PQsetNoticeReceiver(session->connection, record_warning, session);
+        PQsetNoticeReceiver(session->connection, record_notice, session);
 }
 
 /* A request is on its way out: what of it fits into the socket now. */

@@ -103,6 +103,7 @@ accept(struct relay *relay, const struct journal_stepped *stepped, struct error 
     relay->sequence = stepped->sequence;
     relay->lease_from_us = relay->request_sent_us;
     if (stepped->appended) {
+        relay->progress_told |= relay->dirty;
         relay->appended_at_us = relay->request_sent_us;
         relay->undurable = !stepped->durable;
     }

@@ -77,6 +77,7 @@ struct relay {
     bool undurable; /* the newest row did not wait for the synchronous standbys: nothing of it may be sent */
     struct reader *reader;
     struct journal_step step; /* as asked */
+    bool progress_told;       /* since the lead was taken, a row has said that something was confirmed */
     bool releasing;           /* the confirmation that was asked gives the lead away */
     struct journal_position confirmed;
     bool dirty;             /* `confirmed` says more than the newest row */

@@ -60,6 +60,7 @@ leading_begin(struct relay *relay, bool kept)
     relay->poll_interval_us = relay->settings->poll_busy_us;
     relay->poll_at_us = relay->now_us;
     relay->trouble_told = false;
+    relay->progress_told = false;
     relay->retention_at_us = relay->now_us + RETENTION_US;
 }
 
@@ -180,14 +181,20 @@ ask_unread(struct relay *relay)
     }
 }
 
+/* The first acknowledgements of a lead are written down at once: a process that is killed again and again still gets on. */
+static bool
+confirm_is_due(const struct relay *relay)
+{
+    return relay->dirty && (!relay->progress_told || relay->now_us - relay->appended_at_us >= CONFIRM_US);
+}
+
 void
 leading_ask(struct relay *relay)
 {
     if (relay->request != REQUEST_NONE)
         return;
-    int64_t since_row = relay->now_us - relay->appended_at_us;
-    bool confirm_due = relay->dirty && since_row >= CONFIRM_US;
-    bool heartbeat_due = since_row >= heartbeat_us(relay);
+    bool confirm_due = confirm_is_due(relay);
+    bool heartbeat_due = relay->now_us - relay->appended_at_us >= heartbeat_us(relay);
     bool unread = reader_has_more(relay->reader) || relay->catching_up;
     if (relay->state == RELAY_DRAINING) {
         ask_while_draining(relay);

@@ -32,7 +32,7 @@ link_lost(struct relay *relay, const struct error *why)
     relay->connect_logged = true;
     relay->connect_at_us = relay->now_us + backoff_next_us(&relay->connect_backoff);
     if (relay->state == RELAY_LEADING || relay->state == RELAY_STANDBY)
-        relay_change(relay, RELAY_CONNECTING, why->message);
+        relay_change(relay, RELAY_CONNECTING, "Postgres is away");
 }
 
 void

@@ -31,6 +31,10 @@
 /* A stop waits so long for acknowledgements; service managers wait 90 s before they kill. */
 #define DRAIN_TIMEOUT_US (INT64_C(20) * 1000000)
 
+/* A server that restarts is back in a second or two; a connection that is refused costs it nothing. */
+#define RECONNECT_FIRST_US (INT64_C(100) * 1000)
+#define RECONNECT_LAST_US (INT64_C(1) * 1000000)
+
 static const char *const state_names[] = {"start", "connecting", "standby", "leading", "draining", "stopped"};
 
 /* edges[from] has a bit for each state that may follow. */
@@ -97,7 +101,7 @@ relay_new(struct relay **made, const struct settings *settings, struct error *er
     relay->started_at_us = clock_wall_us();
     draw_holder(relay->self.holder);
     CHECK(getrandom(&seed, sizeof seed, 0) == sizeof seed);
-    relay->connect_backoff = backoff_make(INT64_C(100) * 1000, INT64_C(5) * 1000000, seed);
+    relay->connect_backoff = backoff_make(RECONNECT_FIRST_US, RECONNECT_LAST_US, seed);
     verdict_init(&relay->verdict, seed / 2);
     relay->topics = topic_table_new(settings->topics, settings->topics_count);
     if (!session_new(&relay->session, settings, error) || !sending_new(relay, error)) {

@@ -9,15 +9,17 @@
 
 TestSuite(relay_bytes, .timeout = 120);
 
-#define ALL_BYTES "(select decode(string_agg(lpad(to_hex(i), 2, '0'), ''), 'hex') from generate_series(0, 255) i)"
+#define ALL_BYTES                                                                                            \
+    "(select decode(string_agg(lpad(to_hex(i), 2, '0'), ''), 'hex') from generate_series(0, 255) i)"
 
 /* Every combination of these: none, empty, text, bytes that are no text, all bytes there are. */
 #define BYTES "(values (null::bytea), (''), ('plain'), ('\\xff00c328f0288cbc0d0a'), (" ALL_BYTES "))"
 
 #define HEADERS                                                                                              \
-    "(values (null::jsonb), ('{}'), ('{\"a\":\"b\"}'), ('{\"r\":[\"1\",\"2\",\"1\"]}'), ('{\"none\":null}'),"                \
-    " ('{\"empty\":\"\",\"list\":[]}'), ('{\"A-z.0_9\":[\"\",\"\"],\"z\":null,\"b\":\"x\"}'),"                               \
-    " ('{\"u\":\"\\u017elu\\u0165ou\\u010dk\\u00fd k\\u016f\\u0148 \\ud83d\\udc0e\"}'),"                                     \
+    "(values (null::jsonb), ('{}'), ('{\"a\":\"b\"}'), ('{\"r\":[\"1\",\"2\",\"1\"]}'), "                    \
+    "('{\"none\":null}'),"                                                                                   \
+    " ('{\"empty\":\"\",\"list\":[]}'), ('{\"A-z.0_9\":[\"\",\"\"],\"z\":null,\"b\":\"x\"}'),"               \
+    " ('{\"u\":\"\\u017elu\\u0165ou\\u010dk\\u00fd k\\u016f\\u0148 \\ud83d\\udc0e\"}'),"                     \
     " ('{\"q\":\"a\\\"b\\\\c\\n\\t\\u0001\\u007f\"}'))"
 
 static void
@@ -45,16 +47,20 @@ Test(relay_bytes, key_payload_and_headers_arrive_as_inserted_by_every_way_into_t
                   " select '%s', k, p, h from " BYTES " k(k), " BYTES " p(p), " HEADERS " h(h)",
                   topic);
     postgres_exec(setup.app,
-                  "select outbox.emit_bytes('%s', k, p, h) from " BYTES " k(k), " BYTES " p(p), " HEADERS " h(h)",
+                  "select outbox.emit_bytes('%s', k, p, h) from " BYTES " k(k), " BYTES " p(p), " HEADERS
+                  " h(h)",
                   topic);
-    postgres_exec(setup.app,
-                  "select outbox.emit('%s', k, p, h) from (values (null), (''), ('key'), (E'\\u043a\\u043b\\u044e\\u0447')) k(k),"
-                  " (values (null::jsonb), ('null'), ('{}'), ('\"\"'), ('{\"n\": 1e3, \"u\": \"\\u017e\"}')) p(p),"
-                  " " HEADERS " h(h)",
-                  topic);
+    postgres_exec(
+        setup.app,
+        "select outbox.emit('%s', k, p, h) from (values (null), (''), ('key'), "
+        "(E'\\u043a\\u043b\\u044e\\u0447')) k(k),"
+        " (values (null::jsonb), ('null'), ('{}'), ('\"\"'), ('{\"n\": 1e3, \"u\": \"\\u017e\"}')) p(p),"
+        " " HEADERS " h(h)",
+        topic);
     postgres_exec(setup.app, "insert into outbox.event (topic) values ('%s'), ('%s')", topic, topic);
     copy_in(setup.app, topic,
-            (const char *[]){"\t\\N\t\\N\t\\N\n", "\t\t\t{}\n", "\t\\\\x00ff\t\\\\x0a0d09\t{\"a\":[\"\",\"b\"],\"n\":null}\n", NULL});
+            (const char *[]){"\t\\N\t\\N\t\\N\n", "\t\t\t{}\n",
+                             "\t\\\\x00ff\t\\\\x0a0d09\t{\"a\":[\"\",\"b\"],\"n\":null}\n", NULL});
     setup_wait_confirmed(&setup, 20000);
     struct verdict verdict = setup_judge(&setup);
     cr_expect_eq(verdict.expected, 225 + 225 + 180 + 2 + 3);
@@ -96,7 +102,9 @@ Test(relay_bytes, one_record_is_exactly_this_timestamp_key_value_and_headers_the
                               " '{\"x\":[\"1\",\"\"],\"y\":null}')",
                               topic);
     int64_t created_ms = postgres_int(
-        setup.admin, "select floor(extract(epoch from created_at) * 1000)::bigint from outbox.event where id = %" PRId64, id);
+        setup.admin,
+        "select floor(extract(epoch from created_at) * 1000)::bigint from outbox.event where id = %" PRId64,
+        id);
     setup_wait_confirmed(&setup, 20000);
     const struct record *record = only_record(&setup, &records);
     snprintf(id_text, sizeof id_text, "%" PRId64, id);
@@ -146,7 +154,8 @@ Test(relay_bytes, known_keys_are_in_the_partition_that_the_java_client_chooses)
         while (at < KNOWN_KEYS && strcmp(known_keys[at].key, record->key.data) != 0)
             at++;
         cr_assert_lt(at, KNOWN_KEYS);
-        cr_expect_eq(record->partition, (known_keys[at].murmur2 & 0x7fffffff) % PARTITIONS, "key \"%s\"", record->key.data);
+        cr_expect_eq(record->partition, (known_keys[at].murmur2 & 0x7fffffff) % PARTITIONS, "key \"%s\"",
+                     record->key.data);
         cr_expect_null(record->value.data);
     }
     records_free(&records);
@@ -159,7 +168,9 @@ Test(relay_bytes, a_latin1_database_publishes_text_as_utf8_and_bytes_untouched)
     PGconn *server = postgres_open(postgres, "postgres", POSTGRES_ADMIN);
     char database[64];
     snprintf(database, sizeof database, "latin1_%d", (int)getpid());
-    postgres_exec(server, "create database %s encoding 'LATIN1' lc_collate 'C' lc_ctype 'C' template template0", database);
+    postgres_exec(server,
+                  "create database %s encoding 'LATIN1' lc_collate 'C' lc_ctype 'C' template template0",
+                  database);
     PQfinish(server);
     postgres_migrate(postgres, database);
     struct setup setup = setup_begin_in(postgres, broker_shared(), database);
@@ -167,7 +178,9 @@ Test(relay_bytes, a_latin1_database_publishes_text_as_utf8_and_bytes_untouched)
     struct records records = {0};
     setup_run(&setup, NULL);
     postgres_exec(setup.app, "set client_encoding = 'LATIN1'");
-    postgres_exec(setup.app, "select outbox.emit('%s', '\xe9', '{\"\xfc\": \"\xdf\"}', '{\"h\": \"\xe9\xff\", \"l\": [\"\xa3\"]}')",
+    postgres_exec(setup.app,
+                  "select outbox.emit('%s', '\xe9', '{\"\xfc\": \"\xdf\"}', '{\"h\": \"\xe9\xff\", \"l\": "
+                  "[\"\xa3\"]}')",
                   topic);
     setup_wait_confirmed(&setup, 20000);
     const struct record *record = only_record(&setup, &records);
@@ -178,9 +191,10 @@ Test(relay_bytes, a_latin1_database_publishes_text_as_utf8_and_bytes_untouched)
     records_free(&records);
     /* pages end by bytes: headers have twice as many of them here as in the server's encoding */
     postgres_exec(setup.admin, "set client_encoding = 'UTF8'");
-    postgres_exec(setup.app, "select outbox.emit_bytes('%s', convert_to(i::text, 'UTF8'), '\\xe9',"
-                             " jsonb_build_object('h', repeat('\xe9', 5000)))"
-                             " from generate_series(1, 1000) i",
+    postgres_exec(setup.app,
+                  "select outbox.emit_bytes('%s', convert_to(i::text, 'UTF8'), '\\xe9',"
+                  " jsonb_build_object('h', repeat('\xe9', 5000)))"
+                  " from generate_series(1, 1000) i",
                   topic);
     setup_expect_all_once(&setup, 20000);
     setup_end(&setup);
@@ -191,14 +205,16 @@ Test(relay_bytes, headers_at_their_limits_arrive_whole__row_39)
     struct setup setup = setup_begin();
     const char *topic = setup_topic(&setup, "headers", 1, NULL);
     setup_run(&setup, NULL);
-    postgres_exec(setup.app,
-                  "insert into outbox.event (topic, headers) select '%s', jsonb_object_agg('h' || i, repeat('v', i))"
-                  " from generate_series(1, 64) i",
-                  topic);
+    postgres_exec(
+        setup.app,
+        "insert into outbox.event (topic, headers) select '%s', jsonb_object_agg('h' || i, repeat('v', i))"
+        " from generate_series(1, 64) i",
+        topic);
     postgres_exec(setup.app,
                   "insert into outbox.event (topic, headers) values"
                   " ('%s', jsonb_build_object(repeat('n', 128), repeat('x', 32000))),"
-                  " ('%s', jsonb_build_object('all', (select jsonb_agg(repeat(E'\\u0001', i)) from generate_series(1, 64) i)))",
+                  " ('%s', jsonb_build_object('all', (select jsonb_agg(repeat(E'\\u0001', i)) from "
+                  "generate_series(1, 64) i)))",
                   topic, topic);
     setup_expect_all_once(&setup, 20000);
     setup_end(&setup);

@@ -49,7 +49,8 @@ Test(relay_doors, json_log_lines_parse_one_by_one_over_a_whole_life)
     const char *missing = setup_missing_topic(&setup, "missing");
     setup_run(&setup, (const char *[]){"log/format=json", "log/level=debug", NULL});
     postgres_exec(setup.app, "select outbox.emit('%s', 'k', '1')", missing);
-    wait_for(postgres_int(setup.admin, "select count(*) from outbox.relay where trouble is not null") == 1, 30000);
+    wait_for(postgres_int(setup.admin, "select count(*) from outbox.relay where trouble is not null") == 1,
+             30000);
     broker_create_topic(setup.broker, missing, 1, NULL);
     setup_wait_confirmed(&setup, 30000);
     cr_expect_eq(daemon_terminate(setup.relay), 0);
@@ -70,11 +71,13 @@ Test(relay_doors, json_log_lines_parse_one_by_one_over_a_whole_life)
 Test(relay_doors, SIGTERM_while_stuck_ends_it_with_0_within_seconds_and_nothing_is_skipped)
 {
     struct setup setup = setup_begin();
-    const char *good = setup_topic(&setup, "good", 1, NULL), *missing = setup_missing_topic(&setup, "missing");
+    const char *good = setup_topic(&setup, "good", 1, NULL),
+               *missing = setup_missing_topic(&setup, "missing");
     setup_run(&setup, NULL);
     postgres_exec(setup.app, "select outbox.emit('%s', 'k', '1')", missing);
     postgres_exec(setup.app, "select outbox.emit('%s', 'k', '2')", good);
-    wait_for(postgres_int(setup.admin, "select count(*) from outbox.relay where trouble is not null") == 1, 30000);
+    wait_for(postgres_int(setup.admin, "select count(*) from outbox.relay where trouble is not null") == 1,
+             30000);
     expect_stops_soon(&setup);
     cr_expect_eq(setup_count(&setup), 0);
     broker_create_topic(setup.broker, missing, 1, NULL);
@@ -119,7 +122,8 @@ Test(relay_doors, SIGTERM_while_postgres_is_away_ends_it_with_0_within_seconds)
 Test(relay_doors, SIGTERM_before_postgres_was_ever_there_ends_it_with_0)
 {
     struct setup setup = setup_begin();
-    char *nowhere = must_format("postgres/conninfo=\"host=127.0.0.1 port=%d dbname=x user=x\"", scratch_port());
+    char *nowhere =
+        must_format("postgres/conninfo=\"host=127.0.0.1 port=%d dbname=x user=x\"", scratch_port());
     setup_start(&setup, (const char *[]){nowhere, NULL});
     wait_for(daemon_http(setup.relay, "/health/ready", NULL) == 503, 10000);
     expect_stops_soon(&setup);

@@ -41,7 +41,7 @@ Test(relay_lead, a_standby_takes_over_within_its_lease_and_a_second_after_kill_9
     int64_t killed_us = clock_monotonic_us();
     story_await_lead(standby);
     int64_t took_us = clock_monotonic_us() - killed_us;
-    cr_expect_lt(took_us, (STORY_LEASE_MS + 1000) * 1000, "the standby leads after %" PRId64 " ms",
+    cr_expect_lt(took_us, INT64_C(1000) * (STORY_LEASE_MS + 1000), "the standby leads after %" PRId64 " ms",
                  took_us / 1000);
     story_await_events(&story, 500);
     story_finish(&story, standby);

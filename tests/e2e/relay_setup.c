@@ -88,13 +88,14 @@ setup_expect_refusal(struct setup *setup, const char *const *overrides, int exit
 bool
 setup_confirmed(struct setup *setup)
 {
-    return postgres_int(setup->admin,
-                        "select count(*) from (select confirmed_seq from outbox.journal where relay = 'main'"
-                        "    order by seq desc limit 1) n"
-                        " join outbox.journal c on c.relay = 'main' and c.seq = n.confirmed_seq"
-                        " where not exists (select from outbox.event e where e.xid >= pg_snapshot_xmax(c.snapshot))"
-                        " and not exists (select from pg_snapshot_xip(c.snapshot) x(xid)"
-                        "    join outbox.event e on e.xid = x.xid)") == 1;
+    return postgres_int(
+               setup->admin,
+               "select count(*) from (select confirmed_seq from outbox.journal where relay = 'main'"
+               "    order by seq desc limit 1) n"
+               " join outbox.journal c on c.relay = 'main' and c.seq = n.confirmed_seq"
+               " where not exists (select from outbox.event e where e.xid >= pg_snapshot_xmax(c.snapshot))"
+               " and not exists (select from pg_snapshot_xip(c.snapshot) x(xid)"
+               "    join outbox.event e on e.xid = x.xid)") == 1;
 }
 
 void
@@ -107,8 +108,9 @@ setup_wait_confirmed(struct setup *setup, int timeout_ms)
             continue;
         char *log = daemon_log(setup->relay);
         size_t size = strlen(log);
-        test_fail("not everything is confirmed after %d ms (%lld records); the relay %s; its log ends:\n%s", timeout_ms,
-                  (long long)setup_count(setup), running ? "runs" : "has ended", log + (size > 4000 ? size - 4000 : 0));
+        test_fail("not everything is confirmed after %d ms (%lld records); the relay %s; its log ends:\n%s",
+                  timeout_ms, (long long)setup_count(setup), running ? "runs" : "has ended",
+                  log + (size > 4000 ? size - 4000 : 0));
     }
 }
 
@@ -128,15 +130,16 @@ setup_judge(struct setup *setup)
     struct verdict sum = {0};
     for (size_t i = 0; i < setup->topic_count; i++) {
         struct expected_events events = {0};
-        char *query = must_format("select id, xid::text, null::bigint, null::text, topic, key, payload, headers::text,"
-                                  " (extract(epoch from created_at) * 1000000)::bigint"
-                                  " from outbox.event where topic = '%s' order by id",
-                                  setup->topics[i]);
+        char *query =
+            must_format("select id, xid::text, null::bigint, null::text, topic, key, payload, headers::text,"
+                        " (extract(epoch from created_at) * 1000000)::bigint"
+                        " from outbox.event where topic = '%s' order by id",
+                        setup->topics[i]);
         expected_read(&events, setup->admin, query);
         struct verdict verdict = checker_compare(&events, broker_bootstrap(setup->broker),
                                                  (const char *[]){setup->topics[i], NULL}, DAEMON_SOURCE);
-        cr_assert(verdict_clean(&verdict), "lost %zu, phantom %zu, reordered %zu, changed %zu: %s", verdict.lost,
-                  verdict.phantom, verdict.reordered, verdict.changed, verdict.examples);
+        cr_assert(verdict_clean(&verdict), "lost %zu, phantom %zu, reordered %zu, changed %zu: %s",
+                  verdict.lost, verdict.phantom, verdict.reordered, verdict.changed, verdict.examples);
         sum.expected += verdict.expected;
         sum.records += verdict.records;
         sum.duplicates += verdict.duplicates;
@@ -153,7 +156,8 @@ setup_expect_all_once(struct setup *setup, int timeout_ms)
 {
     setup_wait_confirmed(setup, timeout_ms);
     struct verdict verdict = setup_judge(setup);
-    cr_assert_eq(verdict.duplicates, 0, "%zu events came twice, although nothing was disturbed", verdict.duplicates);
+    cr_assert_eq(verdict.duplicates, 0, "%zu events came twice, although nothing was disturbed",
+                 verdict.duplicates);
 }
 
 void
@@ -161,7 +165,7 @@ setup_expect_memory(const struct setup *setup, long memory_kib, long largest_eve
 {
     long peak_kib = daemon_peak_rss_kib(setup->relay);
     cr_assert_gt(peak_kib, 0);
-    cr_assert_leq(peak_kib, 64 * 1024 + memory_kib + 3 * largest_event_kib, "VmHWM is %ld KiB", peak_kib);
+    cr_assert_leq(peak_kib, 64L * 1024 + memory_kib + 3 * largest_event_kib, "VmHWM is %ld KiB", peak_kib);
 }
 
 void
@@ -184,7 +188,8 @@ setup_make_bytes(struct setup *setup)
     postgres_exec(setup->admin,
                   "create table test_pool (pool bytea);"
                   " alter table test_pool alter column pool set storage external;"
-                  " insert into test_pool select decode(string_agg(md5(i::text), ''), 'hex') from generate_series(1, 80000) i;"
+                  " insert into test_pool select decode(string_agg(md5(i::text), ''), 'hex') from "
+                  "generate_series(1, 80000) i;"
                   " create function test_bytes(size int, n bigint) returns bytea language sql stable as"
                   " 'select substring(pool from (n * 7919 %% 100000)::int + 1 for size) from test_pool'");
 }

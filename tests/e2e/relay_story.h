@@ -14,7 +14,7 @@
 #define STORY_TOPICS 2
 #define STORY_PARTITIONS 3
 /* Streams in which one disturbance may make a run of re-sent records. */
-#define STORY_STREAMS (STORY_TOPICS * STORY_PARTITIONS)
+#define STORY_STREAMS ((size_t)STORY_TOPICS * STORY_PARTITIONS)
 #define STORY_LEASE_MS 1000
 
 struct story_options {
