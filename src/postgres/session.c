@@ -339,8 +339,10 @@ session_turn(struct session *session, int64_t now_us)
         break;
     case SESSION_IDLE:
         /* a terminated backend says so without being asked */
-        if (!PQconsumeInput(session->connection))
+        if (!PQconsumeInput(session->connection)) {
+            (void)PQisBusy(session->connection); /* its last words are in the buffer */
             lose(session, "lost the connection to Postgres");
+        }
         break;
     case SESSION_CLOSED:
     case SESSION_ANSWERED:
@@ -401,12 +403,6 @@ int
 session_backend_pid(const struct session *session)
 {
     return session->connection != NULL ? PQbackendPID(session->connection) : 0;
-}
-
-int
-session_server_version(const struct session *session)
-{
-    return session->connection != NULL ? PQserverVersion(session->connection) : 0;
 }
 
 const char *

@@ -46,8 +46,6 @@ int64_t session_turn(struct session *session, int64_t now_us);
 /* Backend process id, 0 before IDLE. It changes only when the session was lost, or when a pooler is in between. */
 int session_backend_pid(const struct session *session);
 
-int session_server_version(const struct session *session); /* 150004 */
-
 /* ---- for the room's own files (journal, reader, inspect) ---- */
 
 /* IDLE -> BUSY. `sql` may hold several statements (the answer is that of the last one, or the first error). */

@@ -65,7 +65,7 @@ Test(relay_limits, one_transaction_of_300000_events_keeps_its_order_over_kill_9_
                   topic, EVENTS);
     setup_run(&setup, (const char *[]){"memory=2MiB", "batch/events=1000", "lease=1s", NULL});
     for (int kills = 1; kills <= 2; kills++) {
-        wait_for(consumer_count(broker_bootstrap(setup.broker), topic) > kills * 60000, 60000);
+        wait_for(consumer_count(broker_bootstrap(setup.broker), topic) > kills * INT64_C(60000), 60000);
         daemon_kill(setup.relay);
         cr_assert_lt(setup_count(&setup), EVENTS, "killed too late: nothing was left to resume");
         daemon_again(setup.relay);
@@ -73,9 +73,9 @@ Test(relay_limits, one_transaction_of_300000_events_keeps_its_order_over_kill_9_
     setup_wait_confirmed(&setup, 60000);
     setup_expect_memory(&setup, 2 * KIB_IN_MIB, 1);
     struct verdict verdict = setup_judge(&setup);
-    cr_expect_leq(verdict.duplicates, 2 * SENT_AGAIN_AT_MOST, "%zu: it began again instead of going on",
-                  verdict.duplicates);
-    cr_expect_leq(verdict.duplicate_runs, 2 * 3);
+    cr_expect_leq(verdict.duplicates, (size_t)2 * SENT_AGAIN_AT_MOST,
+                  "%zu: it began again instead of going on", verdict.duplicates);
+    cr_expect_leq(verdict.duplicate_runs, (size_t)6); /* kills x partitions */
     setup_end(&setup);
 }
 
