@@ -143,9 +143,10 @@ Test(http_page, nothing_is_loaded_from_elsewhere)
 Test(http_page, thousands_of_topics_do_not_make_a_page_that_nobody_reads)
 {
     enum { MANY = 5000 };
+    static char name[] = "topic";
     static struct snapshot_topic topics[MANY];
     for (size_t i = 0; i < MANY; i++)
-        topics[i].name = (char[]){"topic"};
+        topics[i].name = name;
     struct snapshot snapshot = {
         .state = "leading", .turned_at_us = NOW, .topic_count = MANY, .topics = topics};
     char *text = page_of(&snapshot);
