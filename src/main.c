@@ -52,5 +52,6 @@ main(int argc, char **argv)
         fprintf(stderr, "outboxd: unknown command '%s'\nTry 'outboxd --help'.\n", argv[1]);
         return error_exit_code(ERROR_USAGE);
     }
+    argv[0] = "run"; /* no command: `outboxd --config FILE` */
     return command_run(argc, argv);
 }

@@ -133,7 +133,8 @@ line_of(const struct loading *loading, const char *path)
 /* `small` may not be above `large`. When only one of them is written, the default of the other follows it; a value
  * that was refused is 0. */
 static void
-compare(struct loading *loading, const char *small, int64_t *small_value, const char *large, int64_t *large_value)
+compare(struct loading *loading, const char *small, int64_t *small_value, const char *large,
+        int64_t *large_value)
 {
     int small_line = line_of(loading, small), large_line = line_of(loading, large);
     if (*small_value == 0 || *large_value == 0 || *small_value <= *large_value)

@@ -171,6 +171,8 @@ turn_ending(struct producer *producer, int64_t now_us)
 void
 producer_free(struct producer *producer)
 {
+    if (producer == NULL)
+        return;
     int64_t now_us = clock_monotonic_us(), deadline_us = now_us + FREE_TIMEOUT_US;
     producer_end(producer, now_us, "freed");
     if (producer->state == PRODUCER_ENDING) {
@@ -242,6 +244,7 @@ producer_turn(struct producer *producer, int64_t now_us)
 {
     int64_t next_us = CLOCK_NEVER;
     unwake(producer);
+    producer->wall_ms = clock_wall_us() / 1000;
     if (producer->state == PRODUCER_NONE)
         return CLOCK_NEVER;
     reports_serve(&producer->reports, producer->instance.rk, now_us, 0);

@@ -39,7 +39,7 @@ MUST_CHECK bool producer_new(struct producer **producer, const struct settings *
                              producer_report *report, void *context, struct error *error);
 
 /* Ends what is left: purges, and waits up to 2 s (usually a few milliseconds) until librdkafka points into no page any
- * more; what was out is reported OUTCOME_UNSENT. The handle itself is destroyed in the background. */
+ * more; what was out is reported OUTCOME_UNSENT. The handle itself is destroyed in the background. NULL is allowed. */
 void producer_free(struct producer *producer);
 
 /* Readable (poll(2) POLLIN) when producer_turn() has something to do. Valid for the producer's life. */

@@ -252,7 +252,9 @@ properties_producer(const struct settings *settings, const struct producer_shape
     set_common(&making, settings, true);
     rules_each_fixed(set, &making);
     set_number(&making, "batch.size", shape->batch_bytes);
-    set_number(&making, "message.max.bytes", shape->message_bytes);
+    /* librdkafka's own range; a smaller batch.size is a bound for batches, not for an event alone */
+    int64_t message_bytes = shape->message_bytes < 1000 ? 1000 : shape->message_bytes;
+    set_number(&making, "message.max.bytes", message_bytes > 1000000000 ? 1000000000 : message_bytes);
     if (shape->one_by_one)
         set(&making, "batch.num.messages", "1");
     rd_kafka_conf_set_log_cb(making.conf, brokerlog_write);

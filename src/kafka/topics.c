@@ -17,7 +17,7 @@ enum { METADATA_TIMEOUT_MS = 500 };
 /* Between two attempts while no broker answers; librdkafka's own reconnects go on meanwhile. */
 enum { RETRY_US = 200 * 1000 };
 /* librdkafka connects and asks for the brokers by itself; so soon we look whether it has. */
-enum { FIRST_ANSWER_US = 2 * 1000 };
+enum { FIRST_ANSWER_US = 5 * 1000 };
 /* An operator who changes a limit of a topic sees the effect within this time; one request for all topics. */
 static const int64_t REFRESH_US = INT64_C(300) * 1000 * 1000;
 /* Below this a refused batch does not lower batch.size further: it was a single large event. */

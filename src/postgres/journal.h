@@ -58,6 +58,8 @@ MUST_CHECK bool journal_read_newest(struct session *session, struct journal_row 
 /* Takeover: appends a copy of `seen` with seq + 1, epoch + 1 and our holder, if it still is the newest row and is released,
  * ours, or older than `lease_us`; and if it belongs to this cluster and database. False in *taken: somebody was faster, or
  * its holder is alive. */
+#define JOURNAL_ANY_AGE                                                                                      \
+    (-INT64_C(3000000000000000)) /* as lease_us: however young it says to be (-95 years) */
 void journal_ask_take(struct session *session, const struct journal_self *self,
                       const struct journal_row *seen, int64_t lease_us, int64_t now_us);
 MUST_CHECK bool journal_read_take(struct session *session, struct journal_self *self, bool *taken,

@@ -97,6 +97,17 @@ take_copy_row(void *context, const char *data, size_t size)
            row_from_copy(data, size, reader->page, reader->topics, &reader->totals, &reader->row_error);
 }
 
+/* The stream of the late transactions merged with `main`, which is freed. */
+static char *
+with_late(char *main, const char *late, const char *after, const char *upto, const char *n)
+{
+    char *both =
+        must_format(SQL_PAGE_MERGED(SQL_PAGE_LATE("'%s'::xid8[]", "%s", "%s", "%s") " union all %s", "%s"),
+                    late, after, upto, n, main, n);
+    free(main);
+    return both;
+}
+
 static void
 ask_by_copy(struct reader *reader, int64_t now_us)
 {
@@ -109,21 +120,17 @@ ask_by_copy(struct reader *reader, int64_t now_us)
     snprintf(n, sizeof n, "%" PRId64, reader->events);
     snprintf(bytes, sizeof bytes, "%" PRId64, reader->bytes);
     /* Snapshots, arrays of xids and numbers came from Postgres or from our own printing: digits, colons, commas, braces. */
-    char *late = tick->late_count == 0
-                     ? must_strdup("")
-                     : must_format(SQL_PAGE_LATE("'%s'::xid8[]", "%s", "%s", "%s") " union all ", tick->late,
-                                   after, upto, n);
     char *streams = must_format(
-        "%s" SQL_PAGE_MAIN("%s", "%s", "%s::bigint", "%s", "'%" PRId64 "'::xid8", "'%s'::pg_snapshot", "%s"),
-        late, after, lo, upto, hi, tick->from.w, tick->snapshot, n);
+        SQL_PAGE_MAIN("%s", "%s", "%s::bigint", "%s", "'%" PRId64 "'::xid8", "'%s'::pg_snapshot", "%s"),
+        after, lo, upto, hi, tick->from.w, tick->snapshot, n);
+    if (tick->late_count > 0)
+        streams = with_late(streams, tick->late, after, upto, n);
     char *sql =
         reader->cut
             ? must_format("copy (" SQL_PAGE_CUT("%s", "%s", "%s") ") to stdout (format binary)", streams, n,
                           bytes)
-            : must_format("copy (" SQL_PAGE_PLAIN("%s", "%s", LARGE_EVENT) ") to stdout (format binary)",
-                          streams, n);
+            : must_format("copy (" SQL_PAGE_PLAIN("%s", LARGE_EVENT) ") to stdout (format binary)", streams);
     session_ask_copy(reader->session, sql, take_copy_row, reader, now_us);
-    free(late);
     free(streams);
     free(sql);
 }

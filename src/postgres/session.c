@@ -14,6 +14,11 @@
 #define CONNECT_TIMEOUT_US (15 * INT64_C(1000000))
 /* The server cancels first; this is for a server that has stopped answering altogether. */
 #define ANSWER_TIMEOUT_US (SESSION_STATEMENT_TIMEOUT_MS * INT64_C(1000) + 10 * INT64_C(1000000))
+/* The server sends COPY rows in pieces of 8 KiB. Waking up for each costs both sides more than the rows in it; after this
+ * time some hundred rows have come, and the socket still has room for more. */
+#define COPY_REST_US 300
+/* 16 KiB each, libpq's buffer: about a megabyte, or two milliseconds, then it is the producer's turn. */
+#define READS_A_TURN 64
 
 /* What a role's or a database's defaults must not decide for us, and the planner settings under which the statements of
  * journal.c and reader.c were measured. Warnings must come: one of them says that a row is not durable (I3). */
@@ -33,6 +38,7 @@ struct session {
     bool set_up;   /* the first request on a connection is ours */
     bool flushing; /* the request is not wholly sent */
     bool want_write;
+    bool dry; /* of COPY rows: the socket had no more */
     char *conninfo;
     char *password;
     char *options;
@@ -258,9 +264,9 @@ keep_result(struct session *session, PGresult *result)
     session->result = result;
 }
 
-/* True when the rows that have come are taken and more are expected. */
+/* Takes the rows that have come and counts them; true when more are expected. */
 static bool
-take_rows(struct session *session)
+take_rows(struct session *session, int *taken)
 {
     for (;;) {
         char *row = NULL;
@@ -272,7 +278,33 @@ take_rows(struct session *session)
         if (session->sink != NULL && !session->sink(session->sink_context, row, (size_t)size))
             session->sink = NULL;
         PQfreemem(row);
+        ++*taken;
     }
+}
+
+static bool
+is_copying(const struct session *session)
+{
+    return session->state == SESSION_BUSY && session->result != NULL &&
+           PQresultStatus(session->result) == PGRES_COPY_OUT;
+}
+
+/* Empties the socket, so that the server need not wait for room in it; true when more rows are expected. */
+static bool
+read_rows(struct session *session)
+{
+    session->dry = false;
+    for (int reads = 0; reads < READS_A_TURN && !session->dry; reads++) {
+        int taken = 0;
+        if (!PQconsumeInput(session->connection)) {
+            lose(session, "lost the connection to Postgres");
+            return true;
+        }
+        if (!take_rows(session, &taken))
+            return false;
+        session->dry = taken == 0;
+    }
+    return true;
 }
 
 static void
@@ -296,17 +328,17 @@ answered(struct session *session)
 static void
 turn_busy(struct session *session)
 {
+    int taken = 0;
     if (session->flushing)
         flush(session);
+    if (is_copying(session) && read_rows(session))
+        return;
     if (session->state != SESSION_BUSY)
         return;
     if (!PQconsumeInput(session->connection)) {
         lose(session, "lost the connection to Postgres");
         return;
     }
-    bool copying = session->result != NULL && PQresultStatus(session->result) == PGRES_COPY_OUT;
-    if (copying && take_rows(session))
-        return;
     while (!PQisBusy(session->connection)) {
         PGresult *result = PQgetResult(session->connection);
         if (result == NULL) {
@@ -317,7 +349,7 @@ turn_busy(struct session *session)
             return;
         }
         keep_result(session, result);
-        if (PQresultStatus(result) == PGRES_COPY_OUT && take_rows(session))
+        if (PQresultStatus(result) == PGRES_COPY_OUT && take_rows(session, &taken))
             return;
     }
 }
@@ -348,6 +380,8 @@ session_turn(struct session *session, int64_t now_us)
     case SESSION_ANSWERED:
         break;
     }
+    if (is_copying(session))
+        return session->dry ? now_us + COPY_REST_US : now_us;
     bool waiting = session->state == SESSION_CONNECTING || session->state == SESSION_BUSY;
     return waiting ? session->deadline_us : CLOCK_NEVER;
 }
@@ -396,6 +430,8 @@ session_events(const struct session *session)
 {
     if (session->state == SESSION_CONNECTING)
         return session->want_write ? POLLOUT : POLLIN;
+    if (is_copying(session))
+        return 0; /* session_turn() says when to look */
     return session->flushing ? POLLIN | POLLOUT : POLLIN;
 }
 

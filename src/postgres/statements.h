@@ -123,21 +123,23 @@
     "(select e.id, e.created_at, e.topic, e.key, e.payload, e.headers from unnest(" late ") x"                         \
     "  cross join lateral (select * from outbox.event f where f.xid = x and f.id > " after " and f.id <= " upto        \
     "  order by f.id limit " n ") e)"
-#define SQL_PAGE_MERGED(streams, n) "(select * from (" streams ") s order by id limit " n ") e"
+#define SQL_PAGE_MERGED(streams, n) "(select * from (" streams ") s order by id limit " n ")"
 
 /* Cut by bytes: the page ends after the event that reaches `bytes`, so one event is always admitted. The window costs as
  * much as the rest of the page, so it is for pages that may need it. */
 #define SQL_PAGE_CUT(streams, n, bytes)                                                                                \
     "select id, created_at, topic, key, payload, headers, null::boolean from ("                                        \
     "select e.*, sum(" SQL_COST ") over (order by e.id rows between unbounded preceding and 1 preceding) as before"    \
-    " from " SQL_PAGE_MERGED(streams, n) ") p where before is null or before < " bytes " order by id"
+    " from " SQL_PAGE_MERGED(streams, n) " e) p where before is null or before < " bytes " order by id"
 
 /* Not cut, for pages of events that have been small so far: an event above `large` bytes comes without its bytes and with
- * true in the last column; the reader ends the page before it and goes on with a cut one. */
-#define SQL_PAGE_PLAIN(streams, n, large)                                                                              \
-    "select id, created_at, topic, key, case when l then null else payload end, headers, nullif(l, false) from ("      \
-    "select e.*, coalesce(octet_length(e.payload), 0) + coalesce(octet_length(e.key), 0) > " large " as l"             \
-    " from " SQL_PAGE_MERGED(streams, n) ") p"
+ * true in the last column; the reader ends the page before it and goes on with a cut one. Every expression here is paid for
+ * each event: sizes are looked at without regard to NULL, which is never larger, and without late transactions there is
+ * nothing to merge. */
+#define SQL_PAGE_PLAIN(stream, large)                                                                                  \
+    "select id, created_at, topic, key, case when " SQL_LARGE(large) " then null else payload end, headers,"           \
+    " case when " SQL_LARGE(large) " then true end from " stream " e"
+#define SQL_LARGE(large) "octet_length(e.payload) > " large " or octet_length(e.key) > " large
 
 /* The page of a small tick, planned once: $1 late, $2 after, $3 upto, $4 n, $5 lo, $6 hi, $7 w, $8 cur, $9 bytes.
  * Large ones are read by COPY, which knows no parameters (reader.c). */

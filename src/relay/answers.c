@@ -105,6 +105,7 @@ accept(struct relay *relay, const struct journal_stepped *stepped, struct error 
     if (stepped->appended) {
         relay->progress_told |= relay->dirty;
         relay->appended_at_us = relay->request_sent_us;
+        relay->append_took_us = relay->now_us - relay->request_sent_us;
         relay->undurable = !stepped->durable;
     }
     return true;

@@ -56,9 +56,11 @@ struct relay {
     bool was_connected; /* once in the life of the process: later refusals may heal */
     int64_t connect_at_us;
     struct backoff connect_backoff;
-    bool connect_logged;     /* the present outage was logged */
-    struct journal_row seen; /* the newest row, as last looked at */
-    int64_t look_at_us;      /* when to look again */
+    bool connect_logged;       /* the present outage was logged */
+    struct journal_row seen;   /* the newest row, as last looked at */
+    int64_t unchanged_from_us; /* since when `seen` has been the newest row, by our own clock */
+    bool take_unknown;         /* a takeover was asked for, and the connection was lost before its answer */
+    int64_t look_at_us;        /* when to look again */
 
     /* the lead */
     struct journal_self self;
@@ -82,6 +84,7 @@ struct relay {
     struct journal_position confirmed;
     bool dirty;             /* `confirmed` says more than the newest row */
     int64_t appended_at_us; /* when the newest row of ours was asked for */
+    int64_t append_took_us; /* until it was durable */
     int64_t poll_at_us, poll_interval_us;
     int64_t retention_at_us; /* next look at a slot */
     int retention_slot;
@@ -92,13 +95,15 @@ struct relay {
     struct pipeline pipeline;
     struct producer *producer;
     struct verdict verdict;
-    bool one_by_one;       /* how the present instance sends */
-    bool dropping;         /* pages are to be dropped as soon as nothing of them is out */
-    bool trouble_told;     /* the database knows of `verdict.trouble` (or of its absence) */
-    int64_t wall_us;       /* of this turn's reports */
-    uint64_t acknowledged; /* events, since the start of the process */
-    int64_t progress_us;   /* the last acknowledgement, or when there was nothing to wait for */
-    int64_t highest_id;    /* largest id that was acknowledged or is known to be settled */
+    bool instance_ran;            /* an instance was started and has not been looked back at */
+    uint64_t acknowledged_before; /* `acknowledged` when it was started */
+    bool one_by_one;              /* how the present instance sends */
+    bool dropping;                /* pages are to be dropped as soon as nothing of them is out */
+    bool trouble_told;            /* the database knows of `verdict.trouble` (or of its absence) */
+    int64_t wall_us;              /* of this turn's reports */
+    uint64_t acknowledged;        /* events, since the start of the process */
+    int64_t progress_us;          /* the last acknowledgement, or when there was nothing to wait for */
+    int64_t highest_id;           /* largest id that was acknowledged or is known to be settled */
     int64_t drain_until_us;
 
     struct counters counters;

@@ -9,8 +9,10 @@
 #include <jansson.h>
 #include <stdlib.h>
 
-/* While there is always more to read, what is confirmed is written down so often: a crash sends again at most this much. */
+/* While there is always more to read, what is confirmed is written down so often: a crash sends again at most this much.
+ * Nothing is read while a confirmation waits for the disk (or a synchronous standby), so it gets a share of the time. */
 #define CONFIRM_US (INT64_C(100) * 1000)
+#define CONFIRM_SHARE 20
 #define ROWS_AT_ONCE 256
 /* Enough for 64 ticks between sending and acknowledgement; bulk is bounded by `memory` long before. */
 #define PAGES_IN_FLIGHT 64
@@ -19,6 +21,15 @@ static int64_t
 heartbeat_us(const struct relay *relay)
 {
     return relay->settings->lease_us / 4;
+}
+
+static int64_t
+confirm_interval_us(const struct relay *relay)
+{
+    int64_t interval = relay->append_took_us * CONFIRM_SHARE;
+    if (interval > heartbeat_us(relay))
+        interval = heartbeat_us(relay);
+    return interval > CONFIRM_US ? interval : CONFIRM_US;
 }
 
 bool
@@ -153,12 +164,20 @@ ask_retention(struct relay *relay)
     relay_asked(relay, REQUEST_RETENTION);
 }
 
+/* The first acknowledgements of a lead are written down at once: a process that is killed again and again still gets on. */
+static bool
+confirm_is_due(const struct relay *relay)
+{
+    return relay->dirty &&
+           (!relay->progress_told || relay->now_us - relay->appended_at_us >= confirm_interval_us(relay));
+}
+
 static void
 ask_while_draining(struct relay *relay)
 {
     if (relay->pipeline.events_out == 0)
         ask_confirm(relay, true);
-    else if (relay->now_us - relay->appended_at_us >= heartbeat_us(relay))
+    else if (confirm_is_due(relay) || relay->now_us - relay->appended_at_us >= heartbeat_us(relay))
         ask_confirm(relay, false);
 }
 
@@ -179,13 +198,6 @@ ask_unread(struct relay *relay)
                          relay->now_us);
         relay_asked(relay, REQUEST_ROWS);
     }
-}
-
-/* The first acknowledgements of a lead are written down at once: a process that is killed again and again still gets on. */
-static bool
-confirm_is_due(const struct relay *relay)
-{
-    return relay->dirty && (!relay->progress_told || relay->now_us - relay->appended_at_us >= CONFIRM_US);
 }
 
 void
@@ -213,7 +225,7 @@ leading_ask(struct relay *relay)
     } else if (relay->now_us >= relay->retention_at_us) {
         ask_retention(relay);
     } else if (relay->now_us >= relay->poll_at_us || confirm_due || heartbeat_due) {
-        ask_step(relay, confirm_due);
+        ask_step(relay, confirm_due || heartbeat_due); /* due by our clock, whatever the server's has done */
     }
 }
 
@@ -225,8 +237,9 @@ leading_deadline(const struct relay *relay)
     if (!relay->owns || relay->doubtful)
         return relay->look_at_us;
     int64_t deadline = relay->appended_at_us + heartbeat_us(relay);
-    if (relay->dirty && relay->appended_at_us + CONFIRM_US < deadline)
-        deadline = relay->appended_at_us + CONFIRM_US;
+    int64_t confirm_us = relay->appended_at_us + confirm_interval_us(relay);
+    if (relay->dirty && confirm_us < deadline)
+        deadline = confirm_us;
     bool polls = relay->state == RELAY_LEADING && !reader_has_more(relay->reader) && !relay->catching_up &&
                  has_room(relay);
     if (polls && relay->poll_at_us < deadline)

@@ -17,6 +17,7 @@
 void
 link_lost(struct relay *relay, const struct error *why)
 {
+    relay->take_unknown = relay->take_unknown || relay->request == REQUEST_TAKE;
     relay->request = REQUEST_NONE;
     relay->prepared = false;
     relay->doubtful = relay->owns; /* the journal is looked at before anything else is sent */
@@ -163,21 +164,30 @@ answer_newest(struct relay *relay)
 {
     struct error error;
     struct journal_row *row = &relay->seen;
+    int64_t seq_before = row->seq, epoch_before = row->epoch;
     if (!journal_read_newest(relay->session, row, &error)) {
         link_failed(relay, &error);
         return;
     }
+    if (row->seq != seq_before || row->epoch != epoch_before)
+        relay->unchanged_from_us = relay->now_us;
     if (!is_this_database(relay) || !sequence_is_sound(relay))
         return;
     bool ours = strcmp(row->holder, relay->self.holder) == 0;
     bool same_history = row->here.timeline == relay->timeline;
-    if (relay->owns && !(ours && row->epoch == relay->self.epoch && same_history))
+    bool our_epoch =
+        row->epoch == relay->self.epoch || (relay->take_unknown && row->epoch == relay->self.epoch + 1);
+    if (relay->owns && !(ours && our_epoch && same_history))
         lose_the_lead(relay, same_history ? "another process leads" : "the database has a new timeline");
     if (relay->state == RELAY_STOPPED)
         return;
-    bool free_to_take = row->released || ours || row->age_us > relay->settings->lease_us;
+    /* A row that has stayed the newest for a lease by our own clock is stale even if the server's clock was set back. */
+    int64_t lease_us = relay->settings->lease_us;
+    bool stale = relay->now_us - relay->unchanged_from_us > lease_us;
+    bool free_to_take = row->released || ours || row->age_us > lease_us || stale;
     if (free_to_take && !relay->dropping) {
-        journal_ask_take(relay->session, &relay->self, row, relay->settings->lease_us, relay->now_us);
+        journal_ask_take(relay->session, &relay->self, row, stale ? JOURNAL_ANY_AGE : lease_us,
+                         relay->now_us);
         relay_asked(relay, REQUEST_TAKE);
         return;
     }
@@ -198,6 +208,7 @@ answer_take(struct relay *relay)
         link_failed(relay, &error);
         return;
     }
+    relay->take_unknown = false;
     if (!taken) {
         relay->look_at_us = relay->now_us + LOOK_SOON_US;
         return;

@@ -92,7 +92,7 @@ bool
 pipeline_settle(struct pipeline *pipeline, struct pipeline_edge *edge)
 {
     bool moved = false;
-    for (struct page *page; (page = pipeline->head) != NULL; moved = true) {
+    for (struct page *page; (page = pipeline->head) != NULL;) {
         size_t before = page->settled;
         while (page->settled < page->count && page->events[page->settled].state == EVENT_ACKNOWLEDGED)
             page->settled++;
@@ -102,10 +102,13 @@ pipeline_settle(struct pipeline *pipeline, struct pipeline_edge *edge)
             *edge = (struct pipeline_edge){page->tick_seq - 1, page->events[page->settled - 1].id};
             return true;
         }
-        if (page->last_of_tick)
+        /* A page may hold nothing, because a large event comes first in the next one: it is no progress. */
+        bool progress = page->count > 0 || page->last_of_tick;
+        if (progress && page->last_of_tick)
             *edge = (struct pipeline_edge){page->tick_seq, 0};
-        else
+        else if (progress)
             *edge = (struct pipeline_edge){page->tick_seq - 1, page->last_id};
+        moved = moved || progress;
         leave(pipeline);
     }
     return moved;

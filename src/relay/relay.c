@@ -119,7 +119,9 @@ relay_free(struct relay *relay)
     if (relay == NULL)
         return;
     producer_free(relay->producer); /* reports what is out: the pages must still be there */
-    pipeline_clear(&relay->pipeline);
+    if (relay->pipeline.events_out == 0)
+        pipeline_clear(
+            &relay->pipeline); /* else librdkafka, held in a resolver, still points into them: they stay */
     reader_free(relay->reader);
     session_free(relay->session);
     topic_table_free(relay->topics);

@@ -8,8 +8,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* Events handed over in one turn: about 5 ms of work, so that Postgres and the reports get theirs in between. */
-#define SEND_AT_ONCE 4000
+/* Events handed over in one turn: about a millisecond of work, so that Postgres meanwhile does not run out of room in the
+ * socket; a turn itself costs some microseconds. */
+#define SEND_AT_ONCE 1000
 
 static void
 count_acknowledged(struct relay *relay, const struct event *event)
@@ -95,16 +96,33 @@ drop_pages(struct relay *relay)
         leading_drop(relay);
 }
 
+/* An instance that ended without a single acknowledgement (fatal at once, say) is followed by the next one after a pause. */
+static void
+look_back(struct relay *relay)
+{
+    struct verdict *verdict = &relay->verdict;
+    bool in_vain = relay->instance_ran && relay->acknowledged == relay->acknowledged_before;
+    relay->instance_ran = false;
+    if (!in_vain || verdict->start_at_us > relay->now_us)
+        return;
+    verdict->start_at_us = relay->now_us + backoff_next_us(&verdict->broker_backoff);
+    relay->counters.errors[SNAPSHOT_ERROR_BROKER]++;
+}
+
+/* Also with nothing to send yet: a broker that is not there is found out before the first event. */
 static void
 start_producer(struct relay *relay)
 {
     struct error error;
+    look_back(relay);
     const struct event *event = pipeline_next(&relay->pipeline);
-    bool wanted = event != NULL && relay->now_us >= relay->verdict.start_at_us &&
-                  verdict_allows(&relay->verdict, pipeline_serial(event), relay->now_us);
+    bool wanted = relay->now_us >= relay->verdict.start_at_us &&
+                  (event == NULL || verdict_allows(&relay->verdict, pipeline_serial(event), relay->now_us));
     if (!wanted)
         return;
     relay->one_by_one = relay->verdict.suspecting;
+    relay->instance_ran = true;
+    relay->acknowledged_before = relay->acknowledged;
     if (!producer_start(relay->producer, relay->one_by_one, &error))
         relay_fail(relay, &error);
 }

@@ -99,6 +99,21 @@ Test(pipeline, a_tick_whose_events_are_all_passed_over_is_settled_at_once)
     cr_assert_eq(edge.seq, 7);
 }
 
+Test(pipeline, I1_a_page_without_events_in_the_middle_of_a_tick_moves_nothing)
+{
+    struct page *empty = make_page(7, 100, 0, false);
+    empty->last_id = 0;
+    pipeline_push(&pipeline, empty);
+    cr_assert_not(pipeline_settle(&pipeline, &edge));
+    cr_assert_eq(pipeline.pages, 0);
+    pipeline_push(&pipeline, make_page(7, 100, 1, false));
+    pipeline_push(&pipeline, make_page(7, 101, 0, false));
+    pipeline_acknowledged(&pipeline, send_next());
+    cr_assert(pipeline_settle(&pipeline, &edge));
+    cr_assert_eq(edge.seq, 6);
+    cr_assert_eq(edge.id, 100);
+}
+
 Test(pipeline, I2_returned_events_are_sent_again_in_order_without_the_acknowledged_ones)
 {
     struct event *events[6];
