@@ -3,6 +3,7 @@
 #include "postgres/session.h"
 
 #include "base/clock.h"
+#include "postgres/dial.h"
 #include "postgres/failure.h"
 
 #include <libpq-fe.h>
@@ -20,18 +21,6 @@
 /* 16 KiB each, libpq's buffer: about a megabyte, or two milliseconds, then it is the producer's turn. */
 #define READS_A_TURN 64
 
-/* What a role's or a database's defaults must not decide for us, and the planner settings under which the statements of
- * journal.c and reader.c were measured. Warnings must come: one of them says that a row is not durable (I3). */
-#define SESSION_OPTIONS                                                                                      \
-    " -c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off"                \
-    " -c default_transaction_deferrable=off -c synchronous_commit=on -c lock_timeout=5000"                   \
-    " -c idle_in_transaction_session_timeout=60000 -c client_encoding=UTF8 -c TimeZone=UTC -c search_path="  \
-    " -c jit=off -c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off -c "                  \
-    "enable_mergejoin=off"                                                                                   \
-    " -c max_parallel_workers_per_gather=0 -c plan_cache_mode=force_generic_plan -c work_mem=32MB"           \
-    " -c bytea_output=hex -c IntervalStyle=postgres -c DateStyle=ISO"                                        \
-    " -c quote_all_identifiers=off -c client_min_messages=warning"
-
 struct session {
     PGconn *connection;
     enum session_state state;
@@ -39,9 +28,7 @@ struct session {
     bool flushing; /* the request is not wholly sent */
     bool want_write;
     bool dry; /* of COPY rows: the socket had no more */
-    char *conninfo;
-    char *password;
-    char *options;
+    struct dial *dial;
     int64_t deadline_us;
     PGresult *result;       /* of the request so far: the first error, else the latest */
     session_row_sink *sink; /* COPY rows go here; NULL: thrown away */
@@ -69,24 +56,11 @@ record_notice(void *context, const PGresult *notice)
 bool
 session_new(struct session **session, const struct settings *settings, struct error *error)
 {
-    char *reason = NULL;
-    PQconninfoOption *parsed = PQconninfoParse(settings->postgres_conninfo, &reason);
-    if (parsed == NULL) {
-        error_set(error, ERROR_CONFIG, "postgres.conninfo: %s", reason ? reason : "out of memory");
-        PQfreemem(reason);
+    struct dial *dial = NULL;
+    if (!dial_new(&dial, settings, error))
         return false;
-    }
-    const char *own = "";
-    for (PQconninfoOption *option = parsed; option->keyword != NULL; option++)
-        if (strcmp(option->keyword, "options") == 0 && option->val != NULL)
-            own = option->val;
-    struct session *made = must_calloc(1, sizeof *made);
-    made->options =
-        must_format("%s -c statement_timeout=%d%s", own, SESSION_STATEMENT_TIMEOUT_MS, SESSION_OPTIONS);
-    made->conninfo = must_strdup(settings->postgres_conninfo);
-    made->password = settings->postgres_password ? must_strdup(settings->postgres_password) : NULL;
-    PQconninfoFree(parsed);
-    *session = made;
+    *session = must_calloc(1, sizeof **session);
+    (*session)->dial = dial;
     return true;
 }
 
@@ -107,12 +81,7 @@ session_free(struct session *session)
     if (session == NULL)
         return;
     session_close(session);
-    if (session->password != NULL)
-        explicit_bzero(session->password, strlen(session->password));
-    explicit_bzero(session->conninfo, strlen(session->conninfo));
-    free(session->password);
-    free(session->conninfo);
-    free(session->options);
+    dial_free(session->dial);
     free(session);
 }
 
@@ -130,33 +99,7 @@ void
 session_connect(struct session *session, int64_t now_us)
 {
     CHECK(session->state == SESSION_CLOSED);
-    /* Ours before the user's conninfo are defaults, ours after it are not negotiable. `primary` instead of `read-write`:
-     * a role whose transactions are read-only by default is no reason to call its server a standby. */
-    const char *keywords[] = {"connect_timeout",
-                              "keepalives_idle",
-                              "keepalives_interval",
-                              "keepalives_count",
-                              "tcp_user_timeout",
-                              "fallback_application_name",
-                              "dbname",
-                              "options",
-                              "target_session_attrs",
-                              "client_encoding",
-                              session->password ? "password" : NULL,
-                              NULL};
-    const char *values[] = {"10",
-                            "5",
-                            "2",
-                            "3",
-                            "10000",
-                            "outboxd",
-                            session->conninfo,
-                            session->options,
-                            "primary",
-                            "UTF8",
-                            session->password,
-                            NULL};
-    session->connection = PQconnectStartParams(keywords, values, 1);
+    session->connection = dial_start(session->dial);
     session->set_up = false;
     session->farewell[0] = '\0';
     session->state = SESSION_CONNECTING;
