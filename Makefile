@@ -168,6 +168,7 @@ install: $(O)/outboxd     ## DESTDIR and PREFIX (/usr/local): binary, manual pag
 	install -D -m 644 docs/man/outboxd.8 $(DESTDIR)$(PREFIX)/share/man/man8/outboxd.8
 	install -D -m 644 docs/man/outboxd.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5/outboxd.yaml.5
 	install -D -m 644 config.yaml.example $(DESTDIR)$(PREFIX)/share/doc/outboxd/config.yaml.example
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/outboxd/docs docs/*.md
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's,/usr/bin/outboxd,$(PREFIX)/bin/outboxd,' packaging/outboxd.service \
 		> $(DESTDIR)$(PREFIX)/lib/systemd/system/outboxd.service

@@ -82,7 +82,7 @@ const struct setting SETTINGS[] = {
      .type = SETTING_PATTERNS,
      .fallback = "*",
      .help = "Shell patterns: the topics that this relay publishes. Events of other topics are passed over "
-             "and counted."},
+             "and counted; they are not published later, also when their topic is added."},
 
     {.path = "poll", .type = SETTING_SECTION, .help = "How often Postgres is asked for new events."},
     {.path = "poll.idle",

@@ -103,14 +103,14 @@ timestamp_allowed(int64_t timestamp_ms, const struct message_limits *limits, int
     if (timestamp_ms < wall_ms && wall_ms - timestamp_ms > limits->timestamp_before_ms) {
         classify_own(why, OUTCOME_EVENT, "TIMESTAMP_REFUSED",
                      "created_at is older than message.timestamp.before.max.ms=%" PRId64
-                     " of the topic; raise it, then retry",
+                     " of the topic; raise it, and it goes on by itself",
                      limits->timestamp_before_ms);
         return false;
     }
     if (timestamp_ms > wall_ms && timestamp_ms - wall_ms > limits->timestamp_after_ms) {
         classify_own(why, OUTCOME_EVENT, "TIMESTAMP_REFUSED",
                      "created_at is later than message.timestamp.after.max.ms=%" PRId64
-                     " of the topic; raise it, then retry",
+                     " of the topic; raise it, and it goes on by itself",
                      limits->timestamp_after_ms);
         return false;
     }
@@ -129,7 +129,7 @@ message_allowed(const struct event *event, int64_t batch_bytes, const struct mes
     if (!compressed && batch_bytes > limits->max_bytes) {
         classify_own(why, OUTCOME_EVENT, "SIZE_REFUSED",
                      "%" PRId64 " bytes, more than max.message.bytes=%" PRId64
-                     " of the topic; raise it, then retry",
+                     " of the topic; raise it, and it goes on by itself",
                      batch_bytes, limits->max_bytes);
         return false;
     }

@@ -2,6 +2,8 @@
  * `check` and the relay; sends nothing and judges nothing (inspect_judge.c does). */
 #include "postgres/inspect.h"
 
+#include "postgres/statements.h"
+
 #include <jansson.h>
 #include <libpq-fe.h>
 #include <stdlib.h>
@@ -74,9 +76,14 @@ const char inspect_catalog_sql[] =
 const char inspect_outbox_sql[] =
     "select v.version, v.readable_since, v.slots, (extract(epoch from v.slot_width) * 1000000)::bigint,"
     " (select coalesce(json_agg(json_build_object('name', r.name, 'topics', r.topics, 'retired',"
-    "     r.retired_at is not null, 'sysid', n.sysid, 'dbid', n.dbid::bigint) order by r.name), '[]')"
-    "   from outbox.relay r left join lateral (select j.sysid, j.dbid from outbox.journal j"
-    "     where j.relay = r.name order by j.seq desc limit 1) n on true),"
+    "     r.retired_at is not null, 'sysid', l.sysid, 'dbid', l.dbid::bigint,"
+    "     'set_back', coalesce(has_sequence_privilege('outbox.event_id_seq', 'SELECT') and l.hi_id > "
+    "coalesce("
+    "       (select s.last_value from pg_sequences s where s.schemaname = 'outbox'"
+    "         and s.sequencename = 'event_id_seq'), 0), false) or " SQL_SET_BACK
+    "   ) order by r.name), '[]')"
+    "   from outbox.relay r left join lateral (select * from outbox.journal j"
+    "     where j.relay = r.name order by j.seq desc limit 1) l on true),"
     " (select coalesce(json_agg(t.topic order by t.topic), '[]') from (select distinct e.topic from"
     "     (select topic from outbox.event order by id desc limit 10000) e limit 1000) t)"
     " from outbox.schema_version v";
@@ -125,6 +132,7 @@ relay_decode(struct inspect_relay *relay, const json_t *object, struct error *er
     relay->name = must_strdup(name);
     relay->retired = json_is_true(json_object_get(object, "retired"));
     relay->has_journal = json_is_integer(sysid);
+    relay->set_back = json_is_true(json_object_get(object, "set_back"));
     relay->sysid = json_integer_value(sysid);
     relay->dbid = json_integer_value(json_object_get(object, "dbid"));
     return names_decode(&relay->topics, json_object_get(object, "topics"), error);

@@ -31,6 +31,7 @@ struct inspect_relay {
     struct inspect_names topics; /* shell patterns */
     bool retired;
     bool has_journal;    /* false: its journal is gone, and the next two mean nothing */
+    bool set_back;       /* the id sequence is behind what the journal has seen */
     int64_t sysid, dbid; /* of its newest row */
 };
 

@@ -198,6 +198,12 @@ judge_known_relay(const struct inspect_facts *facts, const struct inspect_relay 
             "the journal of relay \"%s\" was written in another cluster or database (restored from a dump?): "
             "the transaction ids in it mean nothing here",
             relay->name);
+    else if (relay->set_back)
+        findings_add(findings, FINDING_ERROR, ERROR_INTERNAL,
+                     "docs/operations.md, \"The sequence went backwards\"",
+                     "the sequence outbox.event_id_seq was set back behind what relay \"%s\" has seen: new "
+                     "events would be passed over",
+                     relay->name);
     else
         findings_ok(findings, "relay \"%s\" is registered", relay->name);
 }
@@ -262,7 +268,8 @@ judge_topics(const struct inspect_facts *facts, const struct settings *settings,
             unselected.list[unselected.count++] = facts->topics.list[i];
     if (unselected.count > 0) {
         char *list = join(&unselected);
-        char *cure = must_format("%s: topics: add them", settings->file);
+        char *cure = must_format("%s: topics: add them; events that were passed over before stay unpublished",
+                                 settings->file);
         findings_add(findings, FINDING_WARNING, ERROR_NONE, cure,
                      "no relay publishes these topics, of which there are events: %s", list);
         free(cure);

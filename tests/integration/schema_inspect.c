@@ -201,6 +201,8 @@ Test(schema_inspect, the_relay_must_be_known_and_of_this_database)
                      "set relay in c.yaml", "update outbox.relay set retired_at = null");
     expect_tampering(&outbox, "update outbox.journal set sysid = sysid + 1", "another cluster or database",
                      "Not the same database any more", "update outbox.journal set sysid = sysid - 1");
+    expect_tampering(&outbox, "update outbox.journal set hi_id = 100", "was set back",
+                     "The sequence went backwards", "update outbox.journal set hi_id = 0");
     expect_tampering(&outbox, "update outbox.journal set relay = 'x'", "no row in outbox.journal",
                      "The journal is gone", "update outbox.journal set relay = 'main'");
     outbox_close(&outbox);
