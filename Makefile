@@ -155,7 +155,8 @@ bench:                    ## drain and latency beside a bare producer in the sam
 bench-now: $(O)/outboxd examples $(BENCHES:%=$(O)/tests/bench/%)
 	O=$(O) tests/bench/bench.sh
 
-$(O)/tests/bench/%: $(O)/obj/tests/bench/%.o $(support_OBJ) $(OBJ)
+bench_OBJ := $(patsubst %.c,$(O)/obj/%.o,$(filter-out tests/bench/bench_%,$(sort $(wildcard tests/bench/*.c))))
+$(O)/tests/bench/%: $(O)/obj/tests/bench/%.o $(bench_OBJ) $(support_OBJ) $(OBJ)
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CC) $(LINKHARD) -o $@ $^ $(LDLIBS) $(TESTLIBS)

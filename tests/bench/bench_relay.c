@@ -107,11 +107,12 @@ bench_latency(struct bench *bench, struct venue *venue)
     double cpu_s = process_cpu_s(daemon_pid(relay));
     sleep(IDLE_S);
     double idle_percent = (process_cpu_s(daemon_pid(relay)) - cpu_s) / IDLE_S * 100;
-    struct latencies commits = latency_of_commits(&bench->outbox, venue, &bench->load);
-    struct latencies produces = latency_of_produce(venue, &bench->load);
+    struct latency_results found = {.idle_cpu_percent = idle_percent};
+    found.relay = latency_of_commits(&bench->outbox, venue, &bench->load, &found.commit);
+    found.bare = latency_of_produce(venue, &bench->load);
     daemon_terminate(relay);
     daemon_free(relay);
-    results_add_latency(bench->results, venue_kind(venue), &commits, &produces, idle_percent);
+    results_add_latency(bench->results, venue_kind(venue), &found);
 }
 
 static void
@@ -138,11 +139,11 @@ static void
 read_options(struct bench *bench)
 {
     bench->events = strtoll(option("EVENTS", "500000"), NULL, 10);
-    bench->rounds = atoi(option("ROUNDS", "3"));
+    bench->rounds = (int)strtol(option("ROUNDS", "3"), NULL, 10);
     bench->brokers = option("BROKERS", "mock,kafka");
     bench->json = option("BENCH_JSON", "build/bench.json");
-    bench->budget_us = atoll(option("BUDGET_S", BUDGET_S_DEFAULT)) * 1000000;
-    bench->load.events_per_s = atof(option("RATE", "500"));
+    bench->budget_us = strtoll(option("BUDGET_S", BUDGET_S_DEFAULT), NULL, 10) * 1000000;
+    bench->load.events_per_s = strtod(option("RATE", "500"), NULL);
     bench->load.events = (int64_t)(bench->load.events_per_s * 10);
     if (bench->events < 100000 || bench->rounds < 1 || bench->rounds > ROUNDS_MAX || bench->load.events < 100)
         test_fail("EVENTS is 100000 or more, ROUNDS 1 to %d, RATE 10 or more", ROUNDS_MAX);

@@ -25,7 +25,7 @@ struct course {
     struct outbox *outbox; /* NULL: no relay */
     struct venue *venue;
     int64_t start_us;
-    int64_t *sent_us, *received_us; /* by number of the event; 0: not yet */
+    int64_t *begun_us, *sent_us, *received_us; /* by number of the event; 0: not yet */
     atomic_int_fast64_t received;
     atomic_bool ready, over;
     int64_t run; /* events of earlier runs are still in the topic */
@@ -140,6 +140,7 @@ commit_events(void *context)
     for (int64_t number = writer->first; number < course->load->events; number += WRITERS) {
         compose(course, number, key, payload);
         wait_for_turn(course, number);
+        course->begun_us[number] = clock_monotonic_us();
         PGresult *result = PQexecPrepared(app, "emit", 2, values, NULL, NULL, 0);
         course->sent_us[number] = clock_monotonic_us();
         if (PQresultStatus(result) != PGRES_COMMAND_OK)
@@ -194,12 +195,12 @@ compare(const void *a, const void *b)
 }
 
 static struct latencies
-summarise(const struct course *course)
+summarise(const struct course *course, const int64_t *begin_us, const int64_t *end_us)
 {
     int64_t from = course->load->events / 10, count = course->load->events - from;
     double *ms = must_calloc((size_t)count, sizeof *ms);
     for (int64_t i = 0; i < count; i++)
-        ms[i] = (double)(course->received_us[from + i] - course->sent_us[from + i]) / 1e3;
+        ms[i] = (double)(end_us[from + i] - begin_us[from + i]) / 1e3;
     qsort(ms, (size_t)count, sizeof *ms, compare);
     struct latencies latencies = {ms[count / 2], ms[count * 9 / 10], ms[count * 99 / 100], ms[count - 1]};
     free(ms);
@@ -218,10 +219,11 @@ wait_while_missing(struct course *course, int64_t wanted, const char *what)
 }
 
 static struct latencies
-run(struct course *course)
+run(struct course *course, struct latencies *commit)
 {
     pthread_t consumer;
     size_t events = (size_t)course->load->events;
+    course->begun_us = must_calloc(events, sizeof *course->begun_us);
     course->sent_us = must_calloc(events, sizeof *course->sent_us);
     course->received_us = must_calloc(events, sizeof *course->received_us);
     course->run = clock_wall_us();
@@ -235,22 +237,26 @@ run(struct course *course)
     wait_while_missing(course, course->load->events, "events that arrived");
     course->over = true;
     pthread_join(consumer, NULL);
-    struct latencies latencies = summarise(course);
+    struct latencies latencies = summarise(course, course->sent_us, course->received_us);
+    if (commit != NULL)
+        *commit = summarise(course, course->begun_us, course->sent_us);
+    free(course->begun_us);
     free(course->sent_us);
     free(course->received_us);
     return latencies;
 }
 
 struct latencies
-latency_of_commits(struct outbox *outbox, struct venue *venue, const struct latency_load *load)
+latency_of_commits(struct outbox *outbox, struct venue *venue, const struct latency_load *load,
+                   struct latencies *commit)
 {
     struct course course = {.load = load, .outbox = outbox, .venue = venue};
-    return run(&course);
+    return run(&course, commit);
 }
 
 struct latencies
 latency_of_produce(struct venue *venue, const struct latency_load *load)
 {
     struct course course = {.load = load, .venue = venue};
-    return run(&course);
+    return run(&course, NULL);
 }

@@ -16,9 +16,10 @@ struct latencies {
 };
 
 /* 4 connections commit one event a transaction, evenly spaced; a relay of the outbox must be ready. The consumer (read
- * committed, fetch.wait.max.ms=5) is a thread of this process, so both ends read one clock. */
+ * committed, fetch.wait.max.ms=5) is a thread of this process, so both ends read one clock. *commit: from the call of the insert to the return of its commit, which is mostly the
+ * disk; the relay waits for the same disk once before it sends. */
 struct latencies latency_of_commits(struct outbox *outbox, struct venue *venue,
-                                    const struct latency_load *load);
+                                    const struct latency_load *load, struct latencies *commit);
 
 /* A bare idempotent producer of this process at the same rate. */
 struct latencies latency_of_produce(struct venue *venue, const struct latency_load *load);

@@ -120,13 +120,13 @@ percentiles(const struct latencies *latencies)
 }
 
 void
-results_add_latency(json_t *results, const char *broker, const struct latencies *relay,
-                    const struct latencies *bare, double idle_cpu_percent)
+results_add_latency(json_t *results, const char *broker, const struct latency_results *found)
 {
-    json_t *line = json_pack(
-        "{s:s, s:o, s:o, s:f, s:{s:f, s:f, s:f}}", "broker", broker, "commit_to_consumer", percentiles(relay),
-        "produce_to_consumer", percentiles(bare), "idle_cpu_percent", round_to(idle_cpu_percent, 0.01),
-        "goal", "p50_ms", GOAL_P50_MS, "p99_ms", GOAL_P99_MS, "idle_cpu_percent", GOAL_IDLE_PERCENT);
+    json_t *line = json_pack("{s:s, s:o, s:o, s:o, s:f, s:{s:f, s:f, s:f}}", "broker", broker, "commit",
+                             percentiles(&found->commit), "commit_to_consumer", percentiles(&found->relay),
+                             "produce_to_consumer", percentiles(&found->bare), "idle_cpu_percent",
+                             round_to(found->idle_cpu_percent, 0.01), "goal", "p50_ms", GOAL_P50_MS, "p99_ms",
+                             GOAL_P99_MS, "idle_cpu_percent", GOAL_IDLE_PERCENT);
     json_array_append_new(json_object_get(results, "latency"), line);
 }
 
@@ -188,6 +188,7 @@ results_print(const json_t *results, FILE *to)
         number(paced, "events_per_s"), GOAL_P50_MS, GOAL_P99_MS, "broker", "p50", "p90", "p99", "max");
     json_array_foreach(json_object_get(results, "latency"), i, line)
     {
+        print_latency(line, to, "commit", "insert called -> commit returned");
         print_latency(line, to, "commit_to_consumer", "commit returned -> consumer, relay");
         print_latency(line, to, "produce_to_consumer", "produce called -> consumer, bare");
         fprintf(to, "%-7sidle relay: %.2f %% of a core (goal: %.0f %%)\n", text(line, "broker"),

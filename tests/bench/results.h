@@ -22,9 +22,13 @@ json_t *results_begin(int64_t events, const struct latency_load *load);
 void results_add_drain(json_t *results, const char *broker, const char *compression,
                        const struct drain_rounds *rounds);
 
-/* idle_cpu_percent: of a core, by the relay while nothing comes. */
-void results_add_latency(json_t *results, const char *broker, const struct latencies *relay,
-                         const struct latencies *bare, double idle_cpu_percent);
+struct latency_results {
+    struct latencies commit;      /* insert called -> commit returned, for a writer */
+    struct latencies relay, bare; /* commit returned -> consumer; produce called -> consumer */
+    double idle_cpu_percent;      /* of a core, by the relay while nothing comes */
+};
+
+void results_add_latency(json_t *results, const char *broker, const struct latency_results *found);
 
 void results_print(const json_t *results, FILE *to);
 
