@@ -182,10 +182,9 @@ results_print(const json_t *results, FILE *to)
         "broker compressed      relay        bare   ratio   goal       relay     bare  backend   RSS MiB\n",
         number(backlog, "events"), STAGE_PAYLOAD_BYTES);
     json_array_foreach(json_object_get(results, "drain"), i, line) print_drain(line, to);
-    fprintf(
-        to,
-        "\nlatency at %.0f events/s in ms (goals: p50 %.0f, p99 %.0f)                 \n%-43s%8s%8s%8s%8s\n",
-        number(paced, "events_per_s"), GOAL_P50_MS, GOAL_P99_MS, "broker", "p50", "p90", "p99", "max");
+    fprintf(to,
+            "\nlatency at %.0f events/s in ms (goals of the relay: p50 %.0f, p99 %.0f)\n%-43s%8s%8s%8s%8s\n",
+            number(paced, "events_per_s"), GOAL_P50_MS, GOAL_P99_MS, "broker", "p50", "p90", "p99", "max");
     json_array_foreach(json_object_get(results, "latency"), i, line)
     {
         print_latency(line, to, "commit", "insert called -> commit returned");
