@@ -9,7 +9,7 @@ killed=0 survived=0
 plant() { # name file expression filter
     tree=$O/mutants/$1
     rm -rf "$tree" && mkdir -p "$tree/build"
-    cp -a Makefile src include schema packaging tests examples "$tree/" && cp -a "$O/obj" "$O/gen" "$tree/build/"
+    cp -a Makefile src schema packaging tests examples "$tree/" && cp -a "$O/obj" "$O/gen" "$tree/build/"
     sed -i "$3" "$tree/$2"
     if cmp -s "$2" "$tree/$2"; then
         echo "mutant $1: its expression does not match $2 any more"
