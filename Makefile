@@ -106,7 +106,7 @@ check-asan-now: $(O)/outboxd $(O)/tests/unit $(O)/tests/integration examples
 
 .PHONY: lint lint-now
 lint:                     ## format, clang-tidy, includes, headers alone; gcc and clang without a warning
-	packaging/deps.sh lint
+	packaging/deps.sh test lint
 	$(MAKE) lint-now
 lint-now:
 	$(MAKE) O=build/lint-gcc CC=gcc WERROR=1 OPT=-O1 all examples $(SUITES:%=build/lint-gcc/tests/%)
