@@ -4,6 +4,8 @@
 #ifndef OUTBOXD_POSTGRES_STATEMENTS_H
 #define OUTBOXD_POSTGRES_STATEMENTS_H
 
+#include "event/event.h"
+
 /* SQL is laid out by its own clauses. */
 /* clang-format off */
 
@@ -106,11 +108,15 @@
     " select l.seq, l.epoch, l.hi_id, pg_backend_pid(), ins.seq, " SQL_SEQUENCE                                        \
     " from last l left join ins on true;"
 
+/* A macro's number in SQL. */
+#define SQL_NUMBER(macro) SQL_NUMBER_(macro)
+#define SQL_NUMBER_(number) #number
+
 /* What an event costs in memory, as event_cost() counts it: sizes of key and payload come from their TOAST pointers, so a
  * large value that is cut off is never fetched. */
 #define SQL_COST                                                                                                       \
     "coalesce(octet_length(e.payload), 0) + coalesce(octet_length(e.key), 0)"                                          \
-    " + coalesce(octet_length(e.headers::text), 0) + 512"
+    " + coalesce(octet_length(e.headers::text), 0) + " SQL_NUMBER(EVENT_OVERHEAD)
 
 /* A page: events of one tick with after < id <= upto, in id order, at most n of them. The main stream walks the id index;
  * the late transactions come through (xid, id). Both are merged by id: late ones first would break the order of a key.

@@ -31,7 +31,6 @@ stuck(struct verdict *verdict, const struct event *event, uint64_t serial, const
     bool same = trouble->active && trouble->serial == serial && trouble->why.code == why->code;
     if (same && now_us < trouble->retry_at_us)
         return false;
-    int64_t since = same ? trouble->since_us : clock_wall_us();
     if (!same)
         backoff_reset(&verdict->trouble_backoff);
     *trouble = (struct trouble){.active = true,
@@ -39,7 +38,6 @@ stuck(struct verdict *verdict, const struct event *event, uint64_t serial, const
                                 .event_id = event->id,
                                 .topic = event->topic,
                                 .why = *why,
-                                .since_us = since,
                                 .retry_at_us = now_us + backoff_next_us(&verdict->trouble_backoff)};
     return !same;
 }

@@ -16,7 +16,6 @@ struct trouble {
     int64_t event_id;
     struct topic *topic;
     struct outcome why;
-    int64_t since_us; /* wall clock */
     int64_t retry_at_us;
     bool asked_again; /* since the last attempt the broker was asked anew about the topic */
 };
