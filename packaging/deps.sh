@@ -3,7 +3,7 @@
 # all. Works as root and through sudo; asks nothing. On other systems it says what to install.
 set -eu
 
-build="gcc libc6-dev make pkg-config libpq-dev librdkafka-dev libyaml-dev libmicrohttpd-dev libjansson-dev libsystemd-dev"
+build="gcc libc6-dev make pkg-config libpq-dev librdkafka-dev libyaml-dev libmicrohttpd-dev libjansson-dev libsystemd-dev libjemalloc-dev"
 demo="$build postgresql"
 tests="$demo libcriterion-dev libcurl4-openssl-dev maven default-jre-headless pgbouncer"
 lint="$build clang clang-tidy clang-format"

@@ -9,7 +9,7 @@
 #include "http/server.h"
 #include "relay/relay.h"
 
-#include <malloc.h>
+#include <jemalloc/jemalloc.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,14 +46,13 @@ struct daemon {
     char told_state[sizeof((struct snapshot *)0)->state];
 };
 
-/* Payloads come and go in megabytes: what is freed goes back to the kernel instead of staying in the heap, and the threads
- * of librdkafka share two arenas. Keeps the resident size within the promise of `memory`. */
+/* Read by jemalloc when the process starts. Payloads come and go in megabytes: what is freed goes back to the kernel within a
+ * second, and the threads of librdkafka share two arenas. Keeps the resident size within the promise of `memory`. */
+const char *malloc_conf = "narenas:2,dirty_decay_ms:1000,muzzy_decay_ms:0";
+
 static void
 prepare_process(void)
 {
-    mallopt(M_MMAP_THRESHOLD, 512 * 1024);
-    mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
-    mallopt(M_ARENA_MAX, 2);
     /* payloads and passwords do not belong into a core file */
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     prctl(PR_SET_DUMPABLE, 0);

@@ -1,5 +1,5 @@
 /* page.c: the memory of a page: an array of events, and chunks that the events' bytes are cut from. Freed at
- * once when the page is confirmed, or kept for the next page; never shrinks before. */
+ * once when the page is confirmed; never shrinks before. */
 #include "event/page.h"
 
 #include "base/error.h"
@@ -10,13 +10,6 @@
 #define FIRST_CHUNK ((size_t)4 * 1024)
 #define LAST_CHUNK ((size_t)256 * 1024)
 #define CHUNK_GROWTH 8
-/* Chunks of the last size are kept for the next page, up to 8 MiB: malloc and free of something large make glibc merge
- * every small block that is free, and librdkafka's small blocks, five a message, would have to be cut again. */
-#ifdef __SANITIZE_ADDRESS__ /* which is to see every use of a page after its end */
-#define SPARE_CHUNKS 0
-#else
-#define SPARE_CHUNKS 32
-#endif
 
 /* A request above this share of the largest chunk gets an allocation of its own: at most that share of a
  * chunk is ever left unused at its end. */
@@ -28,28 +21,12 @@ struct page_chunk {
     char bytes[];
 };
 
-/* The relay's thread alone makes and frees pages. */
-static struct page_chunk *spare;
-static size_t spare_count;
-
 struct page *
 page_new(int64_t tick_seq)
 {
     struct page *page = must_calloc(1, sizeof *page);
     page->tick_seq = tick_seq;
     return page;
-}
-
-static void
-free_chunk(struct page_chunk *chunk)
-{
-    if (chunk->size != LAST_CHUNK || spare_count == SPARE_CHUNKS) {
-        free(chunk);
-        return;
-    }
-    chunk->older = spare;
-    spare = chunk;
-    spare_count++;
 }
 
 void
@@ -59,7 +36,7 @@ page_free(struct page *page)
         return;
     for (struct page_chunk *chunk = page->chunks, *older; chunk != NULL; chunk = older) {
         older = chunk->older;
-        free_chunk(chunk);
+        free(chunk);
     }
     free(page->events);
     free(page);
@@ -69,15 +46,8 @@ static struct page_chunk *
 new_chunk(size_t size)
 {
     size_t total;
-    struct page_chunk *chunk = spare;
-    if (size == LAST_CHUNK && chunk != NULL) {
-        spare = chunk->older;
-        spare_count--;
-        chunk->used = 0;
-        return chunk;
-    }
     CHECK(!__builtin_add_overflow(sizeof(struct page_chunk), size, &total));
-    chunk = must_alloc(total);
+    struct page_chunk *chunk = must_alloc(total);
     *chunk = (struct page_chunk){.size = size};
     return chunk;
 }

@@ -15,7 +15,8 @@
     " -c idle_in_transaction_session_timeout=60000 -c client_encoding=UTF8 -c TimeZone=UTC -c search_path="  \
     " -c jit=off -c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off -c "                  \
     "enable_mergejoin=off"                                                                                   \
-    " -c max_parallel_workers_per_gather=0 -c plan_cache_mode=force_generic_plan -c work_mem=32MB"           \
+    " -c constraint_exclusion=off -c max_parallel_workers_per_gather=0 -c "                                  \
+    "plan_cache_mode=force_generic_plan -c work_mem=32MB"                                                    \
     " -c bytea_output=hex -c IntervalStyle=postgres -c DateStyle=ISO"                                        \
     " -c quote_all_identifiers=off -c client_min_messages=warning"
 

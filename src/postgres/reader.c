@@ -18,6 +18,9 @@
 /* An event above this does not go into a page that is not cut: at most `batch.events` times this is read in vain once. */
 #define LARGE_EVENT "8192"
 
+/* Above this average, pages have few rows and the bytes outweigh what the cut costs. */
+#define PLAIN_AVERAGE 4096
+
 struct reader {
     struct session *session;
     struct topic_table *topics;
@@ -34,7 +37,9 @@ struct reader {
     struct row_totals totals;
     struct error row_error; /* a row that could not be decoded */
     bool by_copy;
-    bool cut; /* pages are cut by bytes: events have been, or may be, too large for a full page */
+    int64_t average; /* what an event of the last page with events cost; 0: nothing is known yet */
+    bool
+        cut; /* pages are cut by bytes, because sizes are not known, or an event was too large for a plain page */
 };
 
 struct reader *
@@ -151,6 +156,15 @@ ask_by_statement(struct reader *reader, int64_t now_us)
     session_ask_prepared(reader->session, "outboxd_page", 9, values, true, now_us);
 }
 
+/* So many events of average size fit; a tenth less, because what does not fit after all is sent in vain. */
+static int64_t
+within_bytes(int64_t events, int64_t average, int64_t bytes)
+{
+    int64_t fit = bytes / average * 9 / 10;
+    fit = fit > 1 ? fit : 1;
+    return fit < events ? fit : events;
+}
+
 void
 reader_ask_page(struct reader *reader, int64_t events, int64_t bytes, int64_t now_us)
 {
@@ -159,6 +173,8 @@ reader_ask_page(struct reader *reader, int64_t events, int64_t bytes, int64_t no
     int64_t start = reader->after > tick->from.lo_id ? reader->after : tick->from.lo_id;
     reader->by_copy = !reader->first || tick->hi_id - start > SMALL_TICK;
     reader->events = !reader->by_copy && events > SMALL_TICK ? SMALL_TICK : events;
+    if (!reader->cut)
+        reader->events = within_bytes(reader->events, reader->average, bytes);
     reader->bytes = bytes;
     if (reader->width == 0)
         reader->width = 4 * events;
@@ -181,16 +197,6 @@ reader_lost(struct reader *reader)
     reader->page = NULL;
 }
 
-/* Is a full page of such events within the bytes that it may have? */
-static bool
-next_is_cut(const struct reader *reader)
-{
-    const struct row_totals *totals = &reader->totals;
-    if (totals->large || totals->rows == 0)
-        return totals->large || reader->cut;
-    return totals->cost / totals->rows * reader->events > reader->bytes;
-}
-
 /* Moves `after` over what the page held and decides whether the tick goes on. A page ends because of its rows, its bytes,
  * a large event, or because nothing more is there: only the last of these, at the end of the ids, finishes the tick. Bytes are counted
  * so that we never take a page for complete that the server cut: a header may have twice as many bytes in the server's
@@ -202,7 +208,9 @@ advance(struct reader *reader)
     bool full = totals->large || totals->rows >= reader->events ||
                 totals->cost + totals->header_bytes >= reader->bytes;
     int64_t before = reader->after;
-    reader->cut = next_is_cut(reader);
+    if (totals->rows > 0)
+        reader->average = totals->cost / totals->rows;
+    reader->cut = totals->large || reader->average == 0 || reader->average > PLAIN_AVERAGE;
     if (!full)
         reader->after = reader->upto;
     else if (totals->rows > 0)

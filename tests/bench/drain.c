@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOOK_EVERY_US 2000
+#define LOOK_EVERY_US 20000
 #define DRAIN_MS 120000
 #define EXIT_MS 60000
 
