@@ -152,7 +152,7 @@ demo-now: $(O)/outboxd examples
 # ---- benchmarks ------------------------------------------------------------------------------------------------------
 BENCHES := $(patsubst tests/bench/%.c,%,$(wildcard tests/bench/bench_*.c))
 .PHONY: bench bench-now
-bench:                    ## drain and latency beside a bare producer in the same run: a table and build/bench.json
+bench:                    ## drain, latency, business, takeover; beside a bare producer: a table and build/bench.json
 	packaging/deps.sh test
 	$(MAKE) bench-now
 bench-now: $(O)/outboxd examples $(BENCHES:%=$(O)/tests/bench/%)

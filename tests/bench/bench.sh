@@ -1,7 +1,7 @@
 #!/bin/bash
 # bench.sh: runs the benchmark out of $O/tests/bench (O=build by default) on private servers in a private directory and removes
 # them. Prints a table; the numbers are in build/bench.json. Called by `make bench`. Environment:
-#   EVENTS=500000 ROUNDS=3 BROKERS=mock,kafka RATE=500 BUDGET_S=240 (no round begins later)
+#   EVENTS=500000 ROUNDS=3 BROKERS=mock,kafka RATE=500,5000 BUDGET_S=400 (no round begins later)
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -26,7 +26,7 @@ export OUTBOXD_TEST_JVM=-XX:TieredStopAtLevel=4 # a broker that works for minute
 export BENCH_JSON=$build/bench.json
 
 # in the background, so that an interrupt is heard; what it started dies with it
-timeout --kill-after=10 "$((${BUDGET_S:-240} + 60))" "$build/tests/bench/bench_relay" &
+timeout --kill-after=10 "$((${BUDGET_S:-400} + 60))" "$build/tests/bench/bench_relay" &
 child=$!
 wait "$child"
 child=

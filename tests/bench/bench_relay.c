@@ -1,12 +1,14 @@
 /* bench_relay.c: the benchmark of the relay: drains a backlog and measures latencies beside a bare librdkafka producer, in
  * turn, on the same servers in the same run, so that the ratios hold on a busy machine too. Called by bench.sh. */
 #include "bare.h"
+#include "business.h"
 #include "drain.h"
 #include "latency.h"
 #include "results.h"
 
 #include "base/clock.h"
 #include "support/scratch.h"
+#include "support/wait.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -14,17 +16,21 @@
 #include <unistd.h>
 
 #define IDLE_S 2
+#define RATES 2
+#define CATCH_UP_MS 60000
 /* A broker's JVM compiles while it works: on two cores, what it takes for that in its first million events is missed by both. */
 #define WARM_UP_ROUNDS 2
-#define LOAD_S 8
+#define LOAD_S 6
+/* Of each half of a round of sign-ups. */
+#define BUSINESS_S 4
 /* No round is begun after this; what was found so far is reported. */
-#define BUDGET_S_DEFAULT "240"
+#define BUDGET_S_DEFAULT "400"
 
 struct bench {
     int64_t events;
     int rounds;
     const char *brokers, *json;
-    struct latency_load load;
+    double rates[RATES]; /* of the latencies, events a second; 0: no more */
     int64_t started_us, budget_us;
     struct outbox outbox;
     json_t *results;
@@ -98,28 +104,71 @@ bench_drain(struct bench *bench, struct venue *venue, const char *compression, b
 }
 
 static void
-bench_latency(struct bench *bench, struct venue *venue)
+bench_latency(struct bench *bench, struct venue *venue, const struct daemon *relay, double events_per_s)
+{
+    const struct latency_load load = {events_per_s, (int64_t)(events_per_s * LOAD_S)};
+    struct latency_results found = {.events_per_s = events_per_s};
+    if (!in_time(bench))
+        return;
+    char *name = must_format("latency %s", venue_kind(venue));
+    char *rate = must_format("%.0f events/s", events_per_s);
+    progress(bench, name, rate);
+    double cpu_s = process_cpu_s(daemon_pid(relay));
+    int64_t since_us = clock_monotonic_us();
+    found.relay = latency_of_commits(&bench->outbox, venue, &load, &found.commit);
+    found.cpu_percent =
+        (process_cpu_s(daemon_pid(relay)) - cpu_s) * 1e8 / (double)(clock_monotonic_us() - since_us);
+    found.bare = latency_of_produce(venue, &load);
+    results_add_latency(bench->results, venue_kind(venue), &found);
+    free(name);
+    free(rate);
+}
+
+/* Rounds of sign-ups, alone and beside the relay. What the first half left behind is published before the second begins. */
+static void
+bench_business(struct bench *bench, struct daemon *relay, struct service_results *found)
+{
+    for (int i = 0; i < bench->rounds && in_time(bench); i++) {
+        daemon_terminate(relay);
+        found->alone[i] = business_rate(&bench->outbox, BUSINESS_S);
+        daemon_again(relay);
+        daemon_wait_ready(relay);
+        wait_for(daemon_metric(relay, "outbox_lag_events") == 0, CATCH_UP_MS);
+        found->beside[i] = business_rate(&bench->outbox, BUSINESS_S);
+        found->count = i + 1;
+        wait_for(daemon_metric(relay, "outbox_lag_events") == 0, CATCH_UP_MS);
+        char *text = must_format("%.0f/s alone, %.0f/s beside the relay", found->alone[i], found->beside[i]);
+        progress(bench, "sign-ups", text);
+        free(text);
+    }
+}
+
+static void
+bench_service(struct bench *bench, struct venue *venue)
 {
     const struct daemon_options options = {.conninfo = outbox_conninfo(&bench->outbox, POSTGRES_RELAY),
                                            .bootstrap = venue_bootstrap(venue)};
+    struct service_results found = {0};
+    struct latency_load warm_up = {bench->rates[0], (int64_t)(bench->rates[0] * LOAD_S)};
     if (!in_time(bench))
         return;
-    progress(bench, "latency", venue_kind(venue));
     struct daemon *relay = daemon_start(&options); /* everything was drained: it has nothing to do */
     daemon_wait_ready(relay);
-    struct latency_results found = {0};
     /* a broker that was given large batches so far is slow with single events until its JVM has compiled that way */
-    (void)latency_of_produce(venue, &bench->load);
-    (void)latency_of_commits(&bench->outbox, venue, &bench->load, &found.commit);
+    (void)latency_of_produce(venue, &warm_up);
+    (void)latency_of_commits(&bench->outbox, venue, &warm_up, NULL);
     double cpu_s = process_cpu_s(daemon_pid(relay));
     sleep(IDLE_S);
-    double idle_percent = (process_cpu_s(daemon_pid(relay)) - cpu_s) / IDLE_S * 100;
-    found.idle_cpu_percent = idle_percent;
-    found.relay = latency_of_commits(&bench->outbox, venue, &bench->load, &found.commit);
-    found.bare = latency_of_produce(venue, &bench->load);
+    found.idle_cpu_percent = (process_cpu_s(daemon_pid(relay)) - cpu_s) / IDLE_S * 100;
+    for (int i = 0; i < RATES && bench->rates[i] > 0; i++)
+        bench_latency(bench, venue, relay, bench->rates[i]);
+    bench_business(bench, relay, &found);
     daemon_terminate(relay);
     daemon_free(relay);
-    results_add_latency(bench->results, venue_kind(venue), &found);
+    progress(bench, "takeover", venue_kind(venue));
+    found.takeover = takeover_measure(&bench->outbox, venue);
+    if (found.count > 0)
+        results_add_service(bench->results, venue_kind(venue), &found);
 }
 
 static void
@@ -137,7 +186,7 @@ bench_all(struct bench *bench)
     }
     for (int i = 0; i < 2; i++)
         if (venues[i] != NULL) {
-            bench_latency(bench, venues[i]);
+            bench_service(bench, venues[i]);
             venue_close(venues[i]);
         }
 }
@@ -150,10 +199,11 @@ read_options(struct bench *bench)
     bench->brokers = option("BROKERS", "mock,kafka");
     bench->json = option("BENCH_JSON", "build/bench.json");
     bench->budget_us = strtoll(option("BUDGET_S", BUDGET_S_DEFAULT), NULL, 10) * 1000000;
-    bench->load.events_per_s = strtod(option("RATE", "500"), NULL);
-    bench->load.events = (int64_t)(bench->load.events_per_s * LOAD_S);
-    if (bench->events < 100000 || bench->rounds < 1 || bench->rounds > ROUNDS_MAX || bench->load.events < 100)
-        test_fail("EVENTS is 100000 or more, ROUNDS 1 to %d, RATE 10 or more", ROUNDS_MAX);
+    if (sscanf(option("RATE", "500,5000"), "%lf,%lf", &bench->rates[0], &bench->rates[1]) < 1 ||
+        bench->rates[0] < 10)
+        test_fail("RATE is one or two rates of 10 or more, such as 500,5000");
+    if (bench->events < 100000 || bench->rounds < 1 || bench->rounds > ROUNDS_MAX)
+        test_fail("EVENTS is 100000 or more, ROUNDS 1 to %d", ROUNDS_MAX);
 }
 
 int
@@ -163,9 +213,10 @@ main(int argc, char **argv)
     if (argc == 4 && strcmp(argv[1], "--bare") == 0)
         bare_main(argv[2], argv[3]);
     read_options(&bench);
-    bench.results = results_begin(bench.events, &bench.load);
+    bench.results = results_begin(bench.events);
     progress(&bench, "starting Postgres, committing the backlog", "");
     outbox_open(&bench.outbox, bench.events);
+    business_prepare(&bench.outbox);
     json_object_set_new(json_object_get(bench.results, "versions"), "postgres",
                         json_string(PQparameterStatus(bench.outbox.admin, "server_version")));
     bench_all(&bench);

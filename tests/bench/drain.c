@@ -30,6 +30,23 @@ struct look {
     double cpu_s, backend_cpu_s;
 };
 
+/* Resident memory now, in the sample that belongs to the share that is done. */
+static void
+sample_rss(double samples[RSS_SAMPLES], pid_t pid, int64_t done, int64_t events)
+{
+    char path[40];
+    int64_t index = done * RSS_SAMPLES / events;
+    long total, resident;
+    snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return;
+    if (fscanf(file, "%ld %ld", &total, &resident) == 2)
+        samples[index < RSS_SAMPLES ? index : RSS_SAMPLES - 1] =
+            (double)resident * (double)sysconf(_SC_PAGESIZE) / (1 << 20);
+    fclose(file);
+}
+
 static struct look
 look(rd_kafka_t *client, pid_t pid, pid_t backend)
 {
@@ -44,6 +61,7 @@ static struct drained
 watch(rd_kafka_t *client, int64_t before, int64_t events, pid_t pid, struct outbox *outbox)
 {
     struct look first = {0}, last;
+    struct drained drained = {0};
     pid_t backend = 0;
     int64_t end_us = clock_monotonic_us() + DRAIN_MS * INT64_C(1000);
     for (bool begun = false;; usleep(LOOK_EVERY_US)) {
@@ -53,6 +71,7 @@ watch(rd_kafka_t *client, int64_t before, int64_t events, pid_t pid, struct outb
             first = last = look(client, pid, backend);
             begun = true;
         }
+        sample_rss(drained.rss_mib, pid, last.events - before, events);
         if (last.events >= before + events)
             break;
         int exit_code;
@@ -64,11 +83,10 @@ watch(rd_kafka_t *client, int64_t before, int64_t events, pid_t pid, struct outb
     double counted = (double)(last.events - first.events);
     if (counted < 1)
         test_fail("everything was there at the first look: too few events for a measurement");
-    return (struct drained){
-        .events_per_s = counted / ((double)(last.at_us - first.at_us) / 1e6),
-        .cpu_us = (last.cpu_s - first.cpu_s) * 1e6 / counted,
-        .backend_cpu_us = (last.backend_cpu_s - first.backend_cpu_s) * 1e6 / counted,
-    };
+    drained.events_per_s = counted / ((double)(last.at_us - first.at_us) / 1e6);
+    drained.cpu_us = (last.cpu_s - first.cpu_s) * 1e6 / counted;
+    drained.backend_cpu_us = (last.backend_cpu_s - first.backend_cpu_s) * 1e6 / counted;
+    return drained;
 }
 
 struct drained

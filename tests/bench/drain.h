@@ -5,13 +5,16 @@
 #include "stage.h"
 #include "support/relay.h"
 
-/* Of one run. Measured from outside, for both alike: the broker's end offsets are asked for every 2 ms; the rate is that of
+#define RSS_SAMPLES 20
+
+/* Of one run. Measured from outside, for both alike: the broker's end offsets are asked for every 20 ms; the rate is that of
  * the events between the first and the last look that saw new ones, so that start-up does not count. Processor time is that of
  * the process (and of the relay's Postgres backend) between the same two looks. */
 struct drained {
     double events_per_s;
     double cpu_us, backend_cpu_us; /* an event; backend: 0 for the bare producer */
     double peak_rss_mib;           /* of the relay */
+    double rss_mib[RSS_SAMPLES];   /* of the relay over the time of the drain, evenly spaced; 0: not taken */
 };
 
 /* Rewinds the outbox and drains it with a relay of this configuration; stops it. The caller frees the relay. */

@@ -4,6 +4,7 @@
 
 #include "drain.h"
 #include "latency.h"
+#include "takeover.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -17,18 +18,36 @@ struct drain_rounds {
 };
 
 /* The machine and the versions, as they are now. The result grows by the functions below. */
-json_t *results_begin(int64_t events, const struct latency_load *load);
+json_t *results_begin(int64_t events);
 
 void results_add_drain(json_t *results, const char *broker, const char *compression,
                        const struct drain_rounds *rounds);
 
 struct latency_results {
+    double events_per_s;
     struct latencies commit;      /* insert called -> commit returned, for a writer */
     struct latencies relay, bare; /* commit returned -> consumer; produce called -> consumer */
-    double idle_cpu_percent;      /* of a core, by the relay while nothing comes */
+    double cpu_percent;           /* of a core, by the relay at this rate */
 };
 
 void results_add_latency(json_t *results, const char *broker, const struct latency_results *found);
+
+/* What it means for everybody else, with one broker. */
+struct service_results {
+    double idle_cpu_percent;                      /* of a core, by the relay while nothing comes */
+    double alone[ROUNDS_MAX], beside[ROUNDS_MAX]; /* sign-ups a second, without and with relay, in turn */
+    int count;                                    /* of such rounds */
+    struct takeover takeover;
+};
+
+void results_add_service(json_t *results, const char *broker, const struct service_results *found);
+void results_print_service(const json_t *results, FILE *to);
+
+/* Shared by the parts of the results. */
+double results_median(const double *values, int count);
+double results_round(double value, double unit);
+double results_number(const json_t *object, const char *key);
+const char *results_text(const json_t *object, const char *key);
 
 void results_print(const json_t *results, FILE *to);
 
