@@ -16,10 +16,7 @@
 /* So few late transactions are read without windows: at most this many times a page is sorted. */
 #define FEW_LATE 4
 /* An event above this does not go into a page that is not cut: at most `batch.events` times this is read in vain once. */
-#define LARGE_EVENT "8192"
-
-/* Above this average, pages have few rows and the bytes outweigh what the cut costs. */
-#define PLAIN_AVERAGE 4096
+#define LARGE_EVENT 8192
 
 struct reader {
     struct session *session;
@@ -130,11 +127,12 @@ ask_by_copy(struct reader *reader, int64_t now_us)
         after, lo, upto, hi, tick->from.w, tick->snapshot, n);
     if (tick->late_count > 0)
         streams = with_late(streams, tick->late, after, upto, n);
-    char *sql =
-        reader->cut
-            ? must_format("copy (" SQL_PAGE_CUT("%s", "%s", "%s") ") to stdout (format binary)", streams, n,
-                          bytes)
-            : must_format("copy (" SQL_PAGE_PLAIN("%s", LARGE_EVENT) ") to stdout (format binary)", streams);
+    char *sql = reader->cut
+                    ? must_format("copy (" SQL_PAGE_CUT("%s", "%s", "%s") ") to stdout (format binary)",
+                                  streams, n, bytes)
+                    : must_format("copy (" SQL_PAGE_PLAIN(
+                                      "%s", SQL_NUMBER(LARGE_EVENT)) ") to stdout (format binary)",
+                                  streams);
     session_ask_copy(reader->session, sql, take_copy_row, reader, now_us);
     free(streams);
     free(sql);
@@ -210,7 +208,7 @@ advance(struct reader *reader)
     int64_t before = reader->after;
     if (totals->rows > 0)
         reader->average = totals->cost / totals->rows;
-    reader->cut = totals->large || reader->average == 0 || reader->average > PLAIN_AVERAGE;
+    reader->cut = totals->large || totals->largest > LARGE_EVENT || reader->average == 0;
     if (!full)
         reader->after = reader->upto;
     else if (totals->rows > 0)

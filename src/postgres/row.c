@@ -101,6 +101,10 @@ decode(const struct column_value columns[COLUMN_COUNT], struct page *page, struc
     totals->cost += (int64_t)event_cost(event);
     totals->header_bytes += headers.size;
     totals->last_id = event->id;
+    if (event->key_size > totals->largest)
+        totals->largest = event->key_size;
+    if (event->payload_size > totals->largest)
+        totals->largest = event->payload_size;
     if (!event->topic->selected) {
         event->topic->passed_over++;
         page_drop_last(page);

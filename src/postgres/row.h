@@ -14,7 +14,8 @@ struct row_totals {
     int64_t cost;         /* as SQL_COST counts */
     int64_t header_bytes; /* in UTF-8 */
     int64_t last_id;
-    bool large; /* the next row came without its bytes: the page ends before it */
+    int64_t largest; /* key or payload of the rows so far */
+    bool large;      /* the next row came without its bytes: the page ends before it */
 };
 
 /* One CopyData message: the stream's head, a row, its trailer, or the head together with one of them. False with

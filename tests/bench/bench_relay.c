@@ -110,9 +110,9 @@ bench_latency(struct bench *bench, struct venue *venue, const struct daemon *rel
     struct latency_results found = {.events_per_s = events_per_s};
     if (!in_time(bench))
         return;
-    char *name = must_format("latency %s", venue_kind(venue));
-    char *rate = must_format("%.0f events/s", events_per_s);
-    progress(bench, name, rate);
+    char *about = must_format("%s %.0f events/s", venue_kind(venue), events_per_s);
+    progress(bench, "latency", about);
+    free(about);
     double cpu_s = process_cpu_s(daemon_pid(relay));
     int64_t since_us = clock_monotonic_us();
     found.relay = latency_of_commits(&bench->outbox, venue, &load, &found.commit);
@@ -120,8 +120,6 @@ bench_latency(struct bench *bench, struct venue *venue, const struct daemon *rel
         (process_cpu_s(daemon_pid(relay)) - cpu_s) * 1e8 / (double)(clock_monotonic_us() - since_us);
     found.bare = latency_of_produce(venue, &load);
     results_add_latency(bench->results, venue_kind(venue), &found);
-    free(name);
-    free(rate);
 }
 
 /* Rounds of sign-ups, alone and beside the relay. What the first half left behind is published before the second begins. */

@@ -34,17 +34,8 @@ struct look {
 static void
 sample_rss(double samples[RSS_SAMPLES], pid_t pid, int64_t done, int64_t events)
 {
-    char path[40];
     int64_t index = done * RSS_SAMPLES / events;
-    long total, resident;
-    snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return;
-    if (fscanf(file, "%ld %ld", &total, &resident) == 2)
-        samples[index < RSS_SAMPLES ? index : RSS_SAMPLES - 1] =
-            (double)resident * (double)sysconf(_SC_PAGESIZE) / (1 << 20);
-    fclose(file);
+    samples[index < RSS_SAMPLES ? index : RSS_SAMPLES - 1] = (double)process_status_kib(pid, "VmRSS:") / 1024;
 }
 
 static struct look

@@ -141,3 +141,15 @@ process_gone(pid_t pid)
     pid_t parent;
     return !process_look(pid, &state, &parent) || state == 'Z';
 }
+
+long
+process_status_kib(pid_t pid, const char *field)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    char *text = scratch_read_file(path);
+    const char *at = strstr(text, field);
+    long kib = at ? strtol(at + strlen(field), NULL, 10) : 0;
+    free(text);
+    return kib;
+}

@@ -253,19 +253,6 @@ daemon_log_contains(const struct daemon *daemon, const char *text)
     return found;
 }
 
-/* A line of /proc/PID/status; 0 when there is none, as of a process that has ended. */
-static long
-process_status_kib(pid_t pid, const char *field)
-{
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    char *text = scratch_read_file(path);
-    const char *at = strstr(text, field);
-    long kib = at ? strtol(at + strlen(field), NULL, 10) : 0;
-    free(text);
-    return kib;
-}
-
 long
 daemon_peak_rss_kib(const struct daemon *daemon)
 {

@@ -51,6 +51,9 @@ int process_wait(pid_t pid, int timeout_ms);
 /* True when it has ended; then *exit_code is as above and the pid is gone. */
 bool process_ended(pid_t pid, int *exit_code);
 
+/* A line of /proc/PID/status in KiB ("VmRSS:"); 0 when there is none, as of a process that has ended. */
+long process_status_kib(pid_t pid, const char *field);
+
 /* The processes whose parent is `parent`, at most `capacity`; their number. */
 size_t process_children(pid_t parent, pid_t *children, size_t capacity);
 
