@@ -61,9 +61,10 @@ void producer_end(struct producer *producer, int64_t now_us, const char *why);
 int64_t producer_turn(struct producer *producer, int64_t now_us);
 
 enum producer_sent {
-    PRODUCER_SENT,    /* the event is out; a report will come */
-    PRODUCER_FULL,    /* librdkafka's queue is full: turn, then again */
-    PRODUCER_ASKING,  /* first event of its topic, or a batch.size that no longer suits: turn, then again */
+    PRODUCER_SENT,   /* the event is out; a report will come */
+    PRODUCER_FULL,   /* librdkafka's queue is full: turn, then again */
+    PRODUCER_ASKING, /* first event of its topic, a batch.size that no longer suits, or another event opens this
+                         one's partition (opening.h): turn, then again */
     PRODUCER_REFUSED, /* known without sending: `why` says the event's or the topic's fault; the instance goes
                          on */
     PRODUCER_FAILED,  /* the instance is ending; `why` says why */

@@ -106,6 +106,19 @@ take_failure(struct reports *reports, struct topic_facts *facts, struct event *e
     reports->report(reports->context, event, &outcome);
 }
 
+/* Without an offset no broker has acknowledged the event: librdkafka has concluded so from a later one that was. That is sound
+ * only while the broker knows the producer's sequence; a topic that was deleted and made anew does not. Sending it again is
+ * always sound. */
+static void
+take_guess(struct reports *reports, struct event *event)
+{
+    struct outcome outcome;
+    classify_own(&outcome, OUTCOME_BROKER, "NO_OFFSET", "no broker has acknowledged it, only a later one");
+    reports->statistics.reports_failed++;
+    reports_fail(reports, &outcome);
+    reports->report(reports->context, event, &outcome);
+}
+
 static void
 take_report(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
 {
@@ -115,8 +128,11 @@ take_report(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
     struct topic_facts *facts = topics_at(reports->topics, event->topic->index);
     facts->out--;
     reports->out--;
-    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR && message->offset < 0) {
+        take_guess(reports, event);
+    } else if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
         facts->progress_us = reports->now_us;
+        opening_acknowledged(&facts->opening, event);
         heal(reports);
         reports->report(reports->context, event, &acknowledged);
     } else {

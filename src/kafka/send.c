@@ -87,6 +87,8 @@ producer_send(struct producer *producer, struct event *event, struct outcome *wh
     enum producer_sent sent = prepare_topic(producer, facts, why);
     if (sent != PRODUCER_SENT)
         return sent;
+    if (!opening_allows(&facts->opening, event))
+        return PRODUCER_ASKING;
     if (!message_headers(event, producer->settings->source, producer->source_size, &headers,
                          &headers_wire_size, &error)) {
         classify_own(why, OUTCOME_EVENT, "HEADERS_MALFORMED", "%.200s", error.message);
@@ -99,6 +101,7 @@ producer_send(struct producer *producer, struct event *event, struct outcome *wh
     if (sent == PRODUCER_SENT && code == RD_KAFKA_RESP_ERR_NO_ERROR) {
         if (facts->out++ == 0)
             facts->progress_us = clock_monotonic_us();
+        opening_sent(&facts->opening, event);
         producer->reports.out++;
         return PRODUCER_SENT;
     }

@@ -45,8 +45,11 @@ void
 topics_free(struct topics *topics)
 {
     CHECK(topics->rk == NULL);
-    for (size_t i = 0; i < topics->capacity; i++)
+    for (size_t i = 0; i < topics->capacity; i++) {
+        if (topics->facts[i] != NULL)
+            opening_free(&topics->facts[i]->opening);
         free(topics->facts[i]);
+    }
     free(topics->facts);
     free(topics);
 }
@@ -104,6 +107,7 @@ topics_attach(struct topics *topics, rd_kafka_t *rk, int wake_fd)
         if (facts == NULL)
             continue;
         facts->stalled = false;
+        opening_reset(&facts->opening);
         if (facts->state == TOPIC_KNOWN)
             set_state(topics, facts, TOPIC_ASKING);
     }
@@ -201,6 +205,7 @@ judge(struct topics *topics, struct topic_facts *facts, const rd_kafka_metadata_
 {
     if (metadata->partition_cnt > 0) {
         CHECK(facts->handle != NULL);
+        opening_resize(&facts->opening, metadata->partition_cnt);
         set_state(topics, facts, TOPIC_KNOWN);
         return;
     }

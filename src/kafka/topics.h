@@ -13,6 +13,7 @@
 
 #include "event/event.h"
 #include "kafka/message.h"
+#include "kafka/opening.h"
 
 #include <librdkafka/rdkafka.h>
 
@@ -27,6 +28,7 @@ struct topic_facts {
     struct message_limits limits;
     int64_t
         batch_bytes_learned; /* lowered when a full batch is refused and max.message.bytes may not be read */
+    struct opening opening;  /* its partitions, when KNOWN */
     struct outcome fault;    /* FAULTY: why */
     bool asked;              /* part of the request under way */
 

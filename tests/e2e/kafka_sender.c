@@ -64,12 +64,15 @@ sender_new(const struct broker *broker, const char *name, const char *value)
     static char *const patterns[] = {everything};
     struct sender *sender = must_calloc(1, sizeof *sender);
     struct error error;
-    sender->properties[0] =
-        (struct property){.name = "bootstrap.servers", .value = (char *)(uintptr_t)broker_bootstrap(broker)};
-    sender->properties[1] =
-        (struct property){.name = (char *)(uintptr_t)name, .value = (char *)(uintptr_t)value};
+    size_t count = 0;
+    if (broker != NULL)
+        sender->properties[count++] = (struct property){.name = "bootstrap.servers",
+                                                        .value = (char *)(uintptr_t)broker_bootstrap(broker)};
+    if (name != NULL)
+        sender->properties[count++] =
+            (struct property){.name = (char *)(uintptr_t)name, .value = (char *)(uintptr_t)value};
     sender->settings = (struct settings){
-        .source = "shop", .relay = "main", .kafka = sender->properties, .kafka_count = name != NULL ? 2 : 1};
+        .source = "shop", .relay = "main", .kafka = sender->properties, .kafka_count = count};
     sender->topics = topic_table_new(patterns, 1);
     sender->page = page_new(1);
     if (!producer_new(&sender->producer, &sender->settings, on_report, sender, &error))

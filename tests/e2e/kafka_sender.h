@@ -29,7 +29,7 @@ struct sender {
     int64_t retry_us;    /* after a topic's fault */
 };
 
-/* `name`, `value`: one more property, or NULL. */
+/* `broker`: NULL when `name` is bootstrap.servers. `name`, `value`: one more property, or NULL. */
 struct sender *sender_new(const struct broker *broker, const char *name, const char *value);
 void sender_free(struct sender *sender);
 
