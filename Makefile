@@ -164,6 +164,19 @@ $(O)/tests/bench/%: $(O)/obj/tests/bench/%.o $(bench_OBJ) $(support_OBJ) $(OBJ)
 	$(call say,LINK)
 	$(Q)$(CC) $(LINKHARD) -o $@ $^ $(LDLIBS) $(TESTLIBS)
 
+# ---- soak --------------------------------------------------------------------------------------------------------------
+.PHONY: soak soak-now
+soak:                     ## load, a leader, a standby and faults for SECONDS=300, judged every two minutes; SEED= repeats one
+	packaging/deps.sh test
+	$(MAKE) soak-now
+soak-now: $(O)/outboxd $(O)/tests/soak/soak
+	O=$(O) SOAK_SECONDS=$(SECONDS) SEED=$(SEED) tests/soak/soak.sh
+
+$(O)/tests/soak/soak: $(patsubst %.c,$(O)/obj/%.o,$(sort $(wildcard tests/soak/*.c))) $(support_OBJ) $(OBJ)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(LINKHARD) -o $@ $^ $(LDLIBS) $(TESTLIBS)
+
 # ---- install -----------------------------------------------------------------------------------------------------------
 PREFIX ?= /usr/local
 .PHONY: install clean help
