@@ -24,13 +24,24 @@ draw_seed(struct story *story)
     story->load_options.seed = story->seed;
 }
 
+static struct broker *
+open_broker(const struct story_options *options)
+{
+    if (options->brokers > 1)
+        return broker_start_cluster(options->brokers, NULL);
+    if (options->own_broker || options->kafka != NULL)
+        return broker_start(&(struct broker_options){.version = options->kafka});
+    return broker_shared();
+}
+
 static void
-create_topics(struct story *story)
+create_topics(struct story *story, bool replicated)
 {
     static const char *const names[STORY_TOPICS] = {"order", "invoice"};
+    static const char *const configs[] = {"min.insync.replicas", "2", NULL};
     for (int i = 0; i < STORY_TOPICS; i++) {
         story->topics[i] = broker_topic_name(story->broker, names[i]);
-        broker_create_topic(story->broker, story->topics[i], STORY_PARTITIONS, NULL);
+        broker_create_topic(story->broker, story->topics[i], STORY_PARTITIONS, replicated ? configs : NULL);
     }
 }
 
@@ -59,9 +70,9 @@ story_begin(struct story *story, const struct story_options *options)
     *story = (struct story){0};
     draw_seed(story);
     story->postgres = options->own_postgres ? postgres_start(NULL) : postgres_shared();
-    story->broker = options->own_broker ? broker_start(NULL) : broker_shared();
+    story->broker = open_broker(options);
     story->database = postgres_create_outbox(story->postgres);
-    create_topics(story);
+    create_topics(story, options->brokers > 1);
     PGconn *admin = story_admin(story);
     load_prepare(admin);
     PQfinish(admin);

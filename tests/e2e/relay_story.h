@@ -19,6 +19,8 @@
 
 struct story_options {
     bool own_postgres, own_broker; /* for stories that stop or kill them; the suite's otherwise */
+    int brokers;                   /* more than one: a cluster of its own; two replicas must have an event */
+    const char *kafka;             /* a version of Kafka (broker_options), on a broker of its own */
     int writers;                   /* 0: 8 */
     int keys;                      /* 0: 200 */
     int pause_us;                  /* between a writer's transactions */

@@ -21,13 +21,14 @@
  * wait out the 9 s default of its own dead session. */
 static const char properties_format[] =
     "process.roles=broker,controller\n"
-    "node.id=1\n"
-    "controller.quorum.voters=1@127.0.0.1:%d\n"
+    "node.id=%d\n"
+    "controller.quorum.voters=%s\n"
     "listeners=PLAINTEXT://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d\n"
     "advertised.listeners=PLAINTEXT://127.0.0.1:%d\n"
     "controller.listener.names=CONTROLLER\n"
     "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n"
     "log.dirs=%s/data\n"
+    "default.replication.factor=%d\n"
     "offsets.topic.replication.factor=1\n"
     "offsets.topic.num.partitions=5\n"
     "transaction.state.log.replication.factor=1\n"
@@ -82,14 +83,16 @@ broker_format(const struct broker *broker, const char *cluster_id)
     free(log);
 }
 
-/* Ready is who answers a metadata request and names itself, not who opens the port. */
+/* Ready is who is named in the answer to a metadata request, not who opens the port. */
 static bool
 broker_answers(const struct broker *broker)
 {
     rd_kafka_t *client = broker_client(broker);
     const struct rd_kafka_metadata *metadata = NULL;
-    bool answers = rd_kafka_metadata(client, 0, NULL, &metadata, 500) == RD_KAFKA_RESP_ERR_NO_ERROR &&
-                   metadata->broker_cnt == 1;
+    bool answers = false;
+    if (rd_kafka_metadata(client, 0, NULL, &metadata, 500) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        for (int i = 0; i < metadata->broker_cnt; i++)
+            answers |= metadata->brokers[i].id == broker->node;
     if (metadata != NULL)
         rd_kafka_metadata_destroy(metadata);
     rd_kafka_destroy(client);
@@ -105,8 +108,8 @@ jvm_tiering(void)
     return option ? option : "-XX:TieredStopAtLevel=1";
 }
 
-void
-broker_up(struct broker *broker)
+static void
+broker_launch(struct broker *broker)
 {
     CHECK(broker->own && broker->pid == 0);
     const char *argv[] = {"java",
@@ -125,6 +128,11 @@ broker_up(struct broker *broker)
                           NULL};
     struct process_options options = {.argv = argv, .output_path = broker->log, .death_signal = SIGKILL};
     broker->pid = process_start(&options);
+}
+
+static void
+broker_await(struct broker *broker)
+{
     int64_t deadline_us = wait_deadline_us(START_MS);
     while (!broker_answers(broker)) {
         int exit_code;
@@ -133,28 +141,85 @@ broker_up(struct broker *broker)
     }
 }
 
-struct broker *
-broker_start(const struct broker_options *options)
+void
+broker_up(struct broker *broker)
 {
-    static const struct broker_options none;
-    options = options ? options : &none;
+    broker_launch(broker);
+    broker_await(broker);
+}
+
+/* One node, formatted and not started. `voters` and `bootstrap` name all nodes of its cluster. */
+static struct broker *
+broker_make(const struct broker_options *options, int node, int nodes, const int *ports, const char *voters,
+            const char *bootstrap)
+{
     struct broker *broker = must_calloc(1, sizeof *broker);
     char *jars = broker_jars(options->version ? options->version : "4.1.0");
-    int port = scratch_port(), controller_port = scratch_port();
+    int port = ports[2 * node - 2], controller_port = ports[2 * node - 1];
     broker->own = true;
+    broker->node = node;
     broker->directory = scratch_directory("kafka");
     broker->log = must_format("%s/log", broker->directory);
     broker->properties = must_format("%s/server.properties", broker->directory);
     broker->classpath = must_format("%s/*", jars);
-    broker->bootstrap = must_format("127.0.0.1:%d", port);
-    char *text = must_format(properties_format, controller_port, port, controller_port, port,
-                             broker->directory, options->properties ? options->properties : "");
+    broker->bootstrap = must_strdup(bootstrap);
+    char *text = must_format(properties_format, node, voters, port, controller_port, port, broker->directory,
+                             nodes, options->properties ? options->properties : "");
     scratch_write_file(broker->properties, text);
     broker_format(broker, options->cluster_id ? options->cluster_id : CLUSTER_ID);
-    broker_up(broker);
     free(text);
     free(jars);
     return broker;
+}
+
+static char *
+append(char *list, char *more)
+{
+    char *longer = list ? must_format("%s,%s", list, more) : must_strdup(more);
+    free(list);
+    free(more);
+    return longer;
+}
+
+struct broker *
+broker_start_cluster(int nodes, const struct broker_options *options)
+{
+    static const struct broker_options none;
+    int ports[2 * BROKER_NODES];
+    char *voters = NULL, *bootstrap = NULL;
+    struct broker *made[BROKER_NODES];
+    CHECK(nodes >= 1 && nodes <= BROKER_NODES);
+    for (int i = 0; i < nodes; i++) {
+        ports[2 * i] = scratch_port();
+        ports[2 * i + 1] = scratch_port();
+        bootstrap = append(bootstrap, must_format("127.0.0.1:%d", ports[2 * i]));
+        voters = append(voters, must_format("%d@127.0.0.1:%d", i + 1, ports[2 * i + 1]));
+    }
+    for (int i = 0; i < nodes; i++) {
+        made[i] = broker_make(options ? options : &none, i + 1, nodes, ports, voters, bootstrap);
+        made[0]->others[i > 0 ? i - 1 : 0] = i > 0 ? made[i] : NULL;
+    }
+    /* together: a controller alone has no majority */
+    for (int i = 0; i < nodes; i++)
+        broker_launch(made[i]);
+    for (int i = 0; i < nodes; i++)
+        broker_await(made[i]);
+    free(voters);
+    free(bootstrap);
+    return made[0];
+}
+
+struct broker *
+broker_start(const struct broker_options *options)
+{
+    return broker_start_cluster(1, options);
+}
+
+struct broker *
+broker_node(struct broker *broker, int node)
+{
+    CHECK(node >= 1 && node <= BROKER_NODES && (node == 1 || broker->others[node - 2] != NULL));
+    return node == 1 ? broker : broker->others[node - 2];
 }
 
 struct broker *
@@ -218,6 +283,8 @@ broker_free(struct broker *broker)
 {
     if (broker == NULL)
         return;
+    for (int i = 0; i < BROKER_NODES - 1; i++)
+        broker_free(broker->others[i]);
     if (broker->own && broker->pid != 0)
         broker_kill(broker);
     if (broker->own) {

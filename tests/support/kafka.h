@@ -22,6 +22,13 @@ struct broker_options {
 /* A broker of this test alone, answering metadata requests. `options` may be NULL. A few seconds. */
 struct broker *broker_start(const struct broker_options *options);
 
+/* So many brokers, each a controller too; topics made on them have as many replicas. What is said of a cluster's first
+ * broker is said of the cluster: its bootstrap names all, and freeing it frees all. */
+#define BROKER_NODES 3
+struct broker *broker_start_cluster(int nodes, const struct broker_options *options);
+/* Node 1, which is `broker` itself, to `nodes`: to stop, kill, pause and start it. */
+struct broker *broker_node(struct broker *broker, int node);
+
 /* The suite's broker (OUTBOXD_TEST_KAFKA=127.0.0.1:port); one of its own when there is none. Never stop it.
  */
 struct broker *broker_shared(void);

@@ -112,7 +112,8 @@ broker_create_topic(struct broker *broker, const char *topic, int partitions, co
 {
     struct admin admin = admin_open(broker);
     char why[512];
-    rd_kafka_NewTopic_t *wanted = rd_kafka_NewTopic_new(topic, partitions, 1, why, sizeof why);
+    rd_kafka_NewTopic_t *wanted =
+        rd_kafka_NewTopic_new(topic, partitions, -1 /* the broker's default */, why, sizeof why);
     if (wanted == NULL)
         test_fail("create topic %s: %s", topic, why);
     for (size_t i = 0; configs != NULL && configs[i] != NULL; i += 2)
