@@ -29,9 +29,23 @@ open_broker(const struct story_options *options)
 {
     if (options->brokers > 1)
         return broker_start_cluster(options->brokers, NULL);
+    if (options->network != NULL)
+        return broker_start(&(struct broker_options){.host = network_address(options->network)});
     if (options->own_broker || options->kafka != NULL)
         return broker_start(&(struct broker_options){.version = options->kafka});
     return broker_shared();
+}
+
+static struct postgres *
+open_postgres(const struct story_options *options)
+{
+    if (options->network == NULL)
+        return options->own_postgres ? postgres_start(NULL) : postgres_shared();
+    struct postgres *postgres = postgres_start("listen_addresses = '*'");
+    char *addresses = must_format("%s/30", network_address(options->network));
+    postgres_trust(postgres, addresses);
+    free(addresses);
+    return postgres;
 }
 
 static void
@@ -45,15 +59,30 @@ create_topics(struct story *story, bool replicated)
     }
 }
 
+static struct daemon *
+start_relay(struct story *story, const char *conninfo, pid_t network)
+{
+    static const char *const overrides[] = {"lease=1s", NULL};
+    return daemon_start(&(struct daemon_options){.conninfo = conninfo,
+                                                 .bootstrap = broker_bootstrap(story->broker),
+                                                 .overrides = overrides,
+                                                 .network = network});
+}
+
 struct daemon *
 story_start_relay(struct story *story)
 {
-    const char *const overrides[] = {"lease=1s", NULL};
-    return daemon_start(&(struct daemon_options){
-        .conninfo = postgres_conninfo(story->postgres, story->database, POSTGRES_RELAY),
-        .bootstrap = broker_bootstrap(story->broker),
-        .overrides = overrides,
-    });
+    return start_relay(story, postgres_conninfo(story->postgres, story->database, POSTGRES_RELAY), 0);
+}
+
+struct daemon *
+story_start_remote_relay(struct story *story, const struct network *network)
+{
+    char *conninfo = must_format("host=%s port=%d dbname=%s user=%s", network_address(network),
+                                 postgres_port(story->postgres), story->database, POSTGRES_RELAY);
+    struct daemon *relay = start_relay(story, conninfo, network_pid(network));
+    free(conninfo);
+    return relay;
 }
 
 PGconn *
@@ -69,7 +98,7 @@ story_begin(struct story *story, const struct story_options *options)
     options = options ? options : &none;
     *story = (struct story){0};
     draw_seed(story);
-    story->postgres = options->own_postgres ? postgres_start(NULL) : postgres_shared();
+    story->postgres = open_postgres(options);
     story->broker = open_broker(options);
     story->database = postgres_create_outbox(story->postgres);
     create_topics(story, options->brokers > 1);

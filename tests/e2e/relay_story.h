@@ -8,6 +8,7 @@
 #include "support/checker.h"
 #include "support/kafka.h"
 #include "support/load.h"
+#include "support/network.h"
 #include "support/postgres.h"
 #include "support/relay.h"
 
@@ -21,6 +22,7 @@ struct story_options {
     bool own_postgres, own_broker; /* for stories that stop or kill them; the suite's otherwise */
     int brokers;                   /* more than one: a cluster of its own; two replicas must have an event */
     const char *kafka;             /* a version of Kafka (broker_options), on a broker of its own */
+    const struct network *network; /* servers of its own, reached from there too */
     int writers;                   /* 0: 8 */
     int keys;                      /* 0: 200 */
     int pause_us;                  /* between a writer's transactions */
@@ -42,6 +44,9 @@ void story_begin(struct story *story, const struct story_options *options);
 
 /* Another process of the same relay. The caller frees it. */
 struct daemon *story_start_relay(struct story *story);
+
+/* The same on the other host of story_options.network. */
+struct daemon *story_start_remote_relay(struct story *story, const struct network *network);
 
 void story_start_load(struct story *story);
 

@@ -23,8 +23,8 @@ static const char properties_format[] =
     "process.roles=broker,controller\n"
     "node.id=%d\n"
     "controller.quorum.voters=%s\n"
-    "listeners=PLAINTEXT://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d\n"
-    "advertised.listeners=PLAINTEXT://127.0.0.1:%d\n"
+    "listeners=PLAINTEXT://%s:%d,CONTROLLER://127.0.0.1:%d\n"
+    "advertised.listeners=PLAINTEXT://%s:%d\n"
     "controller.listener.names=CONTROLLER\n"
     "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n"
     "log.dirs=%s/data\n"
@@ -148,6 +148,12 @@ broker_up(struct broker *broker)
     broker_await(broker);
 }
 
+static const char *
+broker_host(const struct broker_options *options)
+{
+    return options->host ? options->host : "127.0.0.1";
+}
+
 /* One node, formatted and not started. `voters` and `bootstrap` name all nodes of its cluster. */
 static struct broker *
 broker_make(const struct broker_options *options, int node, int nodes, const int *ports, const char *voters,
@@ -156,6 +162,7 @@ broker_make(const struct broker_options *options, int node, int nodes, const int
     struct broker *broker = must_calloc(1, sizeof *broker);
     char *jars = broker_jars(options->version ? options->version : "4.1.0");
     int port = ports[2 * node - 2], controller_port = ports[2 * node - 1];
+    const char *host = broker_host(options);
     broker->own = true;
     broker->node = node;
     broker->directory = scratch_directory("kafka");
@@ -163,8 +170,8 @@ broker_make(const struct broker_options *options, int node, int nodes, const int
     broker->properties = must_format("%s/server.properties", broker->directory);
     broker->classpath = must_format("%s/*", jars);
     broker->bootstrap = must_strdup(bootstrap);
-    char *text = must_format(properties_format, node, voters, port, controller_port, port, broker->directory,
-                             nodes, options->properties ? options->properties : "");
+    char *text = must_format(properties_format, node, voters, host, port, controller_port, host, port,
+                             broker->directory, nodes, options->properties ? options->properties : "");
     scratch_write_file(broker->properties, text);
     broker_format(broker, options->cluster_id ? options->cluster_id : CLUSTER_ID);
     free(text);
@@ -189,14 +196,15 @@ broker_start_cluster(int nodes, const struct broker_options *options)
     char *voters = NULL, *bootstrap = NULL;
     struct broker *made[BROKER_NODES];
     CHECK(nodes >= 1 && nodes <= BROKER_NODES);
+    options = options ? options : &none;
     for (int i = 0; i < nodes; i++) {
         ports[2 * i] = scratch_port();
         ports[2 * i + 1] = scratch_port();
-        bootstrap = append(bootstrap, must_format("127.0.0.1:%d", ports[2 * i]));
+        bootstrap = append(bootstrap, must_format("%s:%d", broker_host(options), ports[2 * i]));
         voters = append(voters, must_format("%d@127.0.0.1:%d", i + 1, ports[2 * i + 1]));
     }
     for (int i = 0; i < nodes; i++) {
-        made[i] = broker_make(options ? options : &none, i + 1, nodes, ports, voters, bootstrap);
+        made[i] = broker_make(options, i + 1, nodes, ports, voters, bootstrap);
         made[0]->others[i > 0 ? i - 1 : 0] = i > 0 ? made[i] : NULL;
     }
     /* together: a controller alone has no majority */

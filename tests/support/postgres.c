@@ -189,6 +189,19 @@ postgres_start(const char *settings)
     return postgres;
 }
 
+void
+postgres_trust(struct postgres *postgres, const char *addresses)
+{
+    char *path = must_format("%s/pg_hba.conf", postgres->data);
+    FILE *file = fopen(path, "ae");
+    if (file == NULL || fprintf(file, "host all all %s trust\n", addresses) < 0 || fclose(file) != 0)
+        test_fail("%s: %s", path, strerror(errno));
+    PGconn *admin = postgres_open(postgres, "postgres", POSTGRES_ADMIN);
+    postgres_exec(admin, "select pg_reload_conf()");
+    PQfinish(admin);
+    free(path);
+}
+
 struct postgres *
 postgres_shared(void)
 {

@@ -20,6 +20,9 @@ struct postgres;
 /* A server of this test alone, up and answering. `settings` are further lines of postgresql.conf, or NULL. */
 struct postgres *postgres_start(const char *settings);
 
+/* Lets everybody in who comes from these addresses ("10.77.0.0/16"); what it listens on is a setting. */
+void postgres_trust(struct postgres *postgres, const char *addresses);
+
 /* The suite's server (OUTBOXD_TEST_POSTGRES, see postgres_share); a server of its own when there is none.
  * Never stop or kill it: postgres_free() only lets go. */
 struct postgres *postgres_shared(void);

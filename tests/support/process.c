@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/close_range.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,16 @@ child_redirect(const char *path, int fd)
         child_failed("open", path);
 }
 
+static void
+child_move(pid_t network)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/ns/net", (int)network);
+    int namespace = open(path, O_RDONLY | O_CLOEXEC);
+    if (namespace < 0 || setns(namespace, CLONE_NEWNET) != 0)
+        child_failed("enter the network of", path);
+}
+
 /* Only calls that are safe between fork and exec. */
 static _Noreturn void
 child_become(const struct process_options *options, pid_t parent)
@@ -43,6 +54,8 @@ child_become(const struct process_options *options, pid_t parent)
     int null = open("/dev/null", O_RDONLY);
     if (null < 0 || dup2(null, STDIN_FILENO) < 0)
         child_failed("open", "/dev/null");
+    if (options->network != 0)
+        child_move(options->network);
     if (options->output_path != NULL) {
         child_redirect(options->output_path, STDOUT_FILENO);
         if (dup2(STDOUT_FILENO, STDERR_FILENO) < 0)

@@ -122,7 +122,8 @@ daemon_again(struct daemon *daemon)
 {
     CHECK(daemon->pid == 0);
     const char *argv[] = {binary_path(), "run", "--config", daemon->config, NULL};
-    struct process_options options = {.argv = argv, .output_path = daemon->log, .death_signal = SIGKILL};
+    struct process_options options = {
+        .argv = argv, .output_path = daemon->log, .network = daemon->network, .death_signal = SIGKILL};
     daemon->pid = process_start(&options);
 }
 
@@ -134,6 +135,7 @@ daemon_start(const struct daemon_options *options)
     daemon->config = must_format("%s/config.yaml", daemon->directory);
     daemon->log = must_format("%s/log", daemon->directory);
     daemon->address = must_format("127.0.0.1:%d", scratch_port());
+    daemon->network = options->network;
     config_write(daemon, options);
     daemon_again(daemon);
     return daemon;

@@ -17,6 +17,7 @@ struct daemon_options {
     const char *conninfo;         /* the database, as POSTGRES_RELAY */
     const char *bootstrap;        /* broker_bootstrap() */
     const char *const *overrides; /* NULL-terminated; may be NULL */
+    pid_t network;                /* process_options.network; its HTTP door is then out of reach */
 };
 
 #define DAEMON_SOURCE "test" /* what the header `source` says unless overridden */

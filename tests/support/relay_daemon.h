@@ -10,6 +10,7 @@ struct daemon {
     bool ended; /* reaped; exit_code says how, until somebody waits for it */
     int exit_code;
     char *directory, *config, *log;
+    pid_t network; /* 0: ours */
     char *address; /* of its HTTP door */
 };
 

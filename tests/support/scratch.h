@@ -38,6 +38,7 @@ struct process_options {
     const char *directory;   /* working directory; NULL: the caller's */
     uid_t uid;               /* who runs it; 0 with gid 0: the caller */
     gid_t gid;
+    pid_t network;    /* runs in the network namespace of this process (network.h); 0: in the caller's */
     int death_signal; /* sent to it when the caller's thread ends: a test killed by its deadline leaves
                          nothing */
 };
