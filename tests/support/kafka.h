@@ -59,6 +59,8 @@ const char *broker_topic_name(struct broker *broker, const char *name);
 void broker_create_topic(struct broker *broker, const char *topic, int partitions,
                          const char *const *configs);
 void broker_delete_topic(struct broker *broker, const char *topic);
+/* Raises the number of partitions. */
+void broker_add_partitions(struct broker *broker, const char *topic, int partitions);
 /* Sets one config; the topic's other configs go back to their defaults (AlterConfigs replaces). */
 void broker_configure_topic(struct broker *broker, const char *topic, const char *name, const char *value);
 

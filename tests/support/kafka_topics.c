@@ -146,6 +146,25 @@ broker_delete_topic(struct broker *broker, const char *topic)
 }
 
 void
+broker_add_partitions(struct broker *broker, const char *topic, int partitions)
+{
+    struct admin admin = admin_open(broker);
+    char why[512];
+    rd_kafka_NewPartitions_t *wanted = rd_kafka_NewPartitions_new(topic, (size_t)partitions, why, sizeof why);
+    if (wanted == NULL)
+        test_fail("add partitions to %s: %s", topic, why);
+    rd_kafka_CreatePartitions(admin.client, &wanted, 1, admin.options, admin.queue);
+    rd_kafka_event_t *event = admin_answer(&admin, "add partitions to", topic);
+    size_t count;
+    const rd_kafka_topic_result_t **results =
+        rd_kafka_CreatePartitions_result_topics(rd_kafka_event_CreatePartitions_result(event), &count);
+    require_topic_results(results, count, "add partitions to");
+    rd_kafka_NewPartitions_destroy(wanted);
+    admin_close(&admin, event);
+    wait_for(broker_partition_count(broker, topic) == partitions, ADMIN_MS);
+}
+
+void
 broker_configure_topic(struct broker *broker, const char *topic, const char *name, const char *value)
 {
     struct admin admin = admin_open(broker);
