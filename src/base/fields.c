@@ -1,5 +1,5 @@
-/* fields.c: sets members of JSON objects. Called by http/status.c and command/report_json.c; knows nothing of what they
- * mean. */
+/* fields.c: sets members of JSON objects. Called by http/status.c, command/report_json.c and relay/outage.c; knows nothing
+ * of what they mean. */
 #include "base/fields.h"
 
 #include "base/utf8.h"

@@ -1,5 +1,5 @@
 /* fields.h: the members of a JSON object (jansson), for all that is written as JSON: /status.json, the answers about health,
- * `outboxd status --json`. Each replaces a member of the same name. */
+ * `outboxd status --json`, what the relay writes into the database. Each replaces a member of the same name. */
 #ifndef OUTBOXD_BASE_FIELDS_H
 #define OUTBOXD_BASE_FIELDS_H
 

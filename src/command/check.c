@@ -50,6 +50,8 @@ backlog_cure(const struct status_relay *relay, enum report_verdict verdict)
         return relay->trouble.message;
     if (verdict == REPORT_NO_LEADER)
         return "outboxd run";
+    if (verdict == REPORT_AWAY)
+        return "what this machine sees of Kafka is said below; the relay goes on by itself when it answers";
     return "see the log of its leader, or /health/ready; outboxd status shows the rate";
 }
 

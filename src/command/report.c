@@ -11,11 +11,9 @@
 const char *
 report_verdict_name(enum report_verdict verdict)
 {
-    static const char *const names[] = {[REPORT_OK] = "ok",
-                                        [REPORT_BEHIND] = "behind",
-                                        [REPORT_NO_LEADER] = "no leader",
-                                        [REPORT_STUCK] = "stuck",
-                                        [REPORT_NO_RELAY] = "no relay"};
+    static const char *const names[] = {[REPORT_OK] = "ok",           [REPORT_BEHIND] = "behind",
+                                        [REPORT_AWAY] = "kafka away", [REPORT_NO_LEADER] = "no leader",
+                                        [REPORT_STUCK] = "stuck",     [REPORT_NO_RELAY] = "no relay"};
     return names[verdict];
 }
 
@@ -44,6 +42,12 @@ report_backlog(const struct status_lag *lag)
                            bytes, age);
     const char *word = lag->events > STATUS_LAG_COUNTED + 1 ? "about" : "over";
     return must_format("%s %s events, %s, oldest %s", word, print_count(lag->events, count), bytes, age);
+}
+
+bool
+report_is_outage(const struct status_trouble *trouble)
+{
+    return trouble->active && strcmp(trouble->error, "KAFKA_AWAY") == 0;
 }
 
 static void
@@ -91,6 +95,10 @@ report_judge_relay(const struct status_relay *relay, int64_t lease_us, char text
     if (strcmp(report_leadership(relay, lease_us), "leading") != 0) {
         tell_no_leader(relay, backlog, text);
         verdict = REPORT_NO_LEADER;
+    } else if (report_is_outage(&relay->trouble)) {
+        snprintf(text, REPORT_SIZE, "KAFKA AWAY: relay %s, for %s: %.200s; backlog %s", relay->name,
+                 print_age(relay->trouble.age_us, age), relay->trouble.message, backlog);
+        verdict = REPORT_AWAY;
     } else if (relay->trouble.active) {
         snprintf(text, REPORT_SIZE, "STUCK: relay %s, for %s, at event %" PRId64 " of topic %s: %s",
                  relay->name, print_age(relay->trouble.age_us, age), relay->trouble.event_id,

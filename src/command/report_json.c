@@ -6,14 +6,17 @@
 
 #include <math.h>
 
+/* Stuck at an event, or waiting for Kafka as a whole. */
 static json_t *
-trouble_object(const struct status_trouble *trouble)
+trouble_object(const struct status_trouble *trouble, bool outage)
 {
-    if (!trouble->active)
+    if (!trouble->active || outage != report_is_outage(trouble))
         return json_null();
     json_t *object = json_object();
-    fields_set_integer(object, "event_id", trouble->event_id);
-    fields_set_text(object, "topic", trouble->topic);
+    if (!outage) {
+        fields_set_integer(object, "event_id", trouble->event_id);
+        fields_set_text(object, "topic", trouble->topic);
+    }
     fields_set_text(object, "error", trouble->error);
     fields_set_text(object, "message", trouble->message);
     fields_set_seconds(object, "seconds", trouble->age_us);
@@ -55,7 +58,8 @@ relay_object(const struct status_relay *status, int64_t lease_us)
     set_lag(relay, &status->lag);
     fields_set_number(relay, "confirmed_per_second", status->rate < 0 ? INFINITY : status->rate);
     fields_set_seconds(relay, "retention_seconds", status->retention_us);
-    json_object_set_new(relay, "stuck", trouble_object(&status->trouble));
+    json_object_set_new(relay, "stuck", trouble_object(&status->trouble, false));
+    json_object_set_new(relay, "kafka_away", trouble_object(&status->trouble, true));
     return relay;
 }
 

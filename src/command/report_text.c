@@ -63,6 +63,17 @@ print_leader(FILE *to, const struct status_relay *relay, int64_t lease_us)
 }
 
 static void
+print_outage(FILE *to, const struct status_trouble *outage, bool leading)
+{
+    char age[PRINT_SIZE];
+    print_fact(to, "  Kafka",
+               must_format("%s answer, since %s ago", leading ? "does not" : "did not",
+                           print_age(outage->age_us, age)));
+    print_fact(to, "", must_strdup(outage->message));
+    print_fact(to, "", must_strdup("events wait for it; they go out by themselves when it answers"));
+}
+
+static void
 print_trouble(FILE *to, const struct status_trouble *trouble, bool leading)
 {
     char age[PRINT_SIZE];
@@ -94,7 +105,9 @@ print_relay(FILE *to, const struct status_relay *relay, int64_t lease_us)
                                print_age(relay->rate_us, age)));
     if (verdict == REPORT_BEHIND && relay->rate <= 0)
         print_fact(to, "", must_strdup("nothing was confirmed: the leader's log and /health/ready say why"));
-    if (relay->trouble.active)
+    if (report_is_outage(&relay->trouble))
+        print_outage(to, &relay->trouble, verdict == REPORT_AWAY);
+    else if (relay->trouble.active)
         print_trouble(to, &relay->trouble, verdict == REPORT_STUCK);
 }
 

@@ -43,7 +43,7 @@ struct daemon {
     struct signals_seen seen;
     int64_t observe_at_us;
     bool told_ready;
-    char told_state[sizeof((struct snapshot *)0)->state];
+    char told[sizeof((struct snapshot *)0)->reason + 32]; /* what the service manager was told last */
 };
 
 /* Read by jemalloc when the process starts. Payloads come and go in megabytes: what is freed goes back to the kernel within a
@@ -71,6 +71,23 @@ handle_signals(struct daemon *daemon, int64_t now_us)
     }
 }
 
+/* The start is over when it leads or stands by: it waits for Kafka as it would later, and nobody need start it again. */
+static void
+tell_service_manager(struct daemon *daemon)
+{
+    const struct snapshot *snapshot = &daemon->snapshot;
+    char text[sizeof daemon->told];
+    snprintf(text, sizeof text, "%s%s%s", snapshot->state, snapshot->reason[0] != '\0' ? ": " : "",
+             snapshot->reason);
+    bool started = snapshot->ready || snapshot->leader;
+    if (!daemon->told_ready && started)
+        notify_ready(text);
+    else if (strcmp(daemon->told, text) != 0)
+        notify_status(text);
+    daemon->told_ready = daemon->told_ready || started;
+    memcpy(daemon->told, text, sizeof daemon->told);
+}
+
 static void
 observe(struct daemon *daemon, int64_t now_us)
 {
@@ -79,13 +96,7 @@ observe(struct daemon *daemon, int64_t now_us)
     if (daemon->http != NULL)
         http_server_publish(daemon->http, snapshot);
     daemon->observe_at_us = now_us + OBSERVE_US;
-    if (!daemon->told_ready && snapshot->ready) {
-        notify_ready(snapshot->state);
-        daemon->told_ready = true;
-    }
-    if (strcmp(daemon->told_state, snapshot->state) != 0)
-        notify_status(snapshot->state);
-    memcpy(daemon->told_state, snapshot->state, sizeof daemon->told_state);
+    tell_service_manager(daemon);
 }
 
 static void

@@ -2,6 +2,7 @@
 #include "kafka/inspect.h"
 
 #include "base/clock.h"
+#include "kafka/brokers.h"
 #include "kafka/classify.h"
 #include "kafka/configs.h"
 #include "kafka/inspect_parts.h"
@@ -27,20 +28,17 @@ inspect_answer(const struct inspection *inspection)
     return rd_kafka_queue_poll(inspection->answers, inspect_remaining_ms(inspection));
 }
 
-/* librdkafka's reasons read "host:port/id: what happened (after 0ms in state CONNECT)"; a broker's first is kept. */
+/* A broker's first reason is kept. */
 static void
 take_error(rd_kafka_t *rk, int code, const char *text, void *opaque)
 {
     struct inspection *inspection = opaque;
-    size_t name = strcspn(text, "/ ");
     (void)rk;
     if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || inspection->reason_count == INSPECT_REASONS)
         return;
-    const char *said = strstr(text, ": ");
     struct reason *reason = &inspection->reasons[inspection->reason_count];
     *reason = (struct reason){.code = (rd_kafka_resp_err_t)code};
-    snprintf(reason->broker, sizeof reason->broker, "%.*s", (int)name, text);
-    snprintf(reason->text, sizeof reason->text, "%s", said ? said + 2 : text);
+    brokers_split_reason(text, reason->broker, sizeof reason->broker, reason->text, sizeof reason->text);
     for (size_t i = 0; i < inspection->reason_count; i++)
         if (strcmp(inspection->reasons[i].broker, reason->broker) == 0)
             return;

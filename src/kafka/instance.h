@@ -3,6 +3,7 @@
 #define OUTBOXD_KAFKA_INSTANCE_H
 
 #include "base/error.h"
+#include "kafka/brokers.h"
 #include "kafka/properties.h"
 
 #include <librdkafka/rdkafka.h>
@@ -10,6 +11,7 @@
 struct instance {
     rd_kafka_t *rk; /* NULL: none */
     rd_kafka_queue_t *reports;
+    struct brokers *brokers;
     struct producer_shape shape;
 };
 

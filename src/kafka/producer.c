@@ -108,7 +108,7 @@ open_instance(struct producer *producer, bool one_by_one, struct error *error)
     reports_install(&producer->reports, conf);
     if (!instance_open(&producer->instance, conf, &shape, producer->wake_fd, error))
         return false;
-    reports_begin(&producer->reports, one_by_one ? 0 : shape.batch_bytes);
+    reports_begin(&producer->reports, producer->instance.brokers, one_by_one ? 0 : shape.batch_bytes);
     topics_attach(producer->topics, producer->instance.rk, producer->wake_fd);
     producer->reshape = false;
     producer_wake(producer);

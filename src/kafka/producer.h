@@ -31,6 +31,12 @@ struct producer_statistics {
     uint64_t transmit_errors, transmit_retries;
     double broker_rtt_p99_seconds; /* slowest broker */
     int brokers_up;
+
+    /* from its connections, as they are now (reports.c); moments are CLOCK_MONOTONIC and the clock on the wall */
+    bool reached;          /* a broker was connected once, in the life of the producer */
+    int64_t away_since_us; /* Kafka does not answer since then; 0: it does, as far as is known */
+    int64_t away_since_wall_us;
+    char away_why[400]; /* what was said last about a connection: "host:port: Connection refused" */
 };
 
 /* Checks every property with librdkafka and refuses those that would break a promise; all errors are reported

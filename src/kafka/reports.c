@@ -1,6 +1,7 @@
 /* reports.c: librdkafka's callbacks. Called from rd_kafka_poll(); never calls the producer back. */
 #include "kafka/reports.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "kafka/classify.h"
 #include "kafka/statistics.h"
@@ -10,9 +11,20 @@
 /* A turn's worth: 5,000 reports are about 2 ms, so the relay's other work never waits longer. */
 enum { REPORTS_A_TURN = 5000 };
 
+/* A broker that ends an idle connection (connections.max.idle.ms), or the only one that librdkafka had a connection to, is no
+ * outage: within a second librdkafka connects again, or to another one. */
+static const int64_t ALL_FAILED_US = INT64_C(1500) * 1000;
+/* While not every broker has failed, one of the others may be on its way, or still be silent. */
+static const int64_t SILENT_US = INT64_C(5) * 1000 * 1000;
+/* That all brokers have failed, and the end of the last connection, come in any order. */
+static const int64_t SAME_US = INT64_C(1) * 1000 * 1000;
+/* librdkafka says the same about a broker once in 30 s: what is older is of another outage. */
+static const int64_t STALE_US = INT64_C(30) * 1000 * 1000;
+
 void
-reports_begin(struct reports *reports, int64_t batch_bytes)
+reports_begin(struct reports *reports, struct brokers *brokers, int64_t batch_bytes)
 {
+    reports->brokers = brokers;
     reports->batch_bytes = batch_bytes;
     reports->failed = false;
     reports->failure = (struct outcome){.kind = OUTCOME_UNSENT};
@@ -28,26 +40,50 @@ reports_fail(struct reports *reports, const struct outcome *failure)
     reports->failed = true;
 }
 
-/* ---- trouble: once when it breaks, once when it heals ---- */
+/* ---- away: said once when it breaks, once when it heals ---- */
 
 static void
 heal(struct reports *reports)
 {
-    if (reports->trouble_since_us == 0)
-        return;
-    log_info("Kafka answers again",
-             LOG_REAL("after_seconds", (double)(reports->now_us - reports->trouble_since_us) / 1e6), LOG_END);
-    reports->trouble_since_us = 0;
+    struct producer_statistics *statistics = &reports->statistics;
+    if (statistics->away_since_us != 0)
+        log_info("Kafka answers again",
+                 LOG_REAL("after_seconds", (double)(reports->now_us - statistics->away_since_us) / 1e6),
+                 LOG_END);
+    statistics->reached = true;
+    statistics->away_since_us = 0;
+    reports->gone_us = 0;
 }
 
 static void
-suffer(struct reports *reports, rd_kafka_resp_err_t code)
+suffer(struct reports *reports)
 {
-    if (reports->trouble_since_us != 0)
+    struct producer_statistics *statistics = &reports->statistics;
+    if (statistics->away_why[0] == '\0')
+        snprintf(statistics->away_why, sizeof statistics->away_why, "no broker has answered");
+    statistics->away_since_us = reports->gone_us;
+    statistics->away_since_wall_us = clock_wall_us() - (reports->now_us - reports->gone_us);
+    statistics->brokers_up = 0;
+    log_warning("Kafka does not answer", LOG_STR("why", statistics->away_why), LOG_END);
+}
+
+/* No connection at all is an outage when it lasts. */
+static void
+look_at_brokers(struct reports *reports)
+{
+    if (brokers_connected(reports->brokers)) {
+        heal(reports);
         return;
-    reports->trouble_since_us = reports->now_us;
-    log_warning("Kafka does not answer", LOG_STR("code", rd_kafka_err2name(code)),
-                LOG_STR("reason", reports->reason), LOG_END);
+    }
+    if (reports->gone_us == 0) {
+        reports->gone_us = reports->now_us;
+        if (reports->now_us - reports->said_us > STALE_US)
+            reports->statistics.away_why[0] = '\0';
+    }
+    bool all_failed = reports->all_failed_us + SAME_US >= reports->gone_us;
+    int64_t patience_us = all_failed ? ALL_FAILED_US : SILENT_US;
+    if (reports->statistics.away_since_us == 0 && reports->now_us - reports->gone_us >= patience_us)
+        suffer(reports);
 }
 
 void
@@ -69,11 +105,15 @@ take_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
         reports_fail(reports, &outcome);
         return;
     }
-    if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
-        snprintf(reports->reason, sizeof reports->reason, "%s", reason);
-    if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || code == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
-        code == RD_KAFKA_RESP_ERR__SSL || code == RD_KAFKA_RESP_ERR__RESOLVE)
-        suffer(reports, code);
+    if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
+        reports->all_failed_us = reports->now_us;
+        return;
+    }
+    char broker[128], what[256];
+    brokers_split_reason(reason, broker, sizeof broker, what, sizeof what);
+    snprintf(reports->statistics.away_why, sizeof reports->statistics.away_why, "%s%s%s", broker,
+             broker[0] != '\0' ? ": " : "", what);
+    reports->said_us = reports->now_us;
 }
 
 static int
@@ -81,8 +121,7 @@ take_statistics(rd_kafka_t *rk, char *json, size_t size, void *opaque)
 {
     struct reports *reports = opaque;
     (void)rk;
-    if (statistics_read(&reports->statistics, json, size) && reports->statistics.brokers_up > 0)
-        heal(reports);
+    (void)statistics_read(&reports->statistics, json, size);
     return 0; /* librdkafka frees the text */
 }
 
@@ -133,7 +172,6 @@ take_report(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
     } else if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
         facts->progress_us = reports->now_us;
         opening_acknowledged(&facts->opening, event);
-        heal(reports);
         reports->report(reports->context, event, &acknowledged);
     } else {
         take_failure(reports, facts, event, message->err);
@@ -157,4 +195,5 @@ reports_serve(struct reports *reports, rd_kafka_t *rk, int64_t now_us, int timeo
     reports->now_us = now_us;
     reports->served = 0;
     rd_kafka_poll(rk, timeout_ms);
+    look_at_brokers(reports);
 }

@@ -4,6 +4,7 @@
 #ifndef OUTBOXD_KAFKA_REPORTS_H
 #define OUTBOXD_KAFKA_REPORTS_H
 
+#include "kafka/brokers.h"
 #include "kafka/producer.h"
 #include "kafka/topics.h"
 
@@ -23,15 +24,18 @@ struct reports {
     bool failed;            /* a report failed, or a fatal error was raised: the instance is to end */
     struct outcome failure; /* the most telling of them */
 
-    int64_t trouble_since_us; /* no broker answers; 0: one does, as far as is known */
-    char reason[256];         /* what librdkafka said last about a connection */
+    /* is anybody there? */
+    struct brokers *brokers; /* of the present instance */
+    int64_t gone_us;         /* no broker is connected since then; 0: one is */
+    int64_t all_failed_us;   /* when librdkafka said last that every broker it knows has failed */
+    int64_t said_us;         /* when statistics.away_why was said */
 };
 
 /* Sets the callbacks. `reports` must stay in place as long as the instance is polled. */
 void reports_install(struct reports *reports, rd_kafka_conf_t *conf);
 
-/* Before an instance is polled for the first time. */
-void reports_begin(struct reports *reports, int64_t batch_bytes);
+/* Before an instance is polled for the first time. `brokers` are its own. */
+void reports_begin(struct reports *reports, struct brokers *brokers, int64_t batch_bytes);
 
 /* Serves what is in, up to a few thousand reports. */
 void reports_serve(struct reports *reports, rd_kafka_t *rk, int64_t now_us, int timeout_ms);

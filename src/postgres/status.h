@@ -23,10 +23,10 @@ struct status_lag {
     int64_t age_us; /* of the oldest; 0 when there is none */
 };
 
-/* What its leader wrote down that it is stuck at. */
+/* What its leader wrote down that it is stuck at, or waits for. */
 struct status_trouble {
     bool active;
-    int64_t event_id;
+    int64_t event_id; /* 0, and `topic` "", when `error` is KAFKA_AWAY: nothing goes out at all */
     char *topic, *error, *message;
     int64_t age_us;
 };

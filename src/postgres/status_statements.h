@@ -18,11 +18,11 @@
     "greatest((select j.hi_id from outbox.journal j where j.relay = r.name and j.seq = " n ".confirmed_seq),"\
     " " n ".confirmed_id)"
 
-/* Row n is the newest of each relay, row o the last one that is older than a minute (a young journal's first one): between
+/* A trouble may say itself since when it is one (an outage: its reasons change, it does not). Row n is the newest of each relay, row o the last one that is older than a minute (a young journal's first one): between
  * them lies the rate. The way back is bounded; a busy relay appends some thousand rows a minute. */
 static const char sql_relays[] =
     "select r.name, r.source, " SQL_MICROSECONDS("r.retention") ","
-    " r.trouble, " SQL_AGE("r.trouble_at") ","
+    " r.trouble, " SQL_AGE("coalesce((r.trouble->>'since')::timestamptz, r.trouble_at)") ","
     " n.seq, n.epoch, n.holder, n.released, " SQL_AGE("n.written_at") ","
     " n.confirmed_seq, coalesce(n.confirmed_id, 0),"
     " (n.sysid, n.dbid) is distinct from (h.sysid, h.dbid),"

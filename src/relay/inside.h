@@ -1,7 +1,8 @@
 /* inside.h: the relay's whole state, shared by the files of this room only.
  *   relay.c    state machine, turn                   link.c     the way to Postgres: connect, look, take the lead
  *   leading.c  what the leader asks of Postgres      answers.c  ticks and pages from what it answers
- *   sending.c  the producer: send, reports, trouble  observe.c  the snapshot */
+ *   sending.c  the producer: send, reports, trouble  observe.c  the snapshot
+ *   outage.c   Kafka as a whole is away */
 #ifndef OUTBOXD_RELAY_INSIDE_H
 #define OUTBOXD_RELAY_INSIDE_H
 
@@ -106,6 +107,11 @@ struct relay {
     int64_t highest_id;           /* largest id that was acknowledged or is known to be settled */
     int64_t drain_until_us;
 
+    /* what the database knows about an outage of Kafka (outage.c) */
+    bool outage_told;
+    int64_t outage_told_us;
+    char outage_told_why[sizeof((struct producer_statistics *)0)->away_why];
+
     struct counters counters;
 };
 
@@ -142,5 +148,10 @@ void answers_read(struct relay *relay); /* ROWS .. RETENTION */
 bool sending_new(struct relay *relay, struct error *error) MUST_CHECK;
 int64_t sending_turn(struct relay *relay); /* reports, sends, instances; returns its deadline */
 void sending_trouble_text(const struct relay *relay, char *text, size_t size);
+
+/* outage.c */
+void outage_turn(struct relay *relay);
+void outage_text(const struct relay *relay, char *text, size_t size); /* "": Kafka answers */
+char *outage_tell(struct relay *relay); /* JSON for the database, to be freed; NULL: nothing (any more) */
 
 #endif

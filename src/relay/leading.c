@@ -140,8 +140,8 @@ static void
 ask_trouble(struct relay *relay)
 {
     const struct trouble *trouble = &relay->verdict.trouble;
-    char *text = NULL;
-    if (trouble->active) {
+    char *text = outage_tell(relay);
+    if (text == NULL && trouble->active) {
         json_t *object =
             json_pack("{s:I, s:s, s:s, s:s}", "event_id", (json_int_t)trouble->event_id, "topic",
                       trouble->topic->name, "error", trouble->why.name, "message", trouble->why.message);

@@ -18,14 +18,19 @@ static void
 observe_ready(const struct relay *relay, struct snapshot *snapshot)
 {
     int64_t waiting_us = relay->now_us - relay->progress_us;
+    const struct producer_statistics *kafka = producer_statistics(relay->producer);
     char *reason = snapshot->reason;
     size_t size = sizeof snapshot->reason;
     reason[0] = '\0';
     sending_trouble_text(relay, snapshot->trouble, sizeof snapshot->trouble);
     switch (relay->state) {
     case RELAY_LEADING:
-        if (relay->verdict.trouble.active)
+        if (kafka->away_since_us != 0)
+            outage_text(relay, reason, size);
+        else if (relay->verdict.trouble.active)
             snprintf(reason, size, "stuck at %.490s", snapshot->trouble);
+        else if (!kafka->reached)
+            snprintf(reason, size, "connecting to Kafka");
         else if (waiting_us > STALLED_US)
             snprintf(reason, size, "no acknowledgement from Kafka for %" PRId64 " s", waiting_us / 1000000);
         break;

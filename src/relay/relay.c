@@ -183,6 +183,7 @@ relay_turn(struct relay *relay, int64_t now_us)
     if (relay->state == RELAY_STOPPED)
         return now_us;
     int64_t other = sending_turn(relay);
+    outage_turn(relay);
     deadline = other < deadline ? other : deadline;
     if (session_state(relay->session) == SESSION_IDLE && relay->state != RELAY_STOPPED)
         talk_to_postgres(relay); /* a confirmation may have become due */

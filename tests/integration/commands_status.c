@@ -122,6 +122,32 @@ Test(commands_status, a_stuck_relay_is_the_first_line_with_event_topic_and_error
     outbox_close(&outbox);
 }
 
+/* What its leader writes down when no broker answers (relay/outage.c). */
+Test(commands_status, a_relay_whose_kafka_is_away_says_so_first_with_the_reason_and_since_when)
+{
+    struct outbox outbox = outbox_open();
+    struct driver *driver = lead_outbox(&outbox);
+    emit_events(outbox.writer, "orders", 3);
+    postgres_exec(outbox.relay,
+                  "select outbox.relay_trouble('main', jsonb_build_object('error', 'KAFKA_AWAY', 'message',"
+                  " 'k1:9092: Connection refused', 'since', now() - interval '5 minutes'))");
+    expect_first_line(&outbox, "KAFKA AWAY: relay main, for 5.0 min: k1:9092: Connection refused; ",
+                      "  Kafka        does not answer, since 5.0 min ago");
+
+    json_t *object = status_object(&outbox), *relay = status_relay_of(object);
+    json_t *away = json_object_get(relay, "kafka_away");
+    cr_assert_str_eq(status_text(object, "verdict"), "kafka away");
+    cr_assert_str_eq(status_text(away, "message"), "k1:9092: Connection refused");
+    cr_assert_geq(status_real(away, "seconds"), 300);
+    cr_assert(json_is_null(json_object_get(relay, "stuck")));
+    json_decref(object);
+
+    postgres_exec(outbox.relay, "select outbox.relay_trouble('main', null)");
+    expect_first_line(&outbox, "ok: relay main publishes", "backlog      3 events");
+    driver_close(driver);
+    outbox_close(&outbox);
+}
+
 Test(commands_status, a_silent_or_released_leader_is_no_leader_also_when_it_was_stuck)
 {
     struct outbox outbox = outbox_open();
