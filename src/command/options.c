@@ -55,14 +55,16 @@ bool
 command_load(const char *path, struct settings **settings, int *exit_code)
 {
     struct error error;
-    if (!settings_load(settings, path, stderr, &error)) {
+    bool good = settings_load(settings, path, stderr, &error);
+    if (!good)
         *exit_code = command_failed("configuration", &error);
-        return false;
-    }
-    if (!properties_check(*settings, stderr, &error)) {
+    if ((*settings)->kafka_count > 0 && !properties_check(*settings, stderr, &error)) {
         *exit_code = command_failed("configuration", &error);
-        settings_free(*settings);
-        return false;
+        good = false;
     }
-    return true;
+    if (good)
+        return true;
+    settings_free(*settings);
+    *settings = NULL;
+    return false;
 }

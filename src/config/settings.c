@@ -40,7 +40,10 @@ complain_of_unknown(struct loading *loading, const struct tree_node *node, const
     char path[TREE_PATH];
     const char *name = tree_path(node, path);
     const struct setting *meant = suggest_setting(node->key, section);
-    if (meant == NULL)
+    if (meant == NULL && section == NULL && strchr(node->key, '.') != NULL)
+        complaints_add(&loading->complaints, node->line, name,
+                       "unknown key; properties of librdkafka stand under \"kafka:\"");
+    else if (meant == NULL)
         complaints_add(&loading->complaints, node->line, name, "unknown key");
     else if (setting_is_in(meant, section))
         complaints_add(&loading->complaints, node->line, name, "unknown key; did you mean %s?", meant->path);
@@ -231,10 +234,9 @@ settings_load(struct settings **settings, const char *path, FILE *errors, struct
     size_t mistakes = loading.complaints.mistakes;
     complaints_free(&loading.complaints);
     free(loading.lines);
-    *settings = mistakes == 0 ? loading.settings : NULL;
+    *settings = loading.settings;
     if (mistakes == 0)
         return true;
-    settings_free(loading.settings);
     return error_set(error, ERROR_CONFIG, "%s: %zu mistake%s in the configuration", path, mistakes,
                      mistakes == 1 ? "" : "s");
 }

@@ -40,9 +40,10 @@ struct settings {
 };
 
 /* Reads and checks `path`. Every mistake is written to `errors` (one line each: `path:LINE: key: what is
- * wrong`), all in one run; false with ERROR_CONFIG and a one-line summary when there was any. Warnings (TLS
- * weaker than verify-full off loopback, for instance) go to `errors` as `path:LINE: key: warning: ..` and do
- * not fail. */
+ * wrong`), all in one run; false with ERROR_CONFIG and a one-line summary when there was any; `*settings` then
+ * holds what could be read, so that the properties in it can be checked in the same run. To be freed in any
+ * case. Warnings (TLS weaker than verify-full off loopback, for instance) go to `errors` as `path:LINE: key:
+ * warning: ..` and do not fail. */
 MUST_CHECK bool settings_load(struct settings **settings, const char *path, FILE *errors,
                               struct error *error);
 

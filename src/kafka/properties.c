@@ -2,6 +2,7 @@
  * each instance of the producer; connects to nobody. */
 #include "kafka/properties.h"
 
+#include "base/spelling.h"
 #include "kafka/brokerlog.h"
 #include "kafka/rules.h"
 
@@ -69,6 +70,46 @@ complain(struct report *report, int line, const char *name, const char *reason)
     report->count++;
 }
 
+/* "; did you mean ..": the property of librdkafka whose name is nearest, or begins with what was written. */
+static char *
+suggest(const struct property *property)
+{
+    char *table, *line, *rest = NULL, name[100], nearest[100] = "";
+    size_t size, nearest_distance = SPELLING_FAR, written = strlen(property->name);
+    FILE *to = open_memstream(&table, &size);
+    CHECK(to != NULL);
+    rd_kafka_conf_properties_show(to); /* rows "name | C/P | .."; the only list that has all of them */
+    CHECK(fclose(to) == 0);
+    for (line = strtok_r(table, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
+        bool for_files = strstr(line, "see dedicated API") == NULL;
+        if (!for_files || sscanf(line, "%99[a-z0-9._] | ", name) != 1)
+            continue;
+        size_t far = spelling_distance(property->name, name);
+        bool begins =
+            nearest[0] == '\0' && strncmp(name, property->name, written) == 0 && name[written] == '.';
+        if (far < nearest_distance || begins)
+            snprintf(nearest, sizeof nearest, "%s", name);
+        if (far < nearest_distance)
+            nearest_distance = far;
+    }
+    free(table);
+    if (nearest[0] == '\0')
+        return must_strdup("");
+    const char *refusal = rules_refusal(&(struct property){.name = nearest, .value = property->value});
+    return refusal != NULL ? must_format("; the nearest, %s, %s", nearest, refusal)
+                           : must_format("; did you mean %s?", nearest);
+}
+
+static void
+complain_of_unknown(struct report *report, const struct property *property)
+{
+    char *suggestion = suggest(property);
+    char *reason = must_format("is no property of librdkafka%s", suggestion);
+    complain(report, property->line, property->name, reason);
+    free(reason);
+    free(suggestion);
+}
+
 /* One property alone: our rules first, for their reasons are about promises; then librdkafka's. */
 static void
 check_property(struct report *report, rd_kafka_conf_t *scratch, const struct property *property)
@@ -82,7 +123,7 @@ check_property(struct report *report, rd_kafka_conf_t *scratch, const struct pro
     rd_kafka_conf_res_t result =
         rd_kafka_conf_set(scratch, property->name, property->value, reason, sizeof reason);
     if (result == RD_KAFKA_CONF_UNKNOWN)
-        complain(report, property->line, property->name, "is no property of librdkafka");
+        complain_of_unknown(report, property);
     else if (result == RD_KAFKA_CONF_INVALID)
         complain(report, property->line, property->name,
                  property->secret ? "has a value that librdkafka does not accept" : reason);
@@ -114,11 +155,8 @@ check_servers(struct report *report)
 {
     const struct property *servers =
         find_either(report->settings, "bootstrap.servers", "metadata.broker.list");
-    if (servers == NULL) {
-        complain(report, report->settings->kafka_count ? report->settings->kafka[0].line : 1,
-                 "bootstrap.servers", "is missing: where is Kafka? For example \"localhost:9092\"");
+    if (servers == NULL) /* settings_load() has said so */
         return;
-    }
     const char *at = servers->value;
     bool good;
     do {
@@ -226,7 +264,8 @@ set_common(struct making *making, const struct settings *settings, bool all)
 {
     char client_id[256];
     making->conf = rd_kafka_conf_new();
-    snprintf(client_id, sizeof client_id, "outboxd-%s-%s", settings->source, settings->relay);
+    snprintf(client_id, sizeof client_id, "outboxd-%s-%s", settings->source ? settings->source : "",
+             settings->relay ? settings->relay : "");
     set(making, "client.id", client_id);
     for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++)
         set(making, defaults[i].name, defaults[i].value);

@@ -11,7 +11,8 @@
 
 /* Writes every mistake to `errors` as `file:line: kafka.<name>: reason`; false with ERROR_CONFIG and a
  * summary when there was any. Makes a handle that connects to nobody, so that librdkafka itself judges
- * contradictions and files. */
+ * contradictions and files. Settings that were refused for other reasons may be checked too, if there is any
+ * property in them. */
 MUST_CHECK bool properties_check(const struct settings *settings, FILE *errors, struct error *error);
 
 /* What differs from one instance of the producer to the next. */

@@ -11,6 +11,7 @@ enum rule_kind {
     RULE_AT_MOST,  /* a number up to `value` */
     RULE_REFUSED,  /* may not be set at all */
     RULE_CONSUMER, /* belongs to consumers */
+    RULE_OTHER,    /* belongs to topics or to Java clients: librdkafka does not know it */
     RULE_POINTER,  /* is set by programs, not by files */
     RULE_DEAD,     /* librdkafka itself ignores it */
 };
@@ -31,9 +32,13 @@ struct rule {
     {                                                                                                        \
         name, RULE_REFUSED, NULL, NULL, why                                                                  \
     }
+#define OTHER(name, why)                                                                                     \
+    {                                                                                                        \
+        name, RULE_OTHER, NULL, NULL, why                                                                    \
+    }
 #define CONSUMER(name)                                                                                       \
     {                                                                                                        \
-        name, RULE_CONSUMER, NULL, NULL, "is a consumer's property and does nothing here"                    \
+        name, RULE_CONSUMER, NULL, NULL, "is a property of consumers: outboxd only produces"                 \
     }
 #define POINTER(name)                                                                                        \
     {                                                                                                        \
@@ -52,6 +57,8 @@ static const char retries_why[] =
 static const char memory_why[] = "is not used: the setting `memory` bounds what is in flight";
 static const char transaction_why[] = "is not used: outboxd decides about transactions";
 static const char verify_why[] = "must stay on: without it anyone on the way can be the broker";
+static const char topic_why[] = "is a property of topics, set on the broker with kafka-configs.sh";
+static const char java_why[] = "is a property of Java clients, and not needed here: remove it";
 static const char old_broker_why[] =
     "is not supported: brokers that old have neither headers nor idempotence";
 
@@ -128,6 +135,26 @@ static const struct rule rules[] = {
     DEAD("reconnect.backoff.jitter.ms"),
     DEAD("produce.offset.report"),
 
+    OTHER("cleanup.policy", topic_why),
+    OTHER("max.message.bytes", topic_why),
+    OTHER("min.insync.replicas", topic_why),
+    OTHER("replication.factor", topic_why),
+    OTHER("retention.bytes", topic_why),
+    OTHER("retention.ms", topic_why),
+    OTHER("segment.bytes", topic_why),
+    OTHER("unclean.leader.election.enable", topic_why),
+
+    OTHER("buffer.memory", memory_why),
+    OTHER("key.serializer", java_why),
+    OTHER("value.serializer", java_why),
+    OTHER("max.block.ms", java_why),
+    OTHER("max.request.size", "is a property of Java clients: max.message.bytes of the topic decides"),
+    OTHER("partitioner.class",
+          "is a property of Java clients: keys go to the partitions that theirs chooses"),
+    OTHER("sasl.jaas.config", "is a property of Java clients: use sasl.username and sasl.password_file"),
+    OTHER("ssl.truststore.location", "is a property of Java clients: use ssl.ca.location"),
+    OTHER("ssl.truststore.password", "is a property of Java clients: use ssl.ca.location"),
+
     CONSUMER("group.id"),
     CONSUMER("group.instance.id"),
     CONSUMER("group.protocol.type"),
@@ -176,6 +203,7 @@ value_allowed(const struct rule *rule, const char *value)
         return strtod(value, &end) <= strtod(rule->value, NULL);
     case RULE_REFUSED:
     case RULE_CONSUMER:
+    case RULE_OTHER:
     case RULE_POINTER:
     case RULE_DEAD:
         break;

@@ -6,7 +6,8 @@
 
 #include <stdbool.h>
 
-/* NULL when the property may be passed on; else the reason, for people. Static text. */
+/* NULL when the property may be passed on; else the reason, for people. Static text. Names that librdkafka does not know, but
+ * people do, have their reasons as well. */
 const char *rules_refusal(const struct property *property);
 
 /* True for a property that has one value in every instance of the producer. */

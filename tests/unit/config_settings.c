@@ -136,6 +136,10 @@ Test(config_settings, suggests_the_key_that_was_meant)
                           "c.yaml:5: poll.idle: unknown key; did you mean \"idle\" under \"poll:\"?\n"
                           "c.yaml:6: listen: unknown key; did you mean \"listen\" under \"http:\"?\n"
                           "c.yaml:7: poll.lease: unknown key; did you mean lease at the top?\n");
+    config_fixture_expect(
+        CONFIG_LEAST "sasl.username: me\npoll: {sasl.username: me}\n",
+        "c.yaml:5: sasl.username: unknown key; properties of librdkafka stand under \"kafka:\"\n"
+        "c.yaml:6: poll.sasl.username: unknown key\n");
 }
 
 Test(config_settings, refuses_wrong_types)
