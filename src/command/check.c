@@ -4,9 +4,11 @@
 
 #include "base/findings.h"
 #include "command/print.h"
+#include "command/progress.h"
 #include "command/report.h"
 #include "event/topic.h"
 #include "kafka/inspect.h"
+#include "kafka/properties.h"
 #include "postgres/oneshot.h"
 
 #include <errno.h>
@@ -99,11 +101,13 @@ check_postgres(const struct settings *settings, struct inspect_facts *facts, str
 {
     struct error error;
     struct session *session;
+    struct progress *progress = progress_begin("check", "asking Postgres");
     if (oneshot_open(&session, settings, &error))
         inspect_session(session, settings, facts, findings);
     else
         findings_add(findings, FINDING_ERROR, error.kind, connection_cure(&error), "%s", error.message);
     session_free(session);
+    progress_end(progress);
 }
 
 /* ---- Kafka ---- */
@@ -144,7 +148,11 @@ check_kafka(const struct settings *settings, const struct inspect_facts *facts, 
             struct findings *findings)
 {
     struct names names = topics_that_matter(settings, facts);
+    const struct property *servers = properties_find(settings, "bootstrap.servers");
+    CHECK(servers != NULL); /* the configuration was taken */
+    struct progress *progress = progress_begin("check", "asking Kafka at %s", servers->value);
     kafka_inspect(settings, names.list, names.count, create, KAFKA_PATIENCE_MS, findings);
+    progress_end(progress);
     free(names.list);
 }
 

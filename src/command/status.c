@@ -2,6 +2,7 @@
  * it means is report.c's to say. */
 #include "command/command.h"
 
+#include "command/progress.h"
 #include "command/report.h"
 #include "postgres/oneshot.h"
 
@@ -77,8 +78,10 @@ command_status(int argc, char **argv)
         return exit_code;
     if (!command_load(options.config, &settings, &exit_code))
         return exit_code;
-    bool good =
-        collect(settings, &facts, &status, &error) && print(settings, &facts, &status, options.flag, &error);
+    struct progress *progress = options.flag ? NULL : progress_begin("status", "asking Postgres");
+    bool good = collect(settings, &facts, &status, &error);
+    progress_end(progress);
+    good = good && print(settings, &facts, &status, options.flag, &error);
     exit_code = good ? 0 : command_failed(argv[0], &error);
     status_free(&status);
     inspect_facts_free(&facts);

@@ -6,11 +6,15 @@
 #include "support/scratch.h"
 #include "support/wait.h"
 
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <jansson.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 TestSuite(commands_check, .timeout = 120);
 
@@ -160,6 +164,29 @@ Test(commands_check, postgres_away_does_not_hide_kafka_and_kafka_away_does_not_h
     free(nowhere);
     free(line);
     free(more);
+    place_close(&place);
+}
+
+/* Accepts, and never answers. */
+Test(commands_check, a_listener_that_never_answers_is_named_while_it_is_waited_for_and_at_the_end)
+{
+    struct place place = place_open();
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    cr_assert(bind(listener, (struct sockaddr *)&address, size) == 0 && listen(listener, 16) == 0 &&
+              getsockname(listener, (struct sockaddr *)&address, &size) == 0);
+    char *silent = must_format("127.0.0.1:%d", ntohs(address.sin_port));
+    char *line = must_format("outboxd check: asking Kafka at %s .. 1 s\n", silent);
+    struct outboxd_result result =
+        check(postgres_conninfo(place.postgres, place.database, POSTGRES_RELAY), silent, "", NULL);
+    cr_assert_eq(strncmp(result.err, line, strlen(line)), 0, "%s", result.err);
+    cr_assert(strstr(result.err, "asking Postgres") == NULL, "that was quick: %s", result.err);
+    cr_assert(strstr(result.out, "asking") == NULL, "%s", result.out);
+    expect(&result, 69, "ok       schema version 1", silent);
+    close(listener);
+    free(line);
+    free(silent);
     place_close(&place);
 }
 

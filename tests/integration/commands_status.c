@@ -331,6 +331,8 @@ Test(commands_status, a_server_that_hangs_ends_the_command_with_69, .timeout = 6
     postgres_continue(server);
     cr_assert_eq(ran.exit_code, 69);
     cr_assert(strstr(ran.err, "no answer in time") != NULL, "%s", ran.err);
+    cr_assert(strstr(ran.err, "outboxd status: asking Postgres .. 1 s\n") != NULL, "%s", ran.err);
+    cr_assert_str_empty(ran.out);
     ran_free(&ran);
     free(config);
     outbox_close(&outbox);
