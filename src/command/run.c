@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/notify.h"
 #include "base/signals.h"
+#include "command/reload.h"
 #include "http/server.h"
 #include "relay/relay.h"
 
@@ -31,11 +32,12 @@ static const char help[] =
     "  -h, --help          this text\n"
     "\n"
     "Signals: SIGTERM or SIGINT stops cleanly: what is in flight is awaited and confirmed and the lead is\n"
-    "released; a second one stops at once.\n"
+    "released; a second one stops at once. SIGHUP reads the log level and the secrets again.\n"
     "Exit codes: 0 stopped as asked, 64 usage, 69 Postgres or Kafka cannot be used as configured,\n"
     "70 broken invariant, 78 configuration.\n";
 
 struct daemon {
+    struct settings *settings;
     struct relay *relay;
     struct http_server *http;
     struct snapshot snapshot;
@@ -64,7 +66,7 @@ handle_signals(struct daemon *daemon, int64_t now_us)
     unsigned terminations = daemon->seen.terminations, hangups = daemon->seen.hangups;
     signals_read(daemon->signal_fd, &daemon->seen);
     if (daemon->seen.hangups > hangups)
-        log_info("SIGHUP ignored: the configuration is read at start only", LOG_END);
+        reload(daemon->settings, daemon->relay);
     if (terminations == 0 && daemon->seen.terminations > 0) {
         notify_stopping("finishing what is in flight");
         relay_stop(daemon->relay, now_us);
@@ -131,10 +133,10 @@ loop(struct daemon *daemon)
 }
 
 static int
-run(const struct settings *settings)
+run(struct settings *settings)
 {
     struct error error = {0};
-    struct daemon daemon = {0};
+    struct daemon daemon = {.settings = settings};
     int exit_code = 0;
     bool good =
         signals_open(&daemon.signal_fd, &error) && relay_new(&daemon.relay, settings, &error) &&

@@ -19,6 +19,8 @@ struct property {
     bool secret;
 };
 
+/* All of it belongs to the start, but for the log level and the secrets: settings_renew() (config/renew.h) may change them in
+ * the relay's thread, so they are looked at when they are used. */
 struct settings {
     char *file;   /* the path as given, for messages */
     char *source; /* the `source` header */

@@ -46,6 +46,7 @@ const struct setting SETTINGS[] = {
              "about. A password in here is refused when everybody may read this file."},
     {.path = "postgres.password_file",
      .type = SETTING_SECRET,
+     .renewed = true,
      .offset = AT(postgres_password),
      .shown = "/run/credentials/outboxd.service/postgres-password",
      .help = "The absolute path of a file that holds the password and nothing else. It must be a regular "
@@ -66,8 +67,8 @@ const struct setting SETTINGS[] = {
              "bootstrap.servers is required. Properties that would break a promise are refused. Any property "
              "may be "
              "given as <name>_file: the value is then read from that file, under the rules of "
-             "postgres.password_file. "
-             "Off this machine, a security.protocol without TLS is warned about."},
+             "postgres.password_file, "
+             "and read again on SIGHUP. Off this machine, a security.protocol without TLS is warned about."},
 
     {.path = "delivery",
      .type = SETTING_CHOICE,
@@ -183,6 +184,7 @@ const struct setting SETTINGS[] = {
     {.path = "log", .type = SETTING_SECTION, .help = "What is written to standard error."},
     {.path = "log.level",
      .type = SETTING_CHOICE,
+     .renewed = true,
      .offset = AT(log_level),
      .fallback = "info",
      .choices = {"error", "warning", "info", "debug"}, /* the order of enum log_level */

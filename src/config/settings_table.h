@@ -31,6 +31,7 @@ struct setting {
     enum setting_type type;
     bool required;
     bool nullable;        /* a section that `null` switches off */
+    bool renewed;         /* SIGHUP takes over a new value (renew.c) */
     size_t offset;        /* in struct settings */
     const char *fallback; /* the default as it stands in a file; NULL: none */
     const char

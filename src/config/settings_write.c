@@ -70,7 +70,8 @@ explain(const struct setting *setting, char *to, size_t size)
 {
     char values[200];
     describe_values(setting, values, sizeof values);
-    snprintf(to, size, "%s%s%s", setting->help, values, setting->required ? " Required." : "");
+    snprintf(to, size, "%s%s%s%s", setting->help, values, setting->required ? " Required." : "",
+             setting->renewed ? " Read again on SIGHUP." : "");
 }
 
 /* ---- config.yaml.example ---- */

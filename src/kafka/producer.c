@@ -189,6 +189,20 @@ producer_free(struct producer *producer)
     free(producer);
 }
 
+void
+producer_renew(struct producer *producer, bool anew)
+{
+    const struct property *username = properties_find(producer->settings, "sasl.username"),
+                          *password = properties_find(producer->settings, "sasl.password");
+    if (producer->state != PRODUCER_READY)
+        return;
+    if (username != NULL && password != NULL)
+        rd_kafka_error_destroy(
+            rd_kafka_sasl_set_credentials(producer->instance.rk, username->value, password->value));
+    producer->reshape = producer->reshape || anew;
+    producer_wake(producer);
+}
+
 /* ---- the turn ---- */
 
 /* While no broker answers, librdkafka's own patience loses and repeats nothing, and a new instance would help

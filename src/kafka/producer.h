@@ -61,6 +61,10 @@ MUST_CHECK bool producer_start(struct producer *producer, bool one_by_one, struc
  * event still out is reported OUTCOME_UNSENT. `why` is logged. */
 void producer_end(struct producer *producer, int64_t now_us, const char *why);
 
+/* Secrets in the settings have changed. SASL credentials are handed to the present instance, whose next connections use them;
+ * `anew`: another instance takes over once nothing is out. Later ones use them in any case. */
+void producer_renew(struct producer *producer, bool anew);
+
 /* Serves reports and answers that are ready, drives ENDING, runs the watchdog (a topic without any acknowledgement for
  * 120 s while something of it is out and a broker answers: its events come back as OUTCOME_TOPIC). Returns when it
  * wants to be called again at the latest (microseconds, CLOCK_NEVER when idle). */

@@ -26,6 +26,21 @@ struct dial {
     char *options;  /* the user's own, then ours */
 };
 
+static void
+wipe(char *text)
+{
+    if (text != NULL)
+        explicit_bzero(text, strlen(text));
+    free(text);
+}
+
+void
+dial_set_password(struct dial *dial, const char *password)
+{
+    wipe(dial->password);
+    dial->password = password != NULL ? must_strdup(password) : NULL;
+}
+
 bool
 dial_new(struct dial **dial, const struct settings *settings, struct error *error)
 {
@@ -44,7 +59,7 @@ dial_new(struct dial **dial, const struct settings *settings, struct error *erro
     made->options =
         must_format("%s -c statement_timeout=%d%s", own, SESSION_STATEMENT_TIMEOUT_MS, SESSION_OPTIONS);
     made->conninfo = must_strdup(settings->postgres_conninfo);
-    made->password = settings->postgres_password ? must_strdup(settings->postgres_password) : NULL;
+    dial_set_password(made, settings->postgres_password);
     PQconninfoFree(parsed);
     *dial = made;
     return true;
@@ -55,11 +70,8 @@ dial_free(struct dial *dial)
 {
     if (dial == NULL)
         return;
-    if (dial->password != NULL)
-        explicit_bzero(dial->password, strlen(dial->password));
-    explicit_bzero(dial->conninfo, strlen(dial->conninfo));
-    free(dial->password);
-    free(dial->conninfo);
+    wipe(dial->password);
+    wipe(dial->conninfo);
     free(dial->options);
     free(dial);
 }

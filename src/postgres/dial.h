@@ -12,6 +12,9 @@ struct pg_conn;
 /* Checks the conninfo; ERROR_CONFIG in libpq's words, without any secret. */
 MUST_CHECK bool dial_new(struct dial **dial, const struct settings *settings, struct error *error);
 
+/* Of the next connections; NULL: libpq's own ways. Copied. */
+void dial_set_password(struct dial *dial, const char *password);
+
 /* Wipes the password. NULL is allowed. */
 void dial_free(struct dial *dial);
 

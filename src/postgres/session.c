@@ -65,6 +65,12 @@ session_new(struct session **session, const struct settings *settings, struct er
 }
 
 void
+session_set_password(struct session *session, const char *password)
+{
+    dial_set_password(session->dial, password);
+}
+
+void
 session_close(struct session *session)
 {
     PQclear(session->result);

@@ -23,6 +23,9 @@ enum session_state { SESSION_CLOSED, SESSION_CONNECTING, SESSION_IDLE, SESSION_B
 MUST_CHECK bool session_new(struct session **session, const struct settings *settings, struct error *error);
 void session_free(struct session *session); /* NULL is allowed; closes */
 
+/* The password of the next connections; NULL: libpq's own ways. Copied. */
+void session_set_password(struct session *session, const char *password);
+
 /* CLOSED -> CONNECTING. Every setting that a role or a database could have turned against us travels in the start-up
  * packet, so that it holds from the first statement. */
 void session_connect(struct session *session, int64_t now_us);

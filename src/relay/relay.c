@@ -202,6 +202,13 @@ relay_descriptors(const struct relay *relay, struct pollfd descriptors[RELAY_DES
 }
 
 void
+relay_renew(struct relay *relay, bool kafka_anew)
+{
+    session_set_password(relay->session, relay->settings->postgres_password);
+    producer_renew(relay->producer, kafka_anew);
+}
+
+void
 relay_stop(struct relay *relay, int64_t now_us)
 {
     relay->now_us = now_us;

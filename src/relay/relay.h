@@ -34,6 +34,10 @@ int64_t relay_turn(struct relay *relay, int64_t now_us);
 #define RELAY_DESCRIPTORS 2
 void relay_descriptors(const struct relay *relay, struct pollfd descriptors[RELAY_DESCRIPTORS]);
 
+/* Secrets in the settings have changed: the next connections use them. Of Kafka's, the present producer takes new SASL
+ * credentials; for others (`kafka_anew`) a new one begins once nothing is in flight, so that nothing is sent twice. */
+void relay_renew(struct relay *relay, bool kafka_anew);
+
 /* Asks for a clean stop: opens no more ticks, waits for what is in flight (20 s at most), confirms, releases the lead. */
 void relay_stop(struct relay *relay, int64_t now_us);
 
