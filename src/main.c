@@ -1,5 +1,6 @@
 /* main.c: finds the command and calls it; its exit code is the process's. Decides nothing else. */
 #include "base/log.h"
+#include "base/spelling.h"
 #include "command/command.h"
 
 #include <stdio.h>
@@ -33,6 +34,23 @@ static const char help[] =
     "\n"
     "Manual: outboxd(8), outboxd.yaml(5)\n";
 
+static int
+refuse(const char *word)
+{
+    const char *nearest = NULL;
+    size_t nearest_distance = SPELLING_FAR;
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        size_t far = spelling_distance(word, commands[i].name);
+        if (far < nearest_distance)
+            nearest = commands[i].name, nearest_distance = far;
+    }
+    fprintf(stderr, "outboxd: unknown command '%s'", word);
+    if (nearest != NULL)
+        fprintf(stderr, "; did you mean '%s'?", nearest);
+    fputs("\nTry 'outboxd --help'.\n", stderr);
+    return error_exit_code(ERROR_USAGE);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -48,10 +66,8 @@ main(int argc, char **argv)
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof commands[0]; i++)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].command(argc - 1, argv + 1);
-    if (argc > 1 && argv[1][0] != '-') {
-        fprintf(stderr, "outboxd: unknown command '%s'\nTry 'outboxd --help'.\n", argv[1]);
-        return error_exit_code(ERROR_USAGE);
-    }
+    if (argc > 1 && argv[1][0] != '-')
+        return refuse(argv[1]);
     argv[0] = "run"; /* no command: `outboxd --config FILE` */
     return command_run(argc, argv);
 }

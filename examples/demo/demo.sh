@@ -211,7 +211,7 @@ say "installing the outbox: outboxd migrate --writer shop_app --relay outboxd"
 "$O/outboxd" migrate --conninfo "host=$socket dbname=shop user=postgres" --writer shop_app --relay outboxd \
     >>"$scratch/migrate.log" 2>&1 || fail "outboxd migrate" "$scratch/migrate.log"
 write_config
-say "starting outboxd; its metrics are at http://127.0.0.1:$http_port/metrics while this runs"
+say "starting outboxd; its status page is at http://127.0.0.1:$http_port/ while this runs"
 start_relay
 
 say "a consumer prints every ${SHOW_EVERY}th event; $SIGNUPS people sign up, $RATE a second, some with an e-mail that is taken"

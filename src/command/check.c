@@ -40,6 +40,12 @@ connection_cure(const struct error *error)
 {
     if (strstr(error->message, "pooler") != NULL)
         return "postgres.conninfo: give the address of Postgres itself; applications may pool";
+    if (strstr(error->message, "FATAL:  role \"") != NULL && strstr(error->message, "does not exist") != NULL)
+        return "correct the user in postgres.conninfo, or make it: outboxd migrate --conninfo ADMIN --relay "
+               "USER";
+    if (strstr(error->message, "FATAL:  database \"") != NULL &&
+        strstr(error->message, "does not exist") != NULL)
+        return "correct dbname in postgres.conninfo, or create the database";
     if (error->kind == ERROR_UNUSABLE)
         return "correct postgres.conninfo and postgres.password_file, or the server's pg_hba.conf";
     return "see that Postgres runs there, is no standby, and can be reached from here";

@@ -33,6 +33,13 @@ struct command_options {
 MUST_CHECK bool command_parse(int argc, char **argv, const char *flag, const char *help,
                               struct command_options *options, int *exit_code);
 
+/* What getopt_long has met, '?' or ':' (with opterr 0 and ':' first in its letters), as "unknown option --x" or "--x needs a
+ * value"; the text is static. */
+const char *command_bad_option(int argc, char **argv, int met);
+
+/* Says what is wrong with the command line on stderr; 64. */
+int command_misused(const char *command, const char *what);
+
 /* Loads the configuration and the librdkafka properties in it, all mistakes on stderr; false with *exit_code set. */
 MUST_CHECK bool command_load(const char *path, struct settings **settings, int *exit_code);
 

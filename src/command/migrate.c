@@ -11,24 +11,24 @@
 #include <string.h>
 
 static const char help[] =
-    "usage: outboxd migrate --conninfo ADMIN [--writer LOGIN].. [--relay LOGIN].. [--owner ROLE]\n"
+    "Usage: outboxd migrate --conninfo ADMIN [--writer LOGIN].. [--relay LOGIN].. [--owner ROLE]\n"
     "                       [--no-create-roles] [--print]\n"
     "\n"
     "Installs the schema \"outbox\" in a database, or upgrades it; may be run again at any time.\n"
     "\n"
-    "  --conninfo ADMIN    libpq connection string of an administrator: not necessarily a superuser, but "
-    "with\n"
-    "                      CREATEROLE and with CREATE on the database\n"
-    "  --writer LOGIN      a role of the application, made a member of outbox_writer\n"
-    "  --relay LOGIN       the role of the daemon, made a member of outbox_relay\n"
-    "  --owner ROLE        the owner of the schema (outbox_owner)\n"
-    "  --no-create-roles   create no role: grant to the named LOGINs themselves, which must exist\n"
-    "  --print             print the SQL for psql instead of running it; needs no --conninfo\n"
-    "  --config FILE       accepted as by every command; the administrator is not in it, so it is not read\n"
-    "  --help\n"
+    "      --conninfo ADMIN    libpq connection string of an administrator: not necessarily a superuser,\n"
+    "                          but with CREATEROLE and with CREATE on the database\n"
+    "      --writer LOGIN      a role of the application, made a member of outbox_writer\n"
+    "      --relay LOGIN       the role of the daemon, made a member of outbox_relay\n"
+    "      --owner ROLE        the owner of the schema (outbox_owner)\n"
+    "      --no-create-roles   create no role: grant to the named LOGINs themselves, which must exist\n"
+    "      --print             print the SQL for psql instead of running it; needs no --conninfo\n"
+    "  -c, --config FILE       accepted as by every command; no administrator is in it, so it is not read\n"
+    "  -h, --help              this text\n"
     "\n"
     "Role names are taken as Postgres stores them, without quotes. Logins that do not exist are created,\n"
-    "without a password. Privileges on the outbox that anybody else has are revoked.\n";
+    "without a password. Privileges on the outbox that anybody else has are revoked.\n"
+    "Exit codes: 0 done, 64 usage, 69 the database refuses or cannot be reached, 78 configuration.\n";
 
 struct migrate_options {
     const char *conninfo;
@@ -42,21 +42,21 @@ static bool
 parse_options(int argc, char **argv, struct migrate_options *options, const char **writers,
               const char **relays, struct error *error)
 {
-    static const struct option names[] = {{"conninfo", required_argument, NULL, 'c'},
+    static const struct option names[] = {{"conninfo", required_argument, NULL, 'a'},
                                           {"writer", required_argument, NULL, 'w'},
                                           {"relay", required_argument, NULL, 'r'},
                                           {"owner", required_argument, NULL, 'o'},
                                           {"no-create-roles", no_argument, NULL, 'n'},
                                           {"print", no_argument, NULL, 'p'},
-                                          {"config", required_argument, NULL, 'f'},
+                                          {"config", required_argument, NULL, 'c'},
                                           {"help", no_argument, NULL, 'h'},
                                           {0}};
     *options = (struct migrate_options){.wish = {.writers = writers, .relays = relays, .create_roles = true}};
     optind = 0; /* the command line may have been scanned before */
     opterr = 0;
-    for (int option; (option = getopt_long(argc, argv, ":", names, NULL)) != -1;) {
+    for (int option; (option = getopt_long(argc, argv, ":c:h", names, NULL)) != -1;) {
         switch (option) {
-        case 'c':
+        case 'a':
             options->conninfo = optarg;
             break;
         case 'w':
@@ -74,15 +74,13 @@ parse_options(int argc, char **argv, struct migrate_options *options, const char
         case 'p':
             options->print = true;
             break;
-        case 'f':
+        case 'c':
             break;
         case 'h':
             options->help = true;
             return true;
-        case ':':
-            return error_set(error, ERROR_USAGE, "%s needs a value", argv[optind - 1]);
         default:
-            return error_set(error, ERROR_USAGE, "unknown option %s", argv[optind - 1]);
+            return error_set(error, ERROR_USAGE, "%s", command_bad_option(argc, argv, option));
         }
     }
     if (optind < argc)
@@ -129,8 +127,6 @@ command_migrate(int argc, char **argv)
         done = error_set(&error, ERROR_UNUSABLE, "cannot write to standard output: %s", strerror(errno));
     if (done)
         return 0;
-    fprintf(stderr, "outboxd migrate: %s\n", error.message);
-    if (error.kind == ERROR_USAGE)
-        fputs("outboxd migrate --help says more\n", stderr);
-    return error_exit_code(error.kind);
+    return error.kind == ERROR_USAGE ? command_misused("migrate", error.message)
+                                     : command_failed("migrate", &error);
 }

@@ -6,6 +6,30 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* An unknown long option leaves no letter; one in a cluster of letters is not an argument of its own. */
+const char *
+command_bad_option(int argc, char **argv, int met)
+{
+    static char text[128];
+    const char *word = optind > 0 && optind <= argc ? argv[optind - 1] : "";
+    if (met == ':')
+        snprintf(text, sizeof text, "%.60s needs a value", word);
+    else if (optopt > 0 && strncmp(word, "--", 2) != 0)
+        snprintf(text, sizeof text, "unknown option -%c", optopt);
+    else
+        snprintf(text, sizeof text, "unknown option %.60s", word);
+    return text;
+}
+
+int
+command_misused(const char *command, const char *what)
+{
+    fprintf(stderr, "outboxd %s: %s\nTry 'outboxd %s --help'.\n", command, what, command);
+    return error_exit_code(ERROR_USAGE);
+}
 
 bool
 command_parse(int argc, char **argv, const char *flag, const char *help, struct command_options *options,
@@ -17,7 +41,8 @@ command_parse(int argc, char **argv, const char *flag, const char *help, struct 
                                    {NULL, 0, NULL, 0}};
     *options = (struct command_options){.config = COMMAND_DEFAULT_CONFIG};
     optind = 0; /* main looked at the options before; 0 makes glibc start afresh */
-    for (int option; (option = getopt_long(argc, argv, "c:h", longs, NULL)) != -1;) {
+    opterr = 0;
+    for (int option; (option = getopt_long(argc, argv, ":c:h", longs, NULL)) != -1;) {
         switch (option) {
         case 'c':
             options->config = optarg;
@@ -30,15 +55,14 @@ command_parse(int argc, char **argv, const char *flag, const char *help, struct 
             *exit_code = 0;
             return false;
         default:
-            fprintf(stderr, "Try 'outboxd %s --help'.\n", argv[0]);
-            *exit_code = error_exit_code(ERROR_USAGE);
+            *exit_code = command_misused(argv[0], command_bad_option(argc, argv, option));
             return false;
         }
     }
     if (optind < argc) {
-        fprintf(stderr, "outboxd %s: unexpected argument '%s'\nTry 'outboxd %s --help'.\n", argv[0],
-                argv[optind], argv[0]);
-        *exit_code = error_exit_code(ERROR_USAGE);
+        char *what = must_format("unexpected argument %s", argv[optind]);
+        *exit_code = command_misused(argv[0], what);
+        free(what);
         return false;
     }
     return true;
@@ -58,6 +82,8 @@ command_load(const char *path, struct settings **settings, int *exit_code)
     bool good = settings_load(settings, path, stderr, &error);
     if (!good)
         *exit_code = command_failed("configuration", &error);
+    if (access(path, F_OK) != 0)
+        fputs("--config FILE names another one; config.yaml.example shows every key\n", stderr);
     if ((*settings)->kafka_count > 0 && !properties_check(*settings, stderr, &error)) {
         *exit_code = command_failed("configuration", &error);
         good = false;

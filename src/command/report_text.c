@@ -67,7 +67,7 @@ print_outage(FILE *to, const struct status_trouble *outage, bool leading)
 {
     char age[PRINT_SIZE];
     print_fact(to, "  Kafka",
-               must_format("%s answer, since %s ago", leading ? "does not" : "did not",
+               must_format(leading ? "has not answered for %s" : "did not answer, since %s ago",
                            print_age(outage->age_us, age)));
     print_fact(to, "", must_strdup(outage->message));
     print_fact(to, "", must_strdup("events wait for it; they go out by themselves when it answers"));

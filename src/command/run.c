@@ -153,11 +153,11 @@ run(struct settings *settings)
         log_error("cannot go on", LOG_STR("why", error.message), LOG_END);
         exit_code = error_exit_code(error.kind);
     }
-    log_info("stopped", LOG_INT("exit_code", exit_code), LOG_END);
     http_server_stop(daemon.http);
     relay_free(daemon.relay);
     snapshot_clear(&daemon.snapshot);
     signals_close(daemon.signal_fd);
+    log_info("stopped", LOG_INT("exit_code", exit_code), LOG_END);
     return exit_code;
 }
 

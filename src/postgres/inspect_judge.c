@@ -2,6 +2,7 @@
  * prints every finding, and at the start of `run`, which refuses to work with the first error. Pure. */
 #include "postgres/inspect.h"
 
+#include "config/units.h"
 #include "postgres/schema.h"
 
 #include <ctype.h>
@@ -171,16 +172,17 @@ static void
 judge_retention(const struct inspect_facts *facts, const struct settings *settings, struct findings *findings)
 {
     int64_t most_us = (facts->slots - 2) * facts->slot_width_us;
+    char retention[UNITS_TEXT], most[UNITS_TEXT], width[UNITS_TEXT];
+    units_format_duration(settings->retention_us, retention);
+    units_format_duration(facts->slot_width_us, width);
     if (settings->retention_us <= most_us) {
-        findings_ok(findings, "retention of %lld minutes fits into %d slots",
-                    (long long)(settings->retention_us / 60000000), facts->slots);
+        findings_ok(findings, "retention of %s fits into %d slots of %s", retention, facts->slots, width);
         return;
     }
-    char *cure = must_format("%s: retention: %lldm", settings->file, (long long)(most_us / 60000000));
+    char *cure = must_format("%s: retention: %s", settings->file, units_format_duration(most_us, most));
     findings_add(findings, FINDING_ERROR, ERROR_CONFIG, cure,
-                 "a retention of %lld minutes would never empty a slot: %d slots of %lld minutes",
-                 (long long)(settings->retention_us / 60000000), facts->slots,
-                 (long long)(facts->slot_width_us / 60000000));
+                 "a retention of %s would never empty a slot: %d slots of %s", retention, facts->slots,
+                 width);
     free(cure);
 }
 

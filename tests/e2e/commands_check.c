@@ -140,8 +140,8 @@ Test(commands_check, everything_wrong_is_found_in_one_run_and_the_configuration_
     struct outboxd_result result = check_place(&place, more, NULL);
     expect(&result, 78, "EXECUTE on function slot_empty",
            "outboxd migrate --conninfo ADMIN --relay " POSTGRES_RELAY,
-           "a retention of 2400 minutes would never empty a slot", "relay \"second\" is not registered",
-           "does not exist", "\n4 errors, ");
+           "a retention of 40h would never empty a slot: 12 slots of 3h",
+           "relay \"second\" is not registered", "does not exist", "\n4 errors, ");
     free(more);
     place_close(&place);
 }
@@ -258,5 +258,15 @@ Test(commands_check, wrong_configuration_is_78_and_unknown_options_are_64)
     outboxd_result_free(&result);
     result = check("host=127.0.0.1", "127.0.0.1:1", "", "--json");
     cr_assert_eq(result.exit_code, 64, "%s", result.err);
+    cr_assert_str_eq(result.err, "outboxd check: unknown option --json\nTry 'outboxd check --help'.\n");
+    outboxd_result_free(&result);
+    result = outboxd_run((const char *[]){"chekc", NULL});
+    cr_assert_eq(result.exit_code, 64, "%s", result.err);
+    cr_assert_str_eq(result.err,
+                     "outboxd: unknown command 'chekc'; did you mean 'check'?\nTry 'outboxd --help'.\n");
+    outboxd_result_free(&result);
+    result = outboxd_run((const char *[]){"run", "--config", "/nonexistent/c.yaml", NULL});
+    cr_assert_eq(result.exit_code, 78, "%s", result.err);
+    cr_assert(strstr(result.err, "config.yaml.example") != NULL, "%s", result.err);
     outboxd_result_free(&result);
 }

@@ -132,7 +132,7 @@ Test(commands_status, a_relay_whose_kafka_is_away_says_so_first_with_the_reason_
                   "select outbox.relay_trouble('main', jsonb_build_object('error', 'KAFKA_AWAY', 'message',"
                   " 'k1:9092: Connection refused', 'since', now() - interval '5 minutes'))");
     expect_first_line(&outbox, "KAFKA AWAY: relay main, for 5.0 min: k1:9092: Connection refused; ",
-                      "  Kafka        does not answer, since 5.0 min ago");
+                      "  Kafka        has not answered for 5.0 min");
 
     json_t *object = status_object(&outbox), *relay = status_relay_of(object);
     json_t *away = json_object_get(relay, "kafka_away");

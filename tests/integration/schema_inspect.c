@@ -216,7 +216,7 @@ Test(schema_inspect, a_retention_beyond_the_ring_is_refused)
     expect_clean(outbox.relay, &settings);
     settings.retention_us++;
     expect_finding(outbox.relay, &settings, FINDING_ERROR, "would never empty a slot",
-                   "c.yaml: retention: 1800m");
+                   "c.yaml: retention: 30h");
     outbox_close(&outbox);
 }
 
