@@ -111,9 +111,10 @@ check-asan-now: $(O)/outboxd $(O)/tests/unit $(O)/tests/integration examples
 lint:                     ## format, clang-tidy, includes, headers alone; gcc and clang without a warning
 	packaging/deps.sh test lint
 	$(MAKE) lint-now
+lint-now: PROGRAMS = $(SUITES) hostile soak/soak $(BENCHES:%=bench/%)
 lint-now:
-	$(MAKE) O=build/lint-gcc CC=gcc WERROR=1 OPT=-O1 all examples $(SUITES:%=build/lint-gcc/tests/%)
-	$(MAKE) O=build/lint-clang CC=clang WERROR=1 OPT=-O1 all examples $(SUITES:%=build/lint-clang/tests/%)
+	$(MAKE) O=build/lint-gcc CC=gcc WERROR=1 OPT=-O1 all examples $(PROGRAMS:%=build/lint-gcc/tests/%)
+	$(MAKE) O=build/lint-clang CC=clang WERROR=1 OPT=-O1 all examples $(PROGRAMS:%=build/lint-clang/tests/%)
 	packaging/lint.sh $(CPPFLAGS)
 
 # a hostile load by hand, against any migrated database
