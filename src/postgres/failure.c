@@ -76,6 +76,13 @@ failure_of_result(const struct pg_result *result, struct error *error)
     one_line(error->message);
 }
 
+bool
+failure_is_cancelled_wait(const struct pg_result *warning)
+{
+    const char *origin = PQresultErrorField(warning, PG_DIAG_SOURCE_FUNCTION);
+    return origin == NULL || strcmp(origin, "SyncRepWaitForLSN") == 0;
+}
+
 /* A connection that was never made carries no SQLSTATE, only text: what a person must mend is told apart by it. Server
  * messages may be translated; what is not recognised is retried, which is never wrong. */
 static bool

@@ -242,7 +242,7 @@ read_common(struct session *session, const PGresult *result, int appended, int s
     stepped->sequence = field(result, 0, sequence);
     stepped->backend_pid = (int)field(result, 0, 3);
     stepped->appended = !PQgetisnull(result, 0, appended);
-    stepped->durable = session_warning(session) == NULL;
+    stepped->durable = session_durable(session);
     stepped->fenced = field(result, 0, 0) != self->seq || field(result, 0, 1) != self->epoch;
     if (stepped->fenced)
         return true;

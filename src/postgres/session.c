@@ -33,8 +33,8 @@ struct session {
     PGresult *result;       /* of the request so far: the first error, else the latest */
     session_row_sink *sink; /* COPY rows go here; NULL: thrown away */
     void *sink_context;
-    char warning[256];  /* of the last request, or "" */
-    char farewell[256]; /* why the server ended the connection, when it said so */
+    bool wait_cancelled; /* during the last request: its commit did not wait for the synchronous standbys */
+    char farewell[256];  /* why the server ended the connection, when it said so */
     struct error error;
 };
 
@@ -48,7 +48,7 @@ record_notice(void *context, const PGresult *notice)
     if (severity == NULL || text == NULL)
         return;
     if (strcmp(severity, "WARNING") == 0)
-        snprintf(session->warning, sizeof session->warning, "%s", text);
+        session->wait_cancelled = session->wait_cancelled || failure_is_cancelled_wait(notice);
     if (strcmp(severity, "FATAL") == 0)
         snprintf(session->farewell, sizeof session->farewell, "%s", text);
 }
@@ -134,7 +134,7 @@ begin_request(struct session *session, int sent, int64_t now_us)
 {
     session->deadline_us = now_us + ANSWER_TIMEOUT_US;
     session->state = SESSION_BUSY;
-    session->warning[0] = '\0';
+    session->wait_cancelled = false;
     if (!sent) {
         lose(session, "lost the connection to Postgres");
         return;
@@ -390,10 +390,10 @@ session_backend_pid(const struct session *session)
     return session->connection != NULL ? PQbackendPID(session->connection) : 0;
 }
 
-const char *
-session_warning(const struct session *session)
+bool
+session_durable(const struct session *session)
 {
-    return session->warning[0] != '\0' ? session->warning : NULL;
+    return !session->wait_cancelled;
 }
 
 struct pg_conn *

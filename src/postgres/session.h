@@ -71,9 +71,9 @@ struct pg_result *session_answer(struct session *session, struct error *error);
 /* Frees a result of session_answer; NULL is allowed. */
 void session_forget(struct pg_result *result);
 
-/* The text of a WARNING that came with the last request, or NULL. The one that matters: a commit whose wait for the
- * synchronous standbys was cancelled is not durable as promised. */
-const char *session_warning(const struct session *session);
+/* False when the server stopped waiting for its synchronous standbys during the last request: what was committed is visible,
+ * but not durable as promised (I3). */
+bool session_durable(const struct session *session);
 
 struct pg_conn *session_connection(struct session *session);
 

@@ -215,7 +215,7 @@ answer_take(struct relay *relay)
     }
     relay->owns = true;
     relay->doubtful = false;
-    relay->undurable = session_warning(relay->session) != NULL;
+    relay->undurable = !session_durable(relay->session);
     relay->timeline = relay->seen.here.timeline;
     relay->counters.takeovers++;
     leading_begin(relay, kept);
