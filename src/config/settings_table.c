@@ -41,7 +41,10 @@ const struct setting SETTINGS[] = {
      .shown = "\"host=db dbname=shop user=outboxd sslmode=verify-full\"",
      .help = "How libpq connects: keywords and values, or a URI. The environment (PGPASSFILE, PGSERVICEFILE) "
              "and the "
-             "service file work as in libpq. Off this machine, anything weaker than sslmode=verify-full is "
+             "service file work as in libpq. Of several hosts the primary is used; each has connect_timeout "
+             "seconds to "
+             "answer, 5 when it is not given (15 when there is one host). Off this machine, anything weaker "
+             "than sslmode=verify-full is "
              "warned "
              "about. A password in here is refused when everybody may read this file."},
     {.path = "postgres.password_file",

@@ -1,9 +1,13 @@
-/* dial.c: the start-up packet of every connection. Called by session.c; sends nothing else. */
+/* dial.c: how a connection begins: which server, the start-up packet, how long to wait for it. Called by session.c; sends
+ * nothing else. */
 #include "postgres/dial.h"
 
+#include "postgres/hosts.h"
 #include "postgres/session.h"
 
 #include <libpq-fe.h>
+#include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,6 +28,14 @@ struct dial {
     char *conninfo;
     char *password; /* NULL: libpq's own ways */
     char *options;  /* the user's own, then ours */
+
+    struct hosts hosts;  /* as libpq has understood them */
+    int64_t patience_us; /* with each of them */
+    size_t first;        /* the one to begin with */
+    size_t silences;     /* in this dial */
+    char address[320];   /* which one is being tried */
+    bool wants_write;
+    int64_t deadline_us;
 };
 
 static void
@@ -73,27 +85,149 @@ dial_free(struct dial *dial)
     wipe(dial->password);
     wipe(dial->conninfo);
     free(dial->options);
+    hosts_clear(&dial->hosts);
     free(dial);
 }
 
-struct pg_conn *
-dial_start(const struct dial *dial)
+/* Ours before the user's conninfo are defaults, ours after it are not negotiable. `primary` instead of `read-write`: a role
+ * whose transactions are read-only by default is no reason to call its server a standby. */
+static PGconn *
+start(const struct dial *dial)
 {
-    /* Ours before the user's conninfo are defaults, ours after it are not negotiable. `primary` instead of `read-write`:
-     * a role whose transactions are read-only by default is no reason to call its server a standby. */
-    const char *keywords[] = {"connect_timeout",
-                              "keepalives_idle",
-                              "keepalives_interval",
-                              "keepalives_count",
-                              "tcp_user_timeout",
-                              "fallback_application_name",
-                              "dbname",
-                              "options",
-                              "target_session_attrs",
-                              "client_encoding",
-                              dial->password ? "password" : NULL,
-                              NULL};
-    const char *values[] = {"10",           "5",           "2",       "3",    "10000",        "outboxd",
-                            dial->conninfo, dial->options, "primary", "UTF8", dial->password, NULL};
-    return PQconnectStartParams(keywords, values, 1);
+    char *host = hosts_rotate(&dial->hosts, dial->hosts.host, dial->first);
+    char *hostaddr = hosts_rotate(&dial->hosts, dial->hosts.hostaddr, dial->first);
+    char *port = hosts_rotate(&dial->hosts, dial->hosts.port, dial->first);
+    const char *parameters[][2] = {{"keepalives_idle", "5"},
+                                   {"keepalives_interval", "2"},
+                                   {"keepalives_count", "3"},
+                                   {"tcp_user_timeout", "10000"},
+                                   {"fallback_application_name", "outboxd"},
+                                   {"dbname", dial->conninfo},
+                                   {"host", host},
+                                   {"hostaddr", hostaddr},
+                                   {"port", port},
+                                   {"options", dial->options},
+                                   {"target_session_attrs", "primary"},
+                                   {"client_encoding", "UTF8"},
+                                   {"password", dial->password}};
+    enum { COUNT = sizeof parameters / sizeof parameters[0] };
+    const char *keywords[COUNT + 1] = {0}, *values[COUNT + 1] = {0};
+    for (size_t i = 0; i < COUNT; i++)
+        keywords[i] = parameters[i][0], values[i] = parameters[i][1]; /* libpq passes over a NULL value */
+    PGconn *connection = PQconnectStartParams(keywords, values, 1);
+    free(port);
+    free(hostaddr);
+    free(host);
+    return connection;
+}
+
+static bool
+has_begun(const PGconn *connection)
+{
+    return connection != NULL && PQstatus(connection) != CONNECTION_BAD;
+}
+
+/* Once: what the conninfo, its service and the environment come to. */
+static void
+read_hosts(struct dial *dial, PGconn *connection)
+{
+    const char *host = NULL, *hostaddr = NULL, *port = NULL, *timeout = NULL;
+    const struct {
+        const char *keyword, **value;
+    } wanted[] = {{"host", &host}, {"hostaddr", &hostaddr}, {"port", &port}, {"connect_timeout", &timeout}};
+    PQconninfoOption *options = PQconninfo(connection);
+    for (PQconninfoOption *option = options; option != NULL && option->keyword != NULL; option++) {
+        for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
+            if (strcmp(option->keyword, wanted[i].keyword) == 0)
+                *wanted[i].value = option->val;
+        bool secret = option->dispchar[0] == '*' && option->val != NULL;
+        if (secret)
+            explicit_bzero(option->val, strlen(option->val));
+    }
+    hosts_set(&dial->hosts, host, hostaddr, port);
+    int64_t seconds = timeout != NULL ? strtoll(timeout, NULL, 10) : 0;
+    if (seconds > 0)
+        dial->patience_us = (seconds < DIAL_LONGEST_S ? seconds : DIAL_LONGEST_S) * 1000000;
+    else
+        dial->patience_us = dial->hosts.count > 1 ? DIAL_ONE_OF_SEVERAL_US : DIAL_ALONE_US;
+    PQconninfoFree(options);
+}
+
+/* libpq goes on by itself from a server or an address that refuses: each has the whole time. */
+static void
+renew_deadline(struct dial *dial, const PGconn *connection, int64_t now_us)
+{
+    char address[sizeof dial->address];
+    const char *host = PQhost(connection), *hostaddr = PQhostaddr(connection), *port = PQport(connection);
+    snprintf(address, sizeof address, "%.200s %.60s %.40s", host ? host : "", hostaddr ? hostaddr : "",
+             port ? port : "");
+    if (strcmp(address, dial->address) == 0)
+        return;
+    memcpy(dial->address, address, sizeof address);
+    dial->deadline_us = now_us + dial->patience_us;
+}
+
+static PGconn *
+begin(struct dial *dial, int64_t now_us)
+{
+    PGconn *connection = start(dial);
+    dial->wants_write = true;
+    dial->address[0] = '\0';
+    if (has_begun(connection)) {
+        if (dial->hosts.count == 0)
+            read_hosts(dial, connection);
+        renew_deadline(dial, connection, now_us);
+    }
+    return connection;
+}
+
+struct pg_conn *
+dial_begin(struct dial *dial, int64_t now_us)
+{
+    dial->silences = 0;
+    return begin(dial, now_us);
+}
+
+/* The server after the one that is being tried, which has had its time. */
+static enum dial_state
+go_on(struct dial *dial, PGconn **connection, int64_t now_us)
+{
+    size_t count = dial->hosts.count;
+    size_t silent = hosts_find(&dial->hosts, PQhost(*connection), PQport(*connection));
+    dial->first = ((silent < count ? silent : dial->first) + 1) % count;
+    if (++dial->silences >= count)
+        return DIAL_SILENT;
+    PQfinish(*connection);
+    *connection = begin(dial, now_us);
+    return has_begun(*connection) ? DIAL_WAITING : DIAL_REFUSED;
+}
+
+enum dial_state
+dial_turn(struct dial *dial, struct pg_conn **connection, int64_t now_us)
+{
+    if (now_us >= dial->deadline_us)
+        return go_on(dial, connection, now_us);
+    struct pollfd socket = {PQsocket(*connection), dial_events(dial), 0};
+    if (poll(&socket, 1, 0) <= 0)
+        return DIAL_WAITING; /* PQconnectPoll may block when the socket is not ready */
+    PostgresPollingStatusType polled = PQconnectPoll(*connection);
+    dial->wants_write = polled == PGRES_POLLING_WRITING;
+    if (polled == PGRES_POLLING_OK)
+        return DIAL_DONE;
+    if (polled != PGRES_POLLING_READING && polled != PGRES_POLLING_WRITING)
+        return DIAL_REFUSED;
+    renew_deadline(dial, *connection, now_us);
+    return DIAL_WAITING;
+}
+
+short
+dial_events(const struct dial *dial)
+{
+    return dial->wants_write ? POLLOUT : POLLIN;
+}
+
+int64_t
+dial_deadline_us(const struct dial *dial)
+{
+    return dial->deadline_us;
 }

@@ -9,8 +9,8 @@
 #include "postgres/inspect.h"
 #include "postgres/session.h"
 
-/* Connects; the session is IDLE and can only read: the server refuses every change. Waits up to 15 s (session.c). On
- * failure *session is NULL. ERROR_CONFIG: conninfo; ERROR_UNUSABLE, ERROR_RETRY: the server says why not. */
+/* Connects; the session is IDLE and can only read: the server refuses every change. Waits as long as servers may be silent
+ * (dial.h). On failure *session is NULL. ERROR_CONFIG: conninfo; ERROR_UNUSABLE, ERROR_RETRY: the server says why not. */
 MUST_CHECK bool oneshot_open(struct session **session, const struct settings *settings, struct error *error);
 
 /* Runs `sql` to its answer, which the caller frees with session_forget(). Waits up to ONESHOT_ANSWER_US. False: the

@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A server that does not let us in within this time is treated as away. */
-#define CONNECT_TIMEOUT_US (15 * INT64_C(1000000))
 /* The server cancels first; this is for a server that has stopped answering altogether. */
 #define ANSWER_TIMEOUT_US (SESSION_STATEMENT_TIMEOUT_MS * INT64_C(1000) + 10 * INT64_C(1000000))
 /* The server sends COPY rows in pieces of 8 KiB. Waking up for each costs both sides more than the rows in it; after this
@@ -26,8 +24,7 @@ struct session {
     enum session_state state;
     bool set_up;   /* the first request on a connection is ours */
     bool flushing; /* the request is not wholly sent */
-    bool want_write;
-    bool dry; /* of COPY rows: the socket had no more */
+    bool dry;      /* of COPY rows: the socket had no more */
     struct dial *dial;
     int64_t deadline_us;
     PGresult *result;       /* of the request so far: the first error, else the latest */
@@ -105,16 +102,12 @@ void
 session_connect(struct session *session, int64_t now_us)
 {
     CHECK(session->state == SESSION_CLOSED);
-    session->connection = dial_start(session->dial);
+    session->connection = dial_begin(session->dial, now_us);
     session->set_up = false;
     session->farewell[0] = '\0';
     session->state = SESSION_CONNECTING;
-    session->want_write = true;
-    session->deadline_us = now_us + CONNECT_TIMEOUT_US;
     if (session->connection == NULL || PQstatus(session->connection) == CONNECTION_BAD)
         lose(session, "cannot connect to Postgres");
-    else
-        PQsetNoticeReceiver(session->connection, record_notice, session);
 }
 
 /* A request is on its way out: what of it fits into the socket now. */
@@ -185,18 +178,18 @@ set_up(struct session *session, int64_t now_us)
 static void
 turn_connecting(struct session *session, int64_t now_us)
 {
-    switch (PQconnectPoll(session->connection)) {
-    case PGRES_POLLING_READING:
-        session->want_write = false;
+    switch (dial_turn(session->dial, &session->connection, now_us)) {
+    case DIAL_WAITING:
         return;
-    case PGRES_POLLING_WRITING:
-        session->want_write = true;
-        return;
-    case PGRES_POLLING_OK:
+    case DIAL_DONE:
+        PQsetNoticeReceiver(session->connection, record_notice, session);
         set_up(session, now_us);
         return;
-    default:
+    case DIAL_REFUSED:
         lose(session, "cannot connect to Postgres");
+        return;
+    case DIAL_SILENT:
+        lose(session, "cannot connect to Postgres: no answer in time");
     }
 }
 
@@ -308,10 +301,7 @@ session_turn(struct session *session, int64_t now_us)
 {
     switch (session->state) {
     case SESSION_CONNECTING:
-        if (now_us >= session->deadline_us)
-            lose(session, "cannot connect to Postgres: no answer in time");
-        else if (poll(&(struct pollfd){session_fd(session), session_events(session), 0}, 1, 0) > 0)
-            turn_connecting(session, now_us); /* PQconnectPoll may block when the socket is not ready */
+        turn_connecting(session, now_us);
         break;
     case SESSION_BUSY:
         turn_busy(session);
@@ -331,8 +321,9 @@ session_turn(struct session *session, int64_t now_us)
     }
     if (is_copying(session))
         return session->dry ? now_us + COPY_REST_US : now_us;
-    bool waiting = session->state == SESSION_CONNECTING || session->state == SESSION_BUSY;
-    return waiting ? session->deadline_us : CLOCK_NEVER;
+    if (session->state == SESSION_CONNECTING)
+        return dial_deadline_us(session->dial);
+    return session->state == SESSION_BUSY ? session->deadline_us : CLOCK_NEVER;
 }
 
 struct pg_result *
@@ -378,7 +369,7 @@ short
 session_events(const struct session *session)
 {
     if (session->state == SESSION_CONNECTING)
-        return session->want_write ? POLLOUT : POLLIN;
+        return dial_events(session->dial);
     if (is_copying(session))
         return 0; /* session_turn() says when to look */
     return session->flushing ? POLLIN | POLLOUT : POLLIN;

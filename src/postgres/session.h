@@ -26,8 +26,8 @@ void session_free(struct session *session); /* NULL is allowed; closes */
 /* The password of the next connections; NULL: libpq's own ways. Copied. */
 void session_set_password(struct session *session, const char *password);
 
-/* CLOSED -> CONNECTING. Every setting that a role or a database could have turned against us travels in the start-up
- * packet, so that it holds from the first statement. */
+/* CLOSED -> CONNECTING, to the primary among the hosts of the conninfo; one that is silent loses its turn. Every setting that
+ * a role or a database could have turned against us travels in the start-up packet, so that it holds from the first statement. */
 void session_connect(struct session *session, int64_t now_us);
 
 /* Any state -> CLOSED, at once; what was asked is lost. */
