@@ -171,7 +171,7 @@ write_backlog(FILE *out, const struct snapshot *snapshot)
 static void
 write_role(FILE *out, const struct snapshot *snapshot)
 {
-    write_gauge(out, "outbox_leader", "1 while this process leads its relay, 0 while it stands by.",
+    write_gauge(out, "outbox_leader", "1 while this process leads its relay and its lease holds, else 0.",
                 snapshot->leader);
     write_gauge(out, "outbox_epoch", "The newest epoch of the relay that this process knows.",
                 (double)snapshot->epoch);

@@ -116,7 +116,9 @@ answer_request(void *context, struct MHD_Connection *connection, const char *url
         pthread_mutex_lock(&server->mutex);
         snapshot_copy(&server->served, &server->published);
         pthread_mutex_unlock(&server->mutex);
-        answer = route(&server->served, url, clock_monotonic_us());
+        int64_t now_us = clock_monotonic_us();
+        snapshot_age(&server->served, now_us);
+        answer = route(&server->served, url, now_us);
     } else {
         answer = make_answer(MHD_HTTP_METHOD_NOT_ALLOWED, text_type, must_strdup("only GET and HEAD\n"));
     }

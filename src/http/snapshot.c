@@ -39,6 +39,12 @@ snapshot_copy(struct snapshot *to, const struct snapshot *from)
 }
 
 void
+snapshot_age(struct snapshot *snapshot, int64_t now_us)
+{
+    snapshot->leader = snapshot->leader && now_us < snapshot->leader_until_us;
+}
+
+void
 snapshot_clear(struct snapshot *snapshot)
 {
     for (size_t i = 0; i < snapshot->topic_count; i++)

@@ -34,8 +34,9 @@ struct snapshot_topic {
 
 struct snapshot {
     char source[256], relay[256], holder[40];
-    char state[16]; /* "start", "connecting", "standby", "leading", "draining", "stopped" */
-    bool leader;
+    char state[16];          /* "start", "connecting", "standby", "leading", "draining", "stopped" */
+    bool leader;             /* it leads, and holds its lease .. */
+    int64_t leader_until_us; /* .. until then (CLOCK_MONOTONIC), should nothing newer be published */
     bool ready;
     char reason[512];      /* why it is not ready, or "" */
     char trouble[512];     /* what is stuck: "event 42 of topic x: MSG_SIZE_TOO_LARGE: ..", or "" */
@@ -67,5 +68,9 @@ struct snapshot {
 /* A deep copy into `to`, whose old contents are freed. `to` starts zeroed. */
 void snapshot_copy(struct snapshot *to, const struct snapshot *from);
 void snapshot_clear(struct snapshot *snapshot);
+
+/* Makes an old snapshot say only what still holds at `now_us` (CLOCK_MONOTONIC): a process that was stopped, or waits for
+ * Postgres, does not lead for ever. */
+void snapshot_age(struct snapshot *snapshot, int64_t now_us);
 
 #endif

@@ -32,11 +32,16 @@ confirm_interval_us(const struct relay *relay)
     return interval > CONFIRM_US ? interval : CONFIRM_US;
 }
 
+int64_t
+leading_lease_until_us(const struct relay *relay)
+{
+    return relay->owns && !relay->doubtful ? relay->lease_from_us + relay->settings->lease_us / 2 : 0;
+}
+
 bool
 leading_holds_lease(const struct relay *relay)
 {
-    return relay->owns && !relay->doubtful &&
-           relay->now_us - relay->lease_from_us < relay->settings->lease_us / 2;
+    return relay->now_us < leading_lease_until_us(relay);
 }
 
 void

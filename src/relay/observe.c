@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* So long without an acknowledgement, while something waits for one, is not "progressing". Longer than a broker's restart
+/* So long without an acknowledgement, while something waits for one, or without Postgres, is not "progressing". Longer than a broker's restart
  * or a leader's move takes on a good day, shorter than a person's patience. */
 #define STALLED_US (INT64_C(15) * 1000000)
 
@@ -19,6 +19,7 @@ observe_ready(const struct relay *relay, struct snapshot *snapshot)
 {
     int64_t waiting_us = relay->now_us - relay->progress_us;
     const struct producer_statistics *kafka = producer_statistics(relay->producer);
+    int64_t unanswered_us = relay->now_us - relay->lease_from_us;
     char *reason = snapshot->reason;
     size_t size = sizeof snapshot->reason;
     reason[0] = '\0';
@@ -33,6 +34,8 @@ observe_ready(const struct relay *relay, struct snapshot *snapshot)
             snprintf(reason, size, "connecting to Kafka");
         else if (waiting_us > STALLED_US)
             snprintf(reason, size, "no acknowledgement from Kafka for %" PRId64 " s", waiting_us / 1000000);
+        else if (!leading_holds_lease(relay) && unanswered_us > STALLED_US)
+            snprintf(reason, size, "no answer from Postgres for %" PRId64 " s", unanswered_us / 1000000);
         break;
     case RELAY_STANDBY:
         break;
@@ -110,7 +113,9 @@ relay_observe(const struct relay *relay, int64_t now_us, struct snapshot *snapsh
     snprintf(snapshot->relay, sizeof snapshot->relay, "%s", relay->settings->relay);
     snprintf(snapshot->holder, sizeof snapshot->holder, "%s", relay->self.holder);
     snprintf(snapshot->state, sizeof snapshot->state, "%s", relay_state_name(relay->state));
-    snapshot->leader = relay->owns && (relay->state == RELAY_LEADING || relay->state == RELAY_DRAINING);
+    bool leads = relay->state == RELAY_LEADING || relay->state == RELAY_DRAINING;
+    snapshot->leader = leads && leading_holds_lease(relay);
+    snapshot->leader_until_us = leading_lease_until_us(relay);
     snapshot->turned_at_us = now_us;
     snapshot->started_at_us = relay->started_at_us;
     snapshot->epoch = relay->self.epoch;

@@ -1,5 +1,5 @@
 /* relay_lead.c: the lead of one relay name: lost for a while by a process that was stopped, and taken over from one that was
- * killed. */
+ * killed; who says that it leads. */
 #include "e2e/relay_story.h"
 
 #include "base/clock.h"
@@ -24,6 +24,26 @@ Test(relay_lead, a_relay_that_slept_past_its_lease_goes_on_where_it_was_if_nobod
     }
     story_finish(&story, story.relay);
     cr_expect_eq(story_judge(&story).duplicates, 0);
+    story_end(&story);
+}
+
+Test(relay_lead, a_process_that_slept_while_another_took_over_never_says_again_that_it_leads__I4)
+{
+    struct story story;
+    story_begin(&story, NULL);
+    struct daemon *standby = story_start_relay(&story);
+    daemon_wait_ready(standby);
+    daemon_pause(story.relay);
+    story_await_lead(standby);
+    daemon_continue(story.relay);
+    /* its first words are of the moment before it slept: HTTP has a thread of its own */
+    int64_t deadline_us = wait_deadline_us(10000);
+    do {
+        cr_assert_eq(daemon_metric(story.relay, "outbox_leader"), 0, "two processes say that they lead");
+        cr_assert(wait_turn(deadline_us), "it does not stand by");
+    } while (!daemon_log_contains(story.relay, "another process leads"));
+    daemon_free(story.relay);
+    story.relay = standby;
     story_end(&story);
 }
 

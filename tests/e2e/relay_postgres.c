@@ -5,6 +5,8 @@
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
 TestSuite(relay_postgres, .timeout = 240);
 
@@ -54,6 +56,33 @@ Test(relay_postgres,
     struct verdict verdict = story_judge(&story);
     /* only Postgres was lost, never the broker: what is out is awaited, the pages are kept */
     cr_expect_eq(verdict.duplicates, 0, "%zu events were sent again", verdict.duplicates);
+    story_end(&story);
+}
+
+/* /health/ready is 503 with this reason. */
+static bool
+unready_because(const struct story *story, const char *reason)
+{
+    char *body;
+    int status = daemon_http(story->relay, "/health/ready", &body);
+    bool is = status == 503 && strstr(body, reason) != NULL;
+    free(body);
+    return is;
+}
+
+/* What an operator is told: sum(outbox_leader), and ready. */
+Test(relay_postgres, a_leader_whose_postgres_hangs_says_so_and_leads_again_when_it_goes_on)
+{
+    struct story story;
+    story_begin(&story, &(struct story_options){.own_postgres = true});
+    double polls = daemon_metric(story.relay, "outbox_polls_total");
+    postgres_pause(story.postgres);
+    wait_for(daemon_metric(story.relay, "outbox_leader") == 0, 5000);
+    wait_for(unready_because(&story, "no answer from Postgres for"), 30000);
+    postgres_continue(story.postgres);
+    wait_for(daemon_metric(story.relay, "outbox_leader") == 1, 10000);
+    cr_expect_gt(daemon_metric(story.relay, "outbox_polls_total"), polls);
+    cr_expect_eq(daemon_http(story.relay, "/health/ready", NULL), 200);
     story_end(&story);
 }
 

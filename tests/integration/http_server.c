@@ -20,6 +20,7 @@ leading(void)
                              .relay = "main",
                              .state = "leading",
                              .leader = true,
+                             .leader_until_us = clock_monotonic_us() + 60 * INT64_C(1000000),
                              .ready = true,
                              .epoch = 7,
                              .turned_at_us = clock_monotonic_us(),
@@ -73,6 +74,17 @@ Test(http_server, metrics_are_prometheus_text_of_the_last_snapshot)
     snapshot.epoch = 8;
     http_server_publish(server, &snapshot);
     cr_assert(has(http_client_request(port, "GET", "/metrics"), "\noutbox_epoch 8\n"));
+}
+
+Test(http_server, a_leader_whose_last_snapshot_is_older_than_its_lease_is_told_as_none)
+{
+    struct snapshot snapshot = leading();
+    http_server_publish(server, &snapshot);
+    cr_assert(has(http_client_request(port, "GET", "/metrics"), "\noutbox_leader 1\n"));
+    snapshot.leader_until_us = clock_monotonic_us();
+    http_server_publish(server, &snapshot);
+    cr_assert(has(http_client_request(port, "GET", "/metrics"), "\noutbox_leader 0\n"));
+    cr_assert(has(http_client_request(port, "GET", "/status.json"), "\"leader\": false"));
 }
 
 Test(http_server, a_query_string_changes_nothing)

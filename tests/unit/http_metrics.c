@@ -121,7 +121,7 @@ static const char wanted[] =
     "outbox_errors_total{kind=\"broker\"} 3\n"
     "outbox_errors_total{kind=\"postgres\"} 4\n"
     "outbox_errors_total{kind=\"fenced\"} 5\n"
-    "# HELP outbox_leader 1 while this process leads its relay, 0 while it stands by.\n"
+    "# HELP outbox_leader 1 while this process leads its relay and its lease holds, else 0.\n"
     "# TYPE outbox_leader gauge\n"
     "outbox_leader 1\n"
     "# HELP outbox_epoch The newest epoch of the relay that this process knows.\n"

@@ -1,4 +1,4 @@
-/* http_snapshot.c: a copy of a snapshot is deep, also into one that was used before. */
+/* http_snapshot.c: a copy of a snapshot is deep, also into one that was used before; an old one does not lead. */
 #include "http/snapshot.h"
 
 #include <criterion/criterion.h>
@@ -47,4 +47,16 @@ Test(http_snapshot, copying_again_follows_more_fewer_and_other_topics)
     snapshot_copy(&to, &from);
     cr_assert_eq(to.topic_count, 0);
     snapshot_clear(&to);
+}
+
+Test(http_snapshot, a_loop_that_has_stopped_leads_only_until_its_lease_is_over)
+{
+    struct snapshot leads = {.leader = true, .leader_until_us = 5000};
+    snapshot_age(&leads, 4999);
+    cr_assert(leads.leader);
+    snapshot_age(&leads, 5000);
+    cr_assert_not(leads.leader);
+    struct snapshot stands_by = {.leader = false, .leader_until_us = 5000};
+    snapshot_age(&stands_by, 0);
+    cr_assert_not(stands_by.leader);
 }
