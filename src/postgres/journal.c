@@ -72,8 +72,8 @@ void
 journal_ask_prepare(struct session *session, int64_t now_us)
 {
     session_ask(session,
-                SQL_PREPARE_NEWEST SQL_PREPARE_TAKE SQL_PREPARE_ROWS SQL_PREPARE_LATE SQL_PREPARE_STEP
-                    SQL_PREPARE_CONFIRM SQL_PREPARE_PAGE,
+                SQL_PREPARE_NEWEST SQL_PREPARE_SET_BACK SQL_PREPARE_TAKE SQL_PREPARE_ROWS SQL_PREPARE_LATE
+                    SQL_PREPARE_STEP SQL_PREPARE_CONFIRM SQL_PREPARE_PAGE,
                 now_us);
 }
 
@@ -118,7 +118,23 @@ journal_read_newest(struct session *session, struct journal_row *row, struct err
     row->here = (struct journal_place){field(result, 0, 14), (int)field(result, 0, 15), field(result, 0, 16)};
     row->sequence = field(result, 0, 17);
     row->sequence_file = field(result, 0, 18);
-    row->set_back = flag(result, 0, 19);
+    PQclear(result);
+    return true;
+}
+
+void
+journal_ask_set_back(struct session *session, const char *relay, int64_t now_us)
+{
+    session_ask_prepared(session, "outboxd_set_back", 1, &relay, false, now_us);
+}
+
+bool
+journal_read_set_back(struct session *session, bool *set_back, struct error *error)
+{
+    PGresult *result = answer_one_row(session, error);
+    if (result == NULL)
+        return error_prefix(error, "cannot look for events that would be passed over");
+    *set_back = flag(result, 0, 0);
     PQclear(result);
     return true;
 }

@@ -35,7 +35,6 @@ struct journal_row {
     struct journal_place here; /* this database, as of the same statement */
     int64_t sequence;          /* the id sequence's value, read in the same statement */
     int64_t sequence_file;     /* its storage: another one after a RESTART */
-    bool set_back;             /* there are events that this row says cannot be: the sequence was set back */
 };
 
 void journal_row_clear(struct journal_row *row);
@@ -54,6 +53,11 @@ MUST_CHECK bool journal_read_prepare(struct session *session, struct error *erro
 /* The newest row. ERROR_INTERNAL when the relay has none. */
 void journal_ask_newest(struct session *session, const char *relay, int64_t now_us);
 MUST_CHECK bool journal_read_newest(struct session *session, struct journal_row *row, struct error *error);
+
+/* Asks whether there are events that the newest row says cannot be: the sequence was set back while nobody looked, and has
+ * perhaps passed its old value again. Before each takeover, for the new leader would pass them over. */
+void journal_ask_set_back(struct session *session, const char *relay, int64_t now_us);
+MUST_CHECK bool journal_read_set_back(struct session *session, bool *set_back, struct error *error);
 
 /* Takeover: appends a copy of `seen` with seq + 1, epoch + 1 and our holder, if it still is the newest row and is released,
  * ours, or older than `lease_us`; and if it belongs to this cluster and database. False in *taken: somebody was faster, or

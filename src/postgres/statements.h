@@ -16,7 +16,9 @@
 #define SQL_SEQUENCE_FILE "coalesce(pg_relation_filenode('outbox.event_id_seq'), 0)"
 
 /* Events that contradict row `l` of the journal: every event with xid >= w has an id above lo_id, unless the sequence was set
- * back while nobody looked. Three look-ups of one row each: the lowest id, and the first and last transaction from w on. */
+ * back while nobody looked. Three look-ups of one row each: the lowest id, and the first and last transaction from w on. A
+ * look-up steps over the rows of open and of rolled back transactions, 100 ms a million: this is for a new connection and for
+ * a takeover, not for every look. */
 #define SQL_MISPLACED(order)                                                                                           \
     "exists (select from (select e.id, e.xid from outbox.event e where e.xid >= l.w order by " order " limit 1) f"     \
     "  where f.id <= l.lo_id)"
@@ -50,8 +52,10 @@
     " select l.seq, l.epoch, l.holder, l.snapshot::text, l.w::text, l.lo_id, l.hi_id, l.confirmed_seq,"                \
     "  coalesce(l.confirmed_id, 0), l.released,"                                                                       \
     "  (extract(epoch from clock_timestamp() - l.written_at) * 1000000)::bigint,"                                      \
-    "  l.sysid, l.timeline, l.dbid, " SQL_HERE ", " SQL_SEQUENCE ", " SQL_SEQUENCE_FILE ", " SQL_SET_BACK               \
+    "  l.sysid, l.timeline, l.dbid, " SQL_HERE ", " SQL_SEQUENCE ", " SQL_SEQUENCE_FILE                                  \
     " from (" SQL_LAST ") l;"
+
+#define SQL_PREPARE_SET_BACK "prepare outboxd_set_back(text) as select " SQL_SET_BACK " from (" SQL_LAST ") l;"
 
 /* $1 relay, $2 seq and $3 epoch of the row that was seen, $4 holder, $5 lease in microseconds, $6 nonce */
 #define SQL_PREPARE_TAKE                                                                                               \

@@ -128,13 +128,10 @@ is_this_database(struct relay *relay)
     return false;
 }
 
-/* The ids that the journal knows are still ahead of those that are given out. */
-static bool
-sequence_is_sound(struct relay *relay)
+static void
+fail_set_back(struct relay *relay)
 {
     const struct journal_row *row = &relay->seen;
-    if (!row->set_back && row->sequence >= row->hi_id)
-        return true;
     struct error error;
     error_set(&error, ERROR_INTERNAL,
               "the sequence outbox.event_id_seq was set back (it is at %" PRId64
@@ -142,6 +139,15 @@ sequence_is_sound(struct relay *relay)
               "): new events would be passed over; see docs/operations.md, \"The sequence went backwards\"",
               row->sequence, row->hi_id);
     relay_fail(relay, &error);
+}
+
+/* The ids that the journal knows are still ahead of those that are given out. */
+static bool
+sequence_is_sound(struct relay *relay)
+{
+    if (relay->seen.sequence >= relay->seen.hi_id)
+        return true;
+    fail_set_back(relay);
     return false;
 }
 
@@ -157,6 +163,13 @@ lose_the_lead(struct relay *relay, const char *why)
         relay_change(relay, RELAY_STOPPED, why);
     else
         relay_change(relay, RELAY_STANDBY, why);
+}
+
+/* A row that has stayed the newest for a lease by our own clock is stale even if the server's clock was set back. */
+static bool
+is_stale(const struct relay *relay)
+{
+    return relay->now_us - relay->unchanged_from_us > relay->settings->lease_us;
 }
 
 static void
@@ -181,14 +194,10 @@ answer_newest(struct relay *relay)
         lose_the_lead(relay, same_history ? "another process leads" : "the database has a new timeline");
     if (relay->state == RELAY_STOPPED)
         return;
-    /* A row that has stayed the newest for a lease by our own clock is stale even if the server's clock was set back. */
-    int64_t lease_us = relay->settings->lease_us;
-    bool stale = relay->now_us - relay->unchanged_from_us > lease_us;
-    bool free_to_take = row->released || ours || row->age_us > lease_us || stale;
+    bool free_to_take = row->released || ours || row->age_us > relay->settings->lease_us || is_stale(relay);
     if (free_to_take && !relay->dropping) {
-        journal_ask_take(relay->session, &relay->self, row, stale ? JOURNAL_ANY_AGE : lease_us,
-                         relay->now_us);
-        relay_asked(relay, REQUEST_TAKE);
+        journal_ask_set_back(relay->session, relay->settings->relay, relay->now_us);
+        relay_asked(relay, REQUEST_SET_BACK);
         return;
     }
     if (relay->state == RELAY_CONNECTING)
@@ -196,6 +205,23 @@ answer_newest(struct relay *relay)
                      free_to_take ? "dropping what an older epoch held" : "another process leads");
     int64_t quarter = relay->settings->lease_us / 4;
     relay->look_at_us = relay->now_us + (free_to_take ? LOOK_SOON_US : quarter < LOOK_US ? quarter : LOOK_US);
+}
+
+/* The last look before the lead is asked for: nothing may be passed over. */
+static void
+answer_set_back(struct relay *relay)
+{
+    struct error error;
+    bool set_back = false;
+    if (!journal_read_set_back(relay->session, &set_back, &error)) {
+        link_failed(relay, &error);
+    } else if (set_back) {
+        fail_set_back(relay);
+    } else {
+        journal_ask_take(relay->session, &relay->self, &relay->seen,
+                         is_stale(relay) ? JOURNAL_ANY_AGE : relay->settings->lease_us, relay->now_us);
+        relay_asked(relay, REQUEST_TAKE);
+    }
 }
 
 static void
@@ -258,6 +284,9 @@ link_answer(struct relay *relay)
         return;
     case REQUEST_NEWEST:
         answer_newest(relay);
+        return;
+    case REQUEST_SET_BACK:
+        answer_set_back(relay);
         return;
     case REQUEST_TAKE:
         answer_take(relay);

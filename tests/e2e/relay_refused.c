@@ -96,6 +96,29 @@ Test(relay_refused,
     setup_end(&setup);
 }
 
+/* A standby that has been looking on all the time: it takes over from a leader that died just before. */
+Test(relay_refused,
+     TRUNCATE_RESTART_IDENTITY_and_more_events_than_before_stop_a_standby_before_it_leads__P1__row_70)
+{
+    static const char *const patient[] = {"lease=5s", NULL};
+    struct setup setup = published(50);
+    stop(&setup);
+    setup_run(&setup, patient);
+    struct daemon *leader = setup.relay;
+    setup.relay = NULL;
+    setup_run(&setup, patient);
+    daemon_kill(leader);
+    postgres_exec(setup.admin,
+                  "begin; truncate outbox.event restart identity; insert into outbox.event (topic, key)"
+                  " select '%s', 'k' from generate_series(1, 80); commit",
+                  setup.topics[0]);
+    setup_expect_end(&setup, EXIT_BROKEN, "outbox.event_id_seq", "The sequence went backwards");
+    cr_expect_eq(setup_count(&setup), 50);
+    cr_expect_eq(postgres_int(setup.admin, "select max(epoch) from outbox.journal"), 2, "the standby led");
+    daemon_free(leader);
+    setup_end(&setup);
+}
+
 Test(relay_refused, setval_backwards_ends_a_running_relay_and_the_next_start_with_70__P1__row_71)
 {
     struct setup setup = published(50);
