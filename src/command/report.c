@@ -27,6 +27,14 @@ report_leadership(const struct status_relay *relay, int64_t lease_us)
     return relay->heartbeat_age_us > lease_us ? "no leader" : "leading";
 }
 
+const char *
+report_role(const struct status_relay *relay, const struct status_process *process, int64_t lease_us)
+{
+    if (!relay->led || strncmp(relay->holder, process->holder, strlen(process->holder)) != 0)
+        return "standby";
+    return strcmp(report_leadership(relay, lease_us), "leading") == 0 ? "leader" : "was leader";
+}
+
 char *
 report_backlog(const struct status_lag *lag)
 {

@@ -51,6 +51,11 @@ bool report_is_outage(const struct status_trouble *trouble);
 /* "leading", "released", "no leader" or "never led". */
 const char *report_leadership(const struct status_relay *relay, int64_t lease_us);
 
+/* What a process of this relay is: "leader", "was leader" (the last one, which has stopped, or is silent for longer than the
+ * lease), or "standby". */
+const char *report_role(const struct status_relay *relay, const struct status_process *process,
+                        int64_t lease_us);
+
 /* "ok", "behind", "kafka away", "no leader", "stuck" or "no relay". */
 const char *report_verdict_name(enum report_verdict verdict);
 

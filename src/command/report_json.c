@@ -5,6 +5,7 @@
 #include "base/fields.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Stuck at an event, or waiting for Kafka as a whole. */
 static json_t *
@@ -40,8 +41,30 @@ set_lag(json_t *relay, const struct status_lag *lag)
 }
 
 static json_t *
-relay_object(const struct status_relay *status, int64_t lease_us)
+processes_array(const struct report *report, const struct status_relay *relay)
 {
+    json_t *processes = json_array();
+    for (size_t i = 0; i < report->status->process_count; i++) {
+        const struct status_process *status = &report->status->processes[i];
+        if (strcmp(status->relay, relay->name) != 0)
+            continue;
+        json_t *process = json_object();
+        fields_set_text(process, "role", report_role(relay, status, report->settings->lease_us));
+        fields_set_text(process, "holder", status->holder);
+        fields_set_integer(process, "pid", status->pid);
+        json_object_set_new(process, "client", json_null());
+        if (status->client != NULL)
+            fields_set_text(process, "client", status->client[0] != '\0' ? status->client : "local");
+        fields_set_seconds(process, "connected_seconds", status->connected_us);
+        json_array_append_new(processes, process);
+    }
+    return processes;
+}
+
+static json_t *
+relay_object(const struct report *report, const struct status_relay *status)
+{
+    int64_t lease_us = report->settings->lease_us;
     char text[REPORT_SIZE];
     json_t *relay = json_object();
     fields_set_text(relay, "relay", status->name);
@@ -60,6 +83,7 @@ relay_object(const struct status_relay *status, int64_t lease_us)
     fields_set_seconds(relay, "retention_seconds", status->retention_us);
     json_object_set_new(relay, "stuck", trouble_object(&status->trouble, false));
     json_object_set_new(relay, "kafka_away", trouble_object(&status->trouble, true));
+    json_object_set_new(relay, "processes", processes_array(report, status));
     return relay;
 }
 
@@ -111,7 +135,7 @@ report_print_json(const struct report *report, FILE *to)
     const struct status *status = report->status;
     json_t *object = json_object(), *relays = json_array(), *unselected = json_array();
     for (size_t i = 0; i < status->relay_count; i++)
-        json_array_append_new(relays, relay_object(&status->relays[i], report->settings->lease_us));
+        json_array_append_new(relays, relay_object(report, &status->relays[i]));
     for (size_t i = 0; i < report->unselected_count; i++)
         json_array_append_new(unselected, json_string(report->unselected[i]));
     fields_set_text(object, "version", OUTBOXD_VERSION);

@@ -84,9 +84,34 @@ print_trouble(FILE *to, const struct status_trouble *trouble, bool leading)
     print_fact(to, "", must_strdup("nothing is skipped; it goes on by itself once Kafka takes it"));
 }
 
+/* One line each: "leader 0123abcd, backend 4711 from 10.0.0.7, for 3.2 h". */
 static void
-print_relay(FILE *to, const struct status_relay *relay, int64_t lease_us)
+print_processes(FILE *to, const struct report *report, const struct status_relay *relay)
 {
+    size_t printed = 0;
+    for (size_t i = 0; i < report->status->process_count; i++) {
+        const struct status_process *process = &report->status->processes[i];
+        char age[PRINT_SIZE];
+        if (strcmp(process->relay, relay->name) != 0)
+            continue;
+        const char *role = report_role(relay, process, report->settings->lease_us);
+        const char *client = process->client == NULL ? "?"
+                             : process->client[0]    ? process->client
+                                                     : "a local socket";
+        print_age(process->connected_us, age);
+        print_fact(to, printed++ == 0 ? "  processes" : "",
+                   must_format("%s %s, backend %d from %s, for %s", role, process->holder, process->pid,
+                               client, process->connected_us < 0 ? "?" : age));
+    }
+    if (printed == 0)
+        print_fact(to, "  processes",
+                   must_strdup("none is connected under the name that outboxd gives to its sessions"));
+}
+
+static void
+print_relay(FILE *to, const struct report *report, const struct status_relay *relay)
+{
+    int64_t lease_us = report->settings->lease_us;
     char age[PRINT_SIZE], retention[UNITS_TEXT], summary[REPORT_SIZE];
     enum report_verdict verdict = report_judge_relay(relay, lease_us, summary);
     fputc('\n', to);
@@ -98,6 +123,7 @@ print_relay(FILE *to, const struct status_relay *relay, int64_t lease_us)
         return;
     }
     print_leader(to, relay, lease_us);
+    print_processes(to, report, relay);
     print_fact(to, "  backlog", report_backlog(&relay->lag));
     if (relay->rate >= 0)
         print_fact(to, "  rate",
@@ -206,7 +232,7 @@ report_print_text(const struct report *report, FILE *to)
 {
     print_words(to, 0, report->summary);
     for (size_t i = 0; i < report->status->relay_count; i++)
-        print_relay(to, &report->status->relays[i], report->settings->lease_us);
+        print_relay(to, report, &report->status->relays[i]);
     print_slots(to, report);
     print_oldest(to, &report->status->oldest);
     print_unselected(to, report);

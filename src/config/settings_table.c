@@ -43,7 +43,8 @@ const struct setting SETTINGS[] = {
              "and the "
              "service file work as in libpq. Of several hosts the primary is used; each has connect_timeout "
              "seconds to "
-             "answer, 5 when it is not given (15 when there is one host). Off this machine, anything weaker "
+             "answer, 5 when it is not given (15 when there is one host). An application_name in here is "
+             "kept; `outboxd status` does not list the process then. Off this machine, anything weaker "
              "than sslmode=verify-full is "
              "warned "
              "about. A password in here is refused when everybody may read this file."},

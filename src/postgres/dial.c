@@ -28,6 +28,7 @@ struct dial {
     char *conninfo;
     char *password; /* NULL: libpq's own ways */
     char *options;  /* the user's own, then ours */
+    char *application;
 
     struct hosts hosts;  /* as libpq has understood them */
     int64_t patience_us; /* with each of them */
@@ -54,7 +55,7 @@ dial_set_password(struct dial *dial, const char *password)
 }
 
 bool
-dial_new(struct dial **dial, const struct settings *settings, struct error *error)
+dial_new(struct dial **dial, const struct settings *settings, const char *application, struct error *error)
 {
     char *reason = NULL;
     PQconninfoOption *parsed = PQconninfoParse(settings->postgres_conninfo, &reason);
@@ -70,6 +71,7 @@ dial_new(struct dial **dial, const struct settings *settings, struct error *erro
     struct dial *made = must_calloc(1, sizeof *made);
     made->options =
         must_format("%s -c statement_timeout=%d%s", own, SESSION_STATEMENT_TIMEOUT_MS, SESSION_OPTIONS);
+    made->application = must_strdup(application);
     made->conninfo = must_strdup(settings->postgres_conninfo);
     dial_set_password(made, settings->postgres_password);
     PQconninfoFree(parsed);
@@ -85,6 +87,7 @@ dial_free(struct dial *dial)
     wipe(dial->password);
     wipe(dial->conninfo);
     free(dial->options);
+    free(dial->application);
     hosts_clear(&dial->hosts);
     free(dial);
 }
@@ -101,7 +104,7 @@ start(const struct dial *dial)
                                    {"keepalives_interval", "2"},
                                    {"keepalives_count", "3"},
                                    {"tcp_user_timeout", "10000"},
-                                   {"fallback_application_name", "outboxd"},
+                                   {"fallback_application_name", dial->application},
                                    {"dbname", dial->conninfo},
                                    {"host", host},
                                    {"hostaddr", hostaddr},

@@ -11,8 +11,9 @@
 struct dial;
 struct pg_conn;
 
-/* Checks the conninfo; ERROR_CONFIG in libpq's words, without any secret. */
-MUST_CHECK bool dial_new(struct dial **dial, const struct settings *settings, struct error *error);
+/* Checks the conninfo; ERROR_CONFIG in libpq's words, without any secret. `application` as in session_new(). */
+MUST_CHECK bool dial_new(struct dial **dial, const struct settings *settings, const char *application,
+                         struct error *error);
 
 /* Of the next connections; NULL: libpq's own ways. Copied. */
 void dial_set_password(struct dial *dial, const char *password);

@@ -62,7 +62,7 @@ bool
 oneshot_open(struct session **session, const struct settings *settings, struct error *error)
 {
     struct pg_result *nothing;
-    if (!session_new(session, settings, error))
+    if (!session_new(session, settings, "outboxd", error))
         return false;
     session_connect(*session, clock_monotonic_us());
     bool good = turn_until(*session, SESSION_IDLE, CLOCK_NEVER, error) &&

@@ -51,10 +51,11 @@ record_notice(void *context, const PGresult *notice)
 }
 
 bool
-session_new(struct session **session, const struct settings *settings, struct error *error)
+session_new(struct session **session, const struct settings *settings, const char *application,
+            struct error *error)
 {
     struct dial *dial = NULL;
-    if (!dial_new(&dial, settings, error))
+    if (!dial_new(&dial, settings, application, error))
         return false;
     *session = must_calloc(1, sizeof **session);
     (*session)->dial = dial;
@@ -391,4 +392,11 @@ struct pg_conn *
 session_connection(struct session *session)
 {
     return session->connection;
+}
+
+void
+session_name(char name[SESSION_NAME_SIZE], const char *relay, const char *holder)
+{
+    snprintf(name, SESSION_NAME_SIZE, "outboxd %.*s %.*s", SESSION_NAME_RELAY, relay, SESSION_NAME_HOLDER,
+             holder);
 }

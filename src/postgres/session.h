@@ -19,8 +19,10 @@ struct session;
 
 enum session_state { SESSION_CLOSED, SESSION_CONNECTING, SESSION_IDLE, SESSION_BUSY, SESSION_ANSWERED };
 
-/* Checks the conninfo (ERROR_CONFIG, libpq's words without any secret); does not connect. */
-MUST_CHECK bool session_new(struct session **session, const struct settings *settings, struct error *error);
+/* Checks the conninfo (ERROR_CONFIG, libpq's words without any secret); does not connect. `application` is what the server calls
+ * the session unless the conninfo or the environment has an application_name. */
+MUST_CHECK bool session_new(struct session **session, const struct settings *settings,
+                            const char *application, struct error *error);
 void session_free(struct session *session); /* NULL is allowed; closes */
 
 /* The password of the next connections; NULL: libpq's own ways. Copied. */
@@ -76,6 +78,13 @@ void session_forget(struct pg_result *result);
 bool session_durable(const struct session *session);
 
 struct pg_conn *session_connection(struct session *session);
+
+/* The application name of a relay's session, by which `outboxd status` finds the processes of a relay: "outboxd main 0123abcd",
+ * the relay and the beginning of the holder. The server cuts names at 63 bytes, so a long relay name is cut before. */
+#define SESSION_NAME_SIZE 64
+#define SESSION_NAME_RELAY 46
+#define SESSION_NAME_HOLDER 8
+void session_name(char name[SESSION_NAME_SIZE], const char *relay, const char *holder);
 
 /* Milliseconds a single statement may take before the server cancels it: longer than the first step after a long outage
  * needs, short enough that a stuck server is noticed. */

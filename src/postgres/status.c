@@ -135,6 +135,27 @@ status_read_relays(struct session *session, struct status *status, struct error 
 }
 
 bool
+status_read_processes(struct session *session, struct status *status, struct error *error)
+{
+    PGresult *result;
+    if (!oneshot_ask(session, sql_processes, &result, error))
+        return error_prefix(error, "cannot look for the relays' processes");
+    size_t count = (size_t)PQntuples(result);
+    status->processes = must_calloc(count, sizeof *status->processes);
+    for (status->process_count = 0; status->process_count < count; status->process_count++) {
+        int row = (int)status->process_count;
+        status->processes[row] =
+            (struct status_process){.relay = text_at(result, row, 0),
+                                    .pid = (int)number_at(result, row, 1),
+                                    .holder = text_at(result, row, 2),
+                                    .client = PQgetisnull(result, row, 3) ? NULL : text_at(result, row, 3),
+                                    .connected_us = number_at(result, row, 4)};
+    }
+    PQclear(result);
+    return true;
+}
+
+bool
 status_read_slots(struct session *session, struct status *status, struct error *error)
 {
     PGresult *result;
@@ -191,11 +212,17 @@ status_free(struct status *status)
 {
     for (size_t i = 0; i < status->relay_count; i++)
         free_relay(&status->relays[i]);
+    for (size_t i = 0; i < status->process_count; i++) {
+        free(status->processes[i].relay);
+        free(status->processes[i].holder);
+        free(status->processes[i].client);
+    }
     for (size_t i = 0; i < status->slot_count; i++) {
         free(status->slots[i].name);
         free(status->slots[i].state);
     }
     free(status->relays);
+    free(status->processes);
     free(status->slots);
     free(status->oldest.gid);
     free(status->oldest.user);

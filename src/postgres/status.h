@@ -31,6 +31,15 @@ struct status_trouble {
     int64_t age_us;
 };
 
+/* One process of a relay, as far as the server knows and this role may see: it is known by its session's name (session.h). */
+struct status_process {
+    char *relay;
+    int pid;              /* of the backend that serves it */
+    char *holder;         /* the first SESSION_NAME_HOLDER digits */
+    char *client;         /* its address; "" for a local socket; NULL: may not be seen */
+    int64_t connected_us; /* since when; negative: may not be seen */
+};
+
 struct status_relay {
     char *name, *source;
     int64_t retention_us;
@@ -76,6 +85,8 @@ struct status_transaction {
 struct status {
     struct status_relay *relays; /* the living ones */
     size_t relay_count;
+    struct status_process *processes; /* in the order of the relays, oldest connections first */
+    size_t process_count;
     bool slots_known; /* false: they could not be looked at within the deadline */
     struct status_slot *slots;
     size_t slot_count;
@@ -85,6 +96,7 @@ struct status {
 /* Fill parts of `status`, which starts zeroed; on failure the part may be incomplete, and can be freed. That the lag or the
  * slots take too long, millions of uncommitted events being in the way, is no failure: they are then marked as unknown. */
 MUST_CHECK bool status_read_relays(struct session *session, struct status *status, struct error *error);
+MUST_CHECK bool status_read_processes(struct session *session, struct status *status, struct error *error);
 MUST_CHECK bool status_read_slots(struct session *session, struct status *status, struct error *error);
 MUST_CHECK bool status_read_oldest(struct session *session, struct status *status, struct error *error);
 

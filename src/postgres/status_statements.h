@@ -4,6 +4,7 @@
 #ifndef OUTBOXD_POSTGRES_STATUS_STATEMENTS_H
 #define OUTBOXD_POSTGRES_STATUS_STATEMENTS_H
 
+#include "postgres/session.h"
 #include "postgres/statements.h"
 
 /* SQL is laid out by hand. */
@@ -37,6 +38,19 @@ static const char sql_relays[] =
     "     where j.written_at < clock_timestamp() - interval '1 minute' order by j.seq desc limit 1)"
     "   union all (select * from outbox.journal j where j.relay = r.name order by j.seq limit 1) limit 1) o on true"
     " where r.retired_at is null order by r.created_at, r.name limit 1000";
+
+/* A session of a relay's name whose role may work as a relay: not everybody who calls himself so. An address or a time that is
+ * not to be seen by this role is null; the address of a local socket is null, too. */
+static const char sql_processes[] =
+    "select r.name, a.pid, split_part(a.application_name, ' ', 3),"
+    " case when a.backend_start is not null then coalesce(host(a.client_addr), '') end,"
+    " coalesce(" SQL_AGE("a.backend_start") ", -1)"
+    " from outbox.relay r join pg_stat_activity a"
+    "   on split_part(a.application_name, ' ', 2) = left(r.name, " SQL_NUMBER(SESSION_NAME_RELAY) ")"
+    " where r.retired_at is null and a.datname = current_database()"
+    " and a.application_name ~ '^outboxd [^ ]+ [0-9a-f]{" SQL_NUMBER(SESSION_NAME_HOLDER) "}$'"
+    " and has_function_privilege(a.usesysid, 'outbox.slot_empty(integer)', 'execute')"
+    " order by r.created_at, r.name, a.backend_start, a.pid limit 1000";
 
 /* What an event takes on disk: values as stored (an out-of-line one is not fetched), 58 bytes of row and 54 of its entries
  * in the two indexes. */

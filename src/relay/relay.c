@@ -96,15 +96,17 @@ relay_new(struct relay **made, const struct settings *settings, struct error *er
 {
     struct relay *relay = must_calloc(1, sizeof *relay);
     uint64_t seed;
+    char name[SESSION_NAME_SIZE];
     relay->settings = settings;
     relay->self.relay = settings->relay;
     relay->started_at_us = clock_wall_us();
     draw_holder(relay->self.holder);
+    session_name(name, relay->self.relay, relay->self.holder);
     CHECK(getrandom(&seed, sizeof seed, 0) == sizeof seed);
     relay->connect_backoff = backoff_make(RECONNECT_FIRST_US, RECONNECT_LAST_US, seed);
     verdict_init(&relay->verdict, seed / 2);
     relay->topics = topic_table_new(settings->topics, settings->topics_count);
-    if (!session_new(&relay->session, settings, error) || !sending_new(relay, error)) {
+    if (!session_new(&relay->session, settings, name, error) || !sending_new(relay, error)) {
         relay_free(relay);
         return false;
     }

@@ -85,9 +85,9 @@ outbox_conninfo(const struct outbox *outbox, const char *user)
 pid_t
 outbox_relay_backend(const struct outbox *outbox)
 {
-    return (pid_t)postgres_int(outbox->admin,
-                               "select coalesce(max(pid), 0) from pg_stat_activity"
-                               " where application_name = 'outboxd' and datname = current_database()");
+    return (pid_t)postgres_int(
+        outbox->admin, "select coalesce(max(pid), 0) from pg_stat_activity"
+                       " where application_name like 'outboxd main %%' and datname = current_database()");
 }
 
 /* ---- brokers ---- */

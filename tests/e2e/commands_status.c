@@ -1,5 +1,5 @@
-/* commands_status.c: what `outboxd status` says about a relay that really runs: that it leads, that nothing waits, and what
- * it is stuck at (P5: no silence). */
+/* commands_status.c: what `outboxd status` says about a relay that really runs: who leads and who stands by, that nothing waits,
+ * and what it is stuck at (P5: no silence). */
 #include "support/kafka.h"
 #include "support/postgres.h"
 #include "support/relay.h"
@@ -65,6 +65,55 @@ Test(commands_status_e2e, a_relay_that_has_published_everything_is_ok_then_stuck
     PQfinish(writer);
     free(missing);
     free(good);
+    broker_free(broker);
+    postgres_free(postgres);
+}
+
+/* How many processes of the relay have this role. */
+static int
+processes_of_role(const struct daemon *daemon, const char *role)
+{
+    int count = 0;
+    size_t i;
+    const json_t *process;
+    json_t *object = status_of(daemon);
+    const json_t *relay = json_array_get(json_object_get(object, "relays"), 0);
+    json_array_foreach(json_object_get(relay, "processes"), i, process) count +=
+        strcmp(json_string_value(json_object_get(process, "role")), role) == 0;
+    json_decref(object);
+    return count;
+}
+
+Test(commands_status_e2e, leader_and_standby_are_listed_and_a_name_of_their_own_is_kept)
+{
+    struct postgres *postgres = postgres_shared();
+    struct broker *broker = broker_shared();
+    const char *database = postgres_create_outbox(postgres);
+    const char *conninfo = postgres_conninfo(postgres, database, POSTGRES_RELAY);
+    PGconn *admin = postgres_open(postgres, database, POSTGRES_ADMIN);
+    struct daemon_options options = {.conninfo = conninfo, .bootstrap = broker_bootstrap(broker)};
+    struct daemon *leader = daemon_start(&options);
+    daemon_wait_ready(leader);
+    struct daemon *standby = daemon_start(&options);
+    daemon_wait_ready(standby);
+    cr_expect_eq(processes_of_role(leader, "leader"), 1);
+    cr_expect_eq(processes_of_role(leader, "standby"), 1);
+    daemon_kill(leader);
+    wait_for(processes_of_role(standby, "leader") == 1 && processes_of_role(standby, "standby") == 0, 20000);
+    cr_expect_eq(daemon_terminate(standby), 0);
+
+    char *named = must_format("%s application_name=ours", conninfo);
+    options.conninfo = named;
+    struct daemon *own = daemon_start(&options);
+    daemon_wait_ready(own);
+    cr_expect_eq(postgres_int(admin, "select count(*) from pg_stat_activity where application_name = 'ours'"),
+                 1);
+    cr_expect_eq(processes_of_role(own, "leader"), 0);
+    daemon_free(own);
+    free(named);
+    daemon_free(standby);
+    daemon_free(leader);
+    PQfinish(admin);
     broker_free(broker);
     postgres_free(postgres);
 }

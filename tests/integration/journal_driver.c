@@ -61,7 +61,7 @@ driver_open(const char *conninfo, const char *relay)
                                          .retention_us = 24 * INT64_C(3600000000)};
     driver->self.relay = driver->settings.relay;
     snprintf(driver->self.holder, sizeof driver->self.holder, "driver-%p", (void *)driver);
-    cr_assert(session_new(&driver->session, &driver->settings, &error), "%s", error.message);
+    cr_assert(session_new(&driver->session, &driver->settings, "outboxd test", &error), "%s", error.message);
     driver->topics = topic_table_new(&everything, 1);
     driver->reader = reader_new(driver->session, driver->topics);
     session_connect(driver->session, clock_monotonic_us());

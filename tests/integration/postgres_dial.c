@@ -60,7 +60,7 @@ dial(char *conninfo)
 {
     struct error error;
     struct dialled dialled = {.settings = {.postgres_conninfo = conninfo}};
-    cr_assert(session_new(&dialled.session, &dialled.settings, &error), "%s", error.message);
+    cr_assert(session_new(&dialled.session, &dialled.settings, "outboxd test", &error), "%s", error.message);
     session_connect(dialled.session, clock_monotonic_us());
     return dialled;
 }
