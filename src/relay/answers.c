@@ -228,6 +228,9 @@ answers_read(struct relay *relay)
     default:
         check_failed(__FILE__, __LINE__, "an answer that nobody asked for");
     }
+    bool works = request == REQUEST_PAGE || request == REQUEST_STEP || request == REQUEST_CONFIRM;
     if (!good)
         link_failed(relay, &error);
+    else if (works)
+        link_healed(relay);
 }

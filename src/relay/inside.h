@@ -58,7 +58,10 @@ struct relay {
     bool was_connected; /* once in the life of the process: later refusals may heal */
     int64_t connect_at_us;
     struct backoff connect_backoff;
-    bool connect_logged;       /* the present outage was logged */
+    bool connect_logged;    /* the present outage was logged */
+    struct error away;      /* why Postgres could last not be worked with .. */
+    struct error away_told; /* .. and what the log says of it, since when */
+    int64_t away_told_us;
     struct journal_row seen;   /* the newest row, as last looked at */
     int64_t unchanged_from_us; /* since when `seen` has been the newest row, by our own clock */
     bool take_unknown;         /* a takeover was asked for, and the connection was lost before its answer */
@@ -128,6 +131,7 @@ int64_t link_turn(struct relay *relay); /* connects when it is time; returns its
 void link_answer(struct relay *relay);  /* INSPECT .. TAKE */
 void link_ask(struct relay *relay);     /* on the way to the lead */
 void link_lost(struct relay *relay, const struct error *why);
+void link_healed(struct relay *relay); /* Postgres does what it is asked for again */
 void link_failed(struct relay *relay,
                  const struct error *error); /* a request failed: what its kind asks for */
 

@@ -11,8 +11,28 @@
 
 /* How often a standby looks: often enough that a hand-over takes a fraction of a second; one look costs 0.1 ms. */
 #define LOOK_US (INT64_C(200) * 1000)
+/* How often an outage may change its reason in the log. */
+#define TELL_AGAIN_US (INT64_C(5) * 1000000)
 /* After a lost race, or while pages of an older epoch are dropped. */
 #define LOOK_SOON_US (INT64_C(20) * 1000)
+
+/* Once when it breaks; of an outage that goes on, another reason: "connection refused" may become "too many connections". What has
+ * the same SQLSTATE is the same, whichever request it was. */
+static void
+tell_away(struct relay *relay, const struct error *why)
+{
+    const struct error *told = &relay->away_told;
+    bool same = strcmp(why->message, told->message) == 0 ||
+                (why->sqlstate[0] != '\0' && strcmp(why->sqlstate, told->sqlstate) == 0);
+    bool another = !same && relay->now_us - relay->away_told_us >= TELL_AGAIN_US;
+    relay->away = *why;
+    if (relay->connect_logged && !another)
+        return;
+    log_warning("Postgres is away", LOG_STR("why", why->message), LOG_END);
+    relay->connect_logged = true;
+    relay->away_told = *why;
+    relay->away_told_us = relay->now_us;
+}
 
 void
 link_lost(struct relay *relay, const struct error *why)
@@ -28,12 +48,20 @@ link_lost(struct relay *relay, const struct error *why)
         relay_fail(relay, why);
         return;
     }
-    if (!relay->connect_logged)
-        log_warning("Postgres is away", LOG_STR("why", why->message), LOG_END);
-    relay->connect_logged = true;
+    tell_away(relay, why);
     relay->connect_at_us = relay->now_us + backoff_next_us(&relay->connect_backoff);
     if (relay->state == RELAY_LEADING || relay->state == RELAY_STANDBY)
         relay_change(relay, RELAY_CONNECTING, "Postgres is away");
+}
+
+/* Only now is the outage over: a server without room on its disk lets a session begin, and refuses its first row. */
+void
+link_healed(struct relay *relay)
+{
+    if (relay->connect_logged)
+        log_info("Postgres is back", LOG_END);
+    relay->connect_logged = false;
+    backoff_reset(&relay->connect_backoff);
 }
 
 void
@@ -200,6 +228,7 @@ answer_newest(struct relay *relay)
         relay_asked(relay, REQUEST_SET_BACK);
         return;
     }
+    link_healed(relay);
     if (relay->state == RELAY_CONNECTING)
         relay_change(relay, RELAY_STANDBY,
                      free_to_take ? "dropping what an older epoch held" : "another process leads");
@@ -273,14 +302,10 @@ link_answer(struct relay *relay)
             link_failed(relay, &error);
             return;
         }
-        if (relay->connect_logged)
-            log_info("Postgres is back", LOG_END);
-        relay->connect_logged = false;
         relay->prepared = true;
         relay->was_connected = true;
         relay->counters.connects++;
         relay->look_at_us = relay->now_us;
-        backoff_reset(&relay->connect_backoff);
         return;
     case REQUEST_NEWEST:
         answer_newest(relay);

@@ -41,7 +41,7 @@ observe_ready(const struct relay *relay, struct snapshot *snapshot)
         break;
     case RELAY_CONNECTING:
         snprintf(reason, size, "%.500s",
-                 relay->connect_logged ? session_error(relay->session)->message : "connecting to Postgres");
+                 relay->connect_logged ? relay->away.message : "connecting to Postgres");
         break;
     case RELAY_START:
     case RELAY_DRAINING:
