@@ -23,7 +23,8 @@ const struct setting SETTINGS[] = {
      .shown = "shop",
      .help = "The name of this outbox, in the header `source` of every message. Event ids are unique within "
              "it, so no "
-             "two outboxes that write to one Kafka cluster may share it."},
+             "two outboxes that write to one Kafka cluster may share it. It is registered with the relay; "
+             "another one later is refused."},
     {.path = "relay",
      .type = SETTING_NAME,
      .offset = AT(relay),

@@ -75,7 +75,8 @@ const char inspect_catalog_sql[] =
 
 const char inspect_outbox_sql[] =
     "select v.version, v.readable_since, v.slots, (extract(epoch from v.slot_width) * 1000000)::bigint,"
-    " (select coalesce(json_agg(json_build_object('name', r.name, 'topics', r.topics, 'retired',"
+    " (select coalesce(json_agg(json_build_object('name', r.name, 'source', r.source,"
+    "     'topics', r.topics, 'retired',"
     "     r.retired_at is not null, 'sysid', l.sysid, 'dbid', l.dbid::bigint,"
     "     'set_back', coalesce(has_sequence_privilege('outbox.event_id_seq', 'SELECT') and l.hi_id > "
     "coalesce("
@@ -126,10 +127,12 @@ static bool
 relay_decode(struct inspect_relay *relay, const json_t *object, struct error *error)
 {
     const char *name = json_string_value(json_object_get(object, "name"));
+    const char *source = json_string_value(json_object_get(object, "source"));
     const json_t *sysid = json_object_get(object, "sysid");
-    if (name == NULL)
-        return error_set(error, ERROR_INTERNAL, "inspection: a relay has no name");
+    if (name == NULL || source == NULL)
+        return error_set(error, ERROR_INTERNAL, "inspection: a relay has no name or no source");
     relay->name = must_strdup(name);
+    relay->source = must_strdup(source);
     relay->retired = json_is_true(json_object_get(object, "retired"));
     relay->has_journal = json_is_integer(sysid);
     relay->set_back = json_is_true(json_object_get(object, "set_back"));
@@ -232,6 +235,7 @@ inspect_facts_free(struct inspect_facts *facts)
 {
     for (size_t i = 0; i < facts->relay_count; i++) {
         free(facts->relays[i].name);
+        free(facts->relays[i].source);
         names_free(&facts->relays[i].topics);
     }
     free(facts->relays);

@@ -27,7 +27,7 @@ struct inspect_names {
 };
 
 struct inspect_relay {
-    char *name;
+    char *name, *source;
     struct inspect_names topics; /* shell patterns */
     bool retired;
     bool has_journal;    /* false: its journal is gone, and the next two mean nothing */

@@ -210,6 +210,23 @@ judge_known_relay(const struct inspect_facts *facts, const struct inspect_relay 
         findings_ok(findings, "relay \"%s\" is registered", relay->name);
 }
 
+/* Ids are unique within their source: consumers that remember (source, id) would take what is sent again for new events. */
+static void
+judge_source(const struct settings *settings, const struct inspect_relay *relay, struct findings *findings)
+{
+    if (strcmp(relay->source, settings->source) == 0)
+        return;
+    char *cure = must_format("%s: source: %s; or, if the outbox is to have another name from now on, "
+                             "docs/operations.md, \"Another source\"",
+                             settings->file, relay->source);
+    findings_add(
+        findings, FINDING_ERROR, ERROR_CONFIG, cure,
+        "relay \"%s\" was registered with the source \"%s\", the configuration says \"%s\": consumers "
+        "that remember (source, id) would take events that are sent again for new ones",
+        relay->name, relay->source, settings->source);
+    free(cure);
+}
+
 static void
 judge_relay(const struct inspect_facts *facts, const struct settings *settings, struct findings *findings)
 {
@@ -223,6 +240,7 @@ judge_relay(const struct inspect_facts *facts, const struct settings *settings, 
     }
     if (ours != NULL && !ours->retired) {
         judge_known_relay(facts, ours, findings);
+        judge_source(settings, ours, findings);
     } else if (facts->relay_count == 0) {
         findings_ok(findings, "relay \"%s\" will be the first one, and begin at the beginning",
                     settings->relay);

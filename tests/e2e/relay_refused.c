@@ -149,6 +149,23 @@ Test(relay_refused, an_id_that_is_not_generated_always_is_refused_at_start__P1__
     setup_end(&setup);
 }
 
+/* ---- the registry ---- */
+
+Test(relay_refused, another_source_than_the_registered_one_is_78_and_changes_nothing__P3)
+{
+    struct setup setup = published(10);
+    stop(&setup);
+    setup_expect_refusal(&setup, (const char *[]){"source=tset", NULL}, EXIT_WRONG_CONFIGURATION,
+                         "was registered with the source", "source: " DAEMON_SOURCE "; or");
+    cr_expect_eq(
+        postgres_int(setup.admin, "select count(*) from outbox.relay where source = '" DAEMON_SOURCE "'"), 1);
+    /* what docs/operations.md says under "Another source" */
+    postgres_exec(setup.admin, "update outbox.relay set source = 'tset' where name = 'main'");
+    daemon_again(setup.relay);
+    daemon_wait_ready(setup.relay);
+    setup_end(&setup);
+}
+
 /* ---- the journal, the schema, the privileges ---- */
 
 Test(relay_refused, a_schema_dropped_under_a_running_relay_ends_it__row_70)

@@ -208,6 +208,25 @@ Test(schema_inspect, the_relay_must_be_known_and_of_this_database)
     outbox_close(&outbox);
 }
 
+Test(schema_inspect, another_source_than_the_registered_one_is_a_wrong_configuration)
+{
+    struct outbox outbox = outbox_open();
+    struct settings settings = settings_of_main();
+    expect_clean(outbox.relay, &settings);
+    outbox_register(&outbox);
+    expect_clean(outbox.relay, &settings);
+    settings.source = "shpo";
+    expect_finding(outbox.relay, &settings, FINDING_ERROR,
+                   "relay \"main\" was registered with the source \"shop\", the configuration says \"shpo\"",
+                   "c.yaml: source: shop; or");
+    struct findings findings = inspect(outbox.relay, &settings);
+    cr_expect_eq(findings_first_error(&findings)->kind, ERROR_CONFIG);
+    findings_free(&findings);
+    postgres_exec(outbox.admin, "update outbox.relay set source = 'shpo'");
+    expect_clean(outbox.relay, &settings);
+    outbox_close(&outbox);
+}
+
 Test(schema_inspect, a_retention_beyond_the_ring_is_refused)
 {
     struct outbox outbox = outbox_open();
