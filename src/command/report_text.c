@@ -84,7 +84,7 @@ print_trouble(FILE *to, const struct status_trouble *trouble, bool leading)
     print_fact(to, "", must_strdup("nothing is skipped; it goes on by itself once Kafka takes it"));
 }
 
-/* One line each: "leader 0123abcd, backend 4711 from 10.0.0.7, for 3.2 h". */
+/* One line each: "leader 0123abcd, backend 4711, from 10.0.0.7, for 3.2 h". */
 static void
 print_processes(FILE *to, const struct report *report, const struct status_relay *relay)
 {
@@ -95,13 +95,14 @@ print_processes(FILE *to, const struct report *report, const struct status_relay
         if (strcmp(process->relay, relay->name) != 0)
             continue;
         const char *role = report_role(relay, process, report->settings->lease_us);
-        const char *client = process->client == NULL ? "?"
-                             : process->client[0]    ? process->client
-                                                     : "a local socket";
-        print_age(process->connected_us, age);
+        bool local = process->client != NULL && process->client[0] == '\0';
+        char *place = process->client == NULL
+                          ? must_strdup("another role's")
+                          : must_format("from %s, for %s", local ? "a local socket" : process->client,
+                                        print_age(process->connected_us, age));
         print_fact(to, printed++ == 0 ? "  processes" : "",
-                   must_format("%s %s, backend %d from %s, for %s", role, process->holder, process->pid,
-                               client, process->connected_us < 0 ? "?" : age));
+                   must_format("%s %s, backend %d, %s", role, process->holder, process->pid, place));
+        free(place);
     }
     if (printed == 0)
         print_fact(to, "  processes",

@@ -51,6 +51,13 @@ int64_t session_turn(struct session *session, int64_t now_us);
 /* Backend process id, 0 before IDLE. It changes only when the session was lost, or when a pooler is in between. */
 int session_backend_pid(const struct session *session);
 
+/* The application name of a relay's session, by which `outboxd status` finds the processes of a relay: "outboxd main 0123abcd",
+ * the relay and the beginning of the holder. The server cuts names at 63 bytes, so a long relay name is cut before. */
+#define SESSION_NAME_SIZE 64
+#define SESSION_NAME_RELAY 46
+#define SESSION_NAME_HOLDER 8
+void session_name(char name[SESSION_NAME_SIZE], const char *relay, const char *holder);
+
 /* ---- for the room's own files (journal, reader, inspect) ---- */
 
 /* IDLE -> BUSY. `sql` may hold several statements (the answer is that of the last one, or the first error). */
@@ -78,13 +85,6 @@ void session_forget(struct pg_result *result);
 bool session_durable(const struct session *session);
 
 struct pg_conn *session_connection(struct session *session);
-
-/* The application name of a relay's session, by which `outboxd status` finds the processes of a relay: "outboxd main 0123abcd",
- * the relay and the beginning of the holder. The server cuts names at 63 bytes, so a long relay name is cut before. */
-#define SESSION_NAME_SIZE 64
-#define SESSION_NAME_RELAY 46
-#define SESSION_NAME_HOLDER 8
-void session_name(char name[SESSION_NAME_SIZE], const char *relay, const char *holder);
 
 /* Milliseconds a single statement may take before the server cancels it: longer than the first step after a long outage
  * needs, short enough that a stuck server is noticed. */

@@ -143,8 +143,8 @@ void leading_begin(struct relay *relay, bool kept); /* the lead was taken */
 void leading_ask(struct relay *relay);
 int64_t leading_deadline(const struct relay *relay);
 void leading_settle(struct relay *relay); /* moves the confirmed edge over what was acknowledged */
-int64_t
-leading_lease_until_us(const struct relay *relay); /* what may be sent is sent before; 0: nothing may */
+/* Until when something may be sent, as long as no other request is confirmed; 0: nothing may. */
+int64_t leading_lease_until_us(const struct relay *relay);
 bool leading_holds_lease(const struct relay *relay);
 void leading_drop(struct relay *relay); /* forgets ticks and pages; nothing may be out */
 

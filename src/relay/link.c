@@ -16,8 +16,8 @@
 /* After a lost race, or while pages of an older epoch are dropped. */
 #define LOOK_SOON_US (INT64_C(20) * 1000)
 
-/* Once when it breaks; of an outage that goes on, another reason: "connection refused" may become "too many connections". What has
- * the same SQLSTATE is the same, whichever request it was. */
+/* Once when it breaks; of an outage that goes on, another reason: "connection refused" may become "too many connections". What
+ * has the same SQLSTATE is the same, whichever request it was. */
 static void
 tell_away(struct relay *relay, const struct error *why)
 {

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* So long without an acknowledgement, while something waits for one, or without Postgres, is not "progressing". Longer than a broker's restart
- * or a leader's move takes on a good day, shorter than a person's patience. */
+/* So long without an acknowledgement, while something waits for one, or without Postgres, is not "progressing". Longer than a
+ * broker's restart or a leader's move takes on a good day, shorter than a person's patience. */
 #define STALLED_US (INT64_C(15) * 1000000)
 
 static void

@@ -69,7 +69,7 @@ Test(commands_processes, a_leader_and_its_standbys_are_listed_with_where_they_ar
 
     char *config = command_config(&outbox, POSTGRES_RELAY, NULL);
     struct ran ran = run_status(config, false);
-    char *line = must_format("\n  processes    standby 01234567, backend %d from 127.0.0.1, for ",
+    char *line = must_format("\n  processes    standby 01234567, backend %d, from 127.0.0.1, for ",
                              PQbackendPID(first));
     cr_expect(strstr(ran.out, line) != NULL, "%s", ran.out);
     cr_expect(strstr(ran.out, "\n               leader fedcba98, backend ") != NULL, "%s", ran.out);
@@ -124,6 +124,11 @@ Test(commands_processes, of_another_role_what_may_not_be_seen_is_unknown)
     cr_expect(json_is_null(json_object_get(json_array_get(processes, 0), "client")));
     cr_expect(json_is_null(json_object_get(json_array_get(processes, 0), "connected_seconds")));
     json_decref(object);
+    char *config = command_config(&outbox, POSTGRES_RELAY, NULL);
+    struct ran ran = run_status(config, false);
+    cr_expect(strstr(ran.out, "another role's\n") != NULL, "%s", ran.out);
+    ran_free(&ran);
+    free(config);
     PQfinish(session);
     outbox_close(&outbox);
 }
