@@ -56,7 +56,8 @@ begin
         execute format('grant select, insert on outbox.journal to %I', role);
         execute format('grant execute on function outbox.relay_register(text, text, text[], interval),'
                        ' outbox.relay_trouble(text, jsonb), outbox.slot_state(integer), outbox.slot_empty(integer),'
-                       ' outbox.journal_trim(text, bigint) to %I', role);
+                       ' outbox.journal_trim(text, bigint), outbox.relay_add(text, text, text[], interval, boolean),'
+                       ' outbox.relay_retire(text) to %I', role);
         raise notice '% may publish events', quote_ident(role);
     end loop;
     raise notice 'the schema outbox is at version %', (select version from outbox.schema_version);

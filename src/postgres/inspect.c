@@ -10,8 +10,8 @@
 #include <string.h>
 
 /* Names are looked up in the catalogs: to_regclass() and the like fail for a role without rights on the
- * schema. `door` is what grant.sql gives to relays (r) and to writers (w), `held` is who has what. A writer
- * is known by its right to emit, a relay by its right to empty slots. */
+ * schema. `door` is what grant.sql gives to relays (r; o: what `run` can do without) and to writers (w), `held` is
+ * who has what. A writer is known by its right to emit, a relay by its right to empty slots. */
 const char inspect_catalog_sql[] =
     "with space as (select * from pg_namespace where nspname = 'outbox'),"
     " class as (select c.*, case relkind when 'S' then 'sequence' else 'table' end as kind"
@@ -24,7 +24,8 @@ const char inspect_catalog_sql[] =
     "   ('r', 'SELECT', 'table', 'schema_version'), ('r', 'SELECT', 'sequence', 'event_id_seq'),"
     "   ('r', 'EXECUTE', 'function', 'relay_register'), ('r', 'EXECUTE', 'function', 'relay_trouble'),"
     "   ('r', 'EXECUTE', 'function', 'slot_state'), ('r', 'EXECUTE', 'function', 'slot_empty'),"
-    "   ('r', 'EXECUTE', 'function', 'journal_trim'), ('w', 'USAGE', 'schema', 'outbox'),"
+    "   ('r', 'EXECUTE', 'function', 'journal_trim'), ('o', 'EXECUTE', 'function', 'relay_add'),"
+    "   ('o', 'EXECUTE', 'function', 'relay_retire'), ('w', 'USAGE', 'schema', 'outbox'),"
     "   ('w', 'EXECUTE', 'function', 'emit'), ('w', 'EXECUTE', 'function', 'emit_bytes'),"
     "   ('w', 'INSERT', 'column', 'event.topic'), ('w', 'INSERT', 'column', 'event.key'),"
     "   ('w', 'INSERT', 'column', 'event.payload'), ('w', 'INSERT', 'column', 'event.headers'),"
@@ -58,7 +59,8 @@ const char inspect_catalog_sql[] =
     "privilege, kind, name)"
     "     order by rolname, kind, name, privilege), '[]') from held h left join pg_roles on pg_roles.oid = "
     "grantee"
-    "   where not exists (select from role join door d using (who) where role.grantee = h.grantee"
+    "   where not exists (select from role join door d on d.who = role.who or d.who = 'o' and role.who = 'r'"
+    "     where role.grantee = h.grantee"
     "     and (d.privilege, d.kind, d.name) = (h.privilege, h.kind, h.name))),"
     " (select coalesce(json_agg(distinct pubname), '[]') from pg_publication_tables where schemaname = "
     "'outbox'),"

@@ -90,7 +90,7 @@ Test(commands_check, all_is_well_gives_0_and_says_what_was_looked_at)
     struct outboxd_result result = check_place(&place, "", NULL);
     char *line = must_format("ok       topic %s: 3 partitions", topic);
     expect(&result, 0, "ok       configuration ", "ok       database \"",
-           "has the privileges that a relay needs", "ok       schema version 1", "will be the first one",
+           "has the privileges that a relay needs", "ok       schema version 2", "will be the first one",
            "ok       Kafka answers: 1 broker", line, "\n0 errors, ");
     free(line);
     place_close(&place);
@@ -159,7 +159,7 @@ Test(commands_check, postgres_away_does_not_hide_kafka_and_kafka_away_does_not_h
     expect(&result, 69, "error    cannot connect to Postgres", "Connection refused", "ok       Kafka answers",
            line);
     result = check(postgres_conninfo(place.postgres, place.database, POSTGRES_RELAY), nowhere, more, NULL);
-    expect(&result, 69, "ok       schema version 1", nowhere, "kafka.bootstrap.servers");
+    expect(&result, 69, "ok       schema version 2", nowhere, "kafka.bootstrap.servers");
     free(no_server);
     free(nowhere);
     free(line);

@@ -176,14 +176,22 @@ Test(schema_inspect, row_75_each_missing_privilege_is_named)
         free(revoke);
         free(grant);
     }
+    /* adding and retiring relays may be kept for people: the daemon does neither */
+    struct settings settings = settings_of_main();
+    postgres_exec(outbox.admin,
+                  "revoke execute on function outbox.relay_add(text, text, text[], interval, boolean),"
+                  " outbox.relay_retire(text) from outbox_relay");
+    expect_clean(outbox.relay, &settings);
     outbox_close(&outbox);
 }
 
 Test(schema_inspect, row_75_schemas_of_other_versions)
 {
     struct outbox outbox = outbox_open();
+    char *mend = must_format("update outbox.schema_version set version = %d", SCHEMA_VERSION);
     expect_tampering(&outbox, "update outbox.schema_version set version = 0", "the schema is at version 0",
-                     "outboxd migrate", "update outbox.schema_version set version = 1");
+                     "outboxd migrate", mend);
+    free(mend);
     expect_tampering(&outbox, "update outbox.schema_version set version = 9, readable_since = 8",
                      "for version 8 or later", "install the newer outboxd",
                      "update outbox.schema_version set readable_since = 1");

@@ -82,6 +82,9 @@ Test(schema_privileges, a_writer_may_do_nothing_else)
         "select outbox.slot_state(1)",
         "select outbox.slot_empty(1)",
         "select outbox.journal_trim('main')",
+        "select outbox.relay_add('b', 'shop', '{*}', '1 h', true)",
+        "select outbox.relay_retire('main')",
+        "select outbox.place()",
         "set role outbox_owner",
         "grant select on outbox.event to public",
     };
@@ -111,6 +114,8 @@ Test(schema_privileges, a_relay_may_read_append_and_call_its_functions)
         "select outbox.slot_state(1)",
         "select outbox.slot_empty(1)",
         "select outbox.journal_trim('main')",
+        "select outbox.relay_add('b', 'shop', '{*}', '1 h', true)",
+        "select outbox.relay_retire('main')",
     };
     struct outbox outbox = outbox_open();
     outbox_register(&outbox);
