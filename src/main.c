@@ -10,10 +10,8 @@ static const struct {
     const char *name;
     int (*command)(int argc, char **argv);
 } commands[] = {
-    {"run", command_run},
-    {"migrate", command_migrate},
-    {"check", command_check},
-    {"status", command_status},
+    {"run", command_run},       {"migrate", command_migrate}, {"check", command_check},
+    {"status", command_status}, {"relay", command_relay},
 };
 
 static const char help[] =
@@ -26,9 +24,10 @@ static const char help[] =
     "  migrate    installs or upgrades the schema `outbox` in a database\n"
     "  check      finds everything that could stop `run` from working; --create makes missing topics\n"
     "  status     what is going on and what is stuck; --json for scripts\n"
+    "  relay      the relays of a database: list, add, retire\n"
     "\n"
     "Options:\n"
-    "  -c, --config FILE   configuration of run, check and status (default " COMMAND_DEFAULT_CONFIG ")\n"
+    "  -c, --config FILE   configuration of all but migrate (default " COMMAND_DEFAULT_CONFIG ")\n"
     "      --version       version of this binary\n"
     "  -h, --help          this text; 'outboxd COMMAND --help' for a command's own\n"
     "\n"

@@ -20,7 +20,10 @@ int command_check(int argc, char **argv);
 /* What is going on, from the database's point of view. */
 int command_status(int argc, char **argv);
 
-/* ---- for the commands themselves (command/options.c) ---- */
+/* The registry of relays: list, add, retire. */
+int command_relay(int argc, char **argv);
+
+/* ---- for the commands themselves (command/options.c, confirm.c) ---- */
 
 /* What most commands take: --config FILE, --help, and at most two flags of their own. */
 struct command_options {
@@ -42,6 +45,10 @@ int command_misused(const char *command, const char *what);
 
 /* Loads the configuration and the librdkafka properties in it, all mistakes on stderr; false with *exit_code set. */
 MUST_CHECK bool command_load(const char *path, struct settings **settings, int *exit_code);
+
+/* Before something that cannot be taken back: true when `yes` was given, or when a person on the terminal answers yes. What it
+ * is about has been printed. ERROR_USAGE: not agreed, or nobody to ask. */
+MUST_CHECK bool command_confirm(const char *command, const char *question, bool yes, struct error *error);
 
 /* Says why a command ends on stderr and gives its exit code. */
 int command_failed(const char *command, const struct error *error);

@@ -22,6 +22,13 @@ count_children(const struct tree_node *node)
     return count;
 }
 
+bool
+settings_is_pattern(const char *text)
+{
+    size_t size = strlen(text);
+    return size >= 1 && size <= PATTERN_SIZE_MOST && strspn(text, PATTERN_LETTERS) == size;
+}
+
 void
 collections_read_patterns(char ***patterns, size_t *count, const struct tree_node *node,
                           struct complaints *complaints)
@@ -35,9 +42,7 @@ collections_read_patterns(char ***patterns, size_t *count, const struct tree_nod
     }
     *patterns = must_calloc(count_children(node), sizeof **patterns);
     for (const struct tree_node *item = node->first; item != NULL; item = item->next) {
-        size_t size = item->kind == TREE_TEXT ? strlen(item->text) : 0;
-        if (item->kind == TREE_TEXT && size >= 1 && size <= PATTERN_SIZE_MOST &&
-            strspn(item->text, PATTERN_LETTERS) == size)
+        if (item->kind == TREE_TEXT && settings_is_pattern(item->text))
             (*patterns)[(*count)++] = must_strdup(item->text);
         else if (item->kind == TREE_TEXT)
             complaints_add(complaints, item->line, name, "%s matches no legal topic name",

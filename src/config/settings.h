@@ -52,6 +52,10 @@ MUST_CHECK bool settings_load(struct settings **settings, const char *path, FILE
 /* Wipes secrets, frees. NULL is allowed. */
 void settings_free(struct settings *settings);
 
+/* What may be a name (`source`, `relay`) and a pattern (`topics`), for those that are given on a command line. */
+bool settings_is_name(const char *text);
+bool settings_is_pattern(const char *text);
+
 /* Writes config.yaml.example: every key at its default with its explanation. */
 void settings_write_example(FILE *to);
 

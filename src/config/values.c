@@ -47,12 +47,18 @@ store_text(const struct storing *storing, const char *text)
     *field = must_strdup(text);
 }
 
+bool
+settings_is_name(const char *text)
+{
+    size_t size = strlen(text);
+    return size >= 1 && size <= NAME_SIZE_MOST && strspn(text, NAME_LETTERS) == size;
+}
+
 static void
 store_name(const struct storing *storing, const char *text)
 {
     char quoted[COMPLAINTS_QUOTED];
-    size_t size = strlen(text);
-    if (size < 1 || size > NAME_SIZE_MOST || strspn(text, NAME_LETTERS) != size)
+    if (!settings_is_name(text))
         complain(storing, "%s is not a name: 1 to %d of the characters a-z A-Z 0-9 . _ -",
                  complaints_quote(text, quoted), NAME_SIZE_MOST);
     else

@@ -246,7 +246,10 @@ judge_relay(const struct inspect_facts *facts, const struct settings *settings, 
                     settings->relay);
     } else {
         char *list = join(&living);
-        char *cure = must_format("set relay in %s to one of the known names: %s", settings->file, list);
+        char *cure =
+            must_format("outboxd relay add %s --from now (or beginning)%s%s%s%s", settings->relay,
+                        living.count > 0 ? ", or set relay in " : "", living.count > 0 ? settings->file : "",
+                        living.count > 0 ? " to one of the known names: " : "", list);
         findings_add(findings, FINDING_ERROR, ERROR_CONFIG, cure, "relay \"%s\" is %s", settings->relay,
                      ours ? "retired" : "not registered");
         free(cure);

@@ -118,6 +118,7 @@ journal_read_newest(struct session *session, struct journal_row *row, struct err
     row->here = (struct journal_place){field(result, 0, 14), (int)field(result, 0, 15), field(result, 0, 16)};
     row->sequence = field(result, 0, 17);
     row->sequence_file = field(result, 0, 18);
+    row->retired = flag(result, 0, 19);
     PQclear(result);
     return true;
 }

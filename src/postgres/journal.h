@@ -35,6 +35,7 @@ struct journal_row {
     struct journal_place here; /* this database, as of the same statement */
     int64_t sequence;          /* the id sequence's value, read in the same statement */
     int64_t sequence_file;     /* its storage: another one after a RESTART */
+    bool retired;              /* the relay was retired: nobody takes this row over */
 };
 
 void journal_row_clear(struct journal_row *row);

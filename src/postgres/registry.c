@@ -60,9 +60,11 @@ registry_read_register(struct session *session, const char *relay, struct error 
         return error_prefix(error, "cannot register the relay");
     bool known = PQntuples(result) == 1 && PQgetvalue(result, 0, 0)[0] == 't';
     if (!known)
-        error_set(error, ERROR_CONFIG,
-                  "relay \"%s\" is not registered in this database (known: %s): set `relay` to one of them",
-                  relay, PQgetvalue(result, 0, 1));
+        error_set(
+            error, ERROR_CONFIG,
+            "relay \"%s\" is not registered in this database (known: %s): set `relay` to one of them, or "
+            "`outboxd relay add %s --from now` (or `beginning`)",
+            relay, PQgetisnull(result, 0, 1) ? "none" : PQgetvalue(result, 0, 1), relay);
     PQclear(result);
     return known;
 }

@@ -138,6 +138,23 @@ answer_inspect(struct relay *relay, bool outbox)
     }
 }
 
+/* Retired under us, or while we were away: an administrator's wish, and nobody's to take back but an administrator's. */
+static bool
+is_living(struct relay *relay)
+{
+    struct error error;
+    const char *name = relay->settings->relay;
+    if (!relay->seen.retired)
+        return true;
+    error_set(
+        &error, ERROR_CONFIG,
+        "relay \"%s\" was retired: it publishes nothing any more; `outboxd relay add %s --from now` (or "
+        "`beginning`) starts it anew",
+        name, name);
+    relay_fail(relay, &error);
+    return false;
+}
+
 /* Not the cluster or the database that the journal was written in: its xids mean nothing here. */
 static bool
 is_this_database(struct relay *relay)
@@ -212,7 +229,7 @@ answer_newest(struct relay *relay)
     }
     if (row->seq != seq_before || row->epoch != epoch_before)
         relay->unchanged_from_us = relay->now_us;
-    if (!is_this_database(relay) || !sequence_is_sound(relay))
+    if (!is_living(relay) || !is_this_database(relay) || !sequence_is_sound(relay))
         return;
     bool ours = strcmp(row->holder, relay->self.holder) == 0;
     bool same_history = row->here.timeline == relay->timeline;

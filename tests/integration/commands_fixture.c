@@ -25,22 +25,34 @@ command_config(const struct outbox *outbox, const char *user, const char *more)
 }
 
 struct ran
-run_status(const char *config, bool json)
+run_command(int (*command)(int argc, char **argv), const char *const *arguments)
 {
-    char *directory = scratch_directory("ran");
+    char *directory = scratch_directory("ran"), *argv[16] = {NULL};
     char *out = must_format("%s/out", directory), *err = must_format("%s/err", directory);
-    char *argv[] = {"status", "--config", must_strdup(config), json ? "--json" : NULL, NULL};
+    int argc = 0;
+    for (; arguments[argc] != NULL; argc++) {
+        cr_assert_lt((size_t)argc + 1, sizeof argv / sizeof *argv);
+        argv[argc] = must_strdup(arguments[argc]);
+    }
     cr_assert(freopen(out, "w", stdout) != NULL && freopen(err, "w", stderr) != NULL);
-    struct ran ran = {.exit_code = command_status(json ? 4 : 3, argv)};
+    struct ran ran = {.exit_code = command(argc, argv)};
     fflush(stdout);
     fflush(stderr);
     ran.out = scratch_read_file(out);
     ran.err = scratch_read_file(err);
-    free(argv[2]);
+    for (int i = 0; i < argc; i++)
+        free(argv[i]);
     free(err);
     free(out);
     free(directory);
     return ran;
+}
+
+struct ran
+run_status(const char *config, bool json)
+{
+    return run_command(command_status,
+                       (const char *[]){"status", "--config", config, json ? "--json" : NULL, NULL});
 }
 
 void

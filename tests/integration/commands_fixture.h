@@ -16,7 +16,10 @@ struct ran {
     char *out, *err;
 };
 
-/* status or status --json with that configuration; free with ran_free. */
+/* A command with its arguments, NULL-terminated, the first being its name; free with ran_free. */
+struct ran run_command(int (*command)(int argc, char **argv), const char *const *arguments);
+
+/* status or status --json with that configuration. */
 struct ran run_status(const char *config, bool json);
 void ran_free(struct ran *ran);
 

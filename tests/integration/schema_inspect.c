@@ -206,7 +206,7 @@ Test(schema_inspect, the_relay_must_be_known_and_of_this_database)
                      "set relay in c.yaml to one of the known names: other",
                      "update outbox.relay set name = 'main'");
     expect_tampering(&outbox, "update outbox.relay set retired_at = now()", "is retired",
-                     "set relay in c.yaml", "update outbox.relay set retired_at = null");
+                     "outboxd relay add main --from now", "update outbox.relay set retired_at = null");
     expect_tampering(&outbox, "update outbox.journal set sysid = sysid + 1", "another cluster or database",
                      "Not the same database any more", "update outbox.journal set sysid = sysid - 1");
     expect_tampering(&outbox, "update outbox.journal set hi_id = 100", "was set back",
