@@ -2,6 +2,7 @@
  * would do it. Called by main; decides nothing about the schema itself (src/postgres/schema.h). */
 #include "command/command.h"
 
+#include "config/units.h"
 #include "postgres/schema.h"
 
 #include <errno.h>
@@ -12,7 +13,7 @@
 
 static const char help[] =
     "Usage: outboxd migrate --conninfo ADMIN [--writer LOGIN].. [--relay LOGIN].. [--owner ROLE]\n"
-    "                       [--no-create-roles] [--print]\n"
+    "                       [--no-create-roles] [--slot-width DURATION] [--print]\n"
     "\n"
     "Installs the schema \"outbox\" in a database, or upgrades it; may be run again at any time.\n"
     "\n"
@@ -22,6 +23,9 @@ static const char help[] =
     "      --relay LOGIN       the role of the daemon, made a member of outbox_relay\n"
     "      --owner ROLE        the owner of the schema (outbox_owner)\n"
     "      --no-create-roles   create no role: grant to the named LOGINs themselves, which must exist\n"
+    "      --slot-width DURATION\n"
+    "                          how long events go into one of the 12 slots (3h): ten times that is the\n"
+    "                          longest retention. Only while the outbox is new\n"
     "      --print             print the SQL for psql instead of running it; needs no --conninfo\n"
     "  -c, --config FILE       accepted as by every command; no administrator is in it, so it is not read\n"
     "  -h, --help              this text\n"
@@ -37,6 +41,14 @@ struct migrate_options {
     bool help;
 };
 
+static bool
+parse_width(const char *text, int64_t *width_us, struct error *error)
+{
+    if (!units_parse_duration(text, width_us, error))
+        return error_set(error, ERROR_USAGE, "--slot-width: '%s' is no duration, such as 3h", text);
+    return *width_us > 0 || error_set(error, ERROR_USAGE, "--slot-width: '%s' is nothing", text);
+}
+
 /* Arrays of argc elements: more names than arguments cannot be given. */
 static bool
 parse_options(int argc, char **argv, struct migrate_options *options, const char **writers,
@@ -47,6 +59,7 @@ parse_options(int argc, char **argv, struct migrate_options *options, const char
                                           {"relay", required_argument, NULL, 'r'},
                                           {"owner", required_argument, NULL, 'o'},
                                           {"no-create-roles", no_argument, NULL, 'n'},
+                                          {"slot-width", required_argument, NULL, 's'},
                                           {"print", no_argument, NULL, 'p'},
                                           {"config", required_argument, NULL, 'c'},
                                           {"help", no_argument, NULL, 'h'},
@@ -70,6 +83,10 @@ parse_options(int argc, char **argv, struct migrate_options *options, const char
             break;
         case 'n':
             options->wish.create_roles = false;
+            break;
+        case 's':
+            if (!parse_width(optarg, &options->wish.slot_width_us, error))
+                return false;
             break;
         case 'p':
             options->print = true;

@@ -6,6 +6,7 @@
 #include "base/error.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* The version that this binary is made for: the number of the newest file in schema/. It works with a
  * database whose version is at least this one and whose readable_since is at most this one. */
@@ -13,7 +14,7 @@
 
 /* One file of schema/; made by packaging/embed-sql.sh. */
 struct schema_file {
-    int number;               /* of a migration; 0: prepare and grant, which run before and after */
+    int number;               /* of a migration; 0: prepare, slots and grant, which run before and after */
     const char *name;         /* "001_outbox"; NULL ends the table */
     const char *const *lines; /* each with its newline; NULL ends them */
 };
@@ -26,12 +27,13 @@ struct schema_wish {
     size_t writer_count;
     const char *const *relays;
     size_t relay_count;
-    bool create_roles; /* false: make no role; the privileges go to the named roles themselves */
+    bool create_roles;     /* false: make no role; the privileges go to the named roles themselves */
+    int64_t slot_width_us; /* of the ring, while it is new; whole seconds. 0: as it is */
 };
 
 /* The whole SQL, from begin to commit, for PQexec or psql: it adapts itself to what it finds in the database,
  * so printing it needs no connection. The caller frees it. ERROR_USAGE for a name that cannot be the role
- * that it seems to be. */
+ * that it seems to be, and for a slot width that is none. */
 MUST_CHECK bool schema_script(char **script, const struct schema_wish *wish, struct error *error);
 
 /* One line about something that was done. */

@@ -1,5 +1,5 @@
 /* schema_script.c: puts the migration script together from the embedded files of schema/. Pure text; the only
- * things in it that a user chose are role names, and they travel as JSON inside one literal. Called by
+ * things in it that a user chose are role names and a width, and they travel as JSON inside one literal. Called by
  * schema.c and `migrate --print`. */
 #include "postgres/schema.h"
 
@@ -11,6 +11,9 @@
 /* NAMEDATALEN - 1: Postgres cuts longer names off, silently, and another role might be meant by what remains.
  */
 #define ROLE_NAME_MAX 63
+
+/* As `retention`: ten slots hold more than anybody keeps. */
+#define SLOT_WIDTH_MOST_US (INT64_C(365) * 24 * 3600 * 1000000)
 
 static bool
 check_role(const char *role, struct error *error)
@@ -42,6 +45,13 @@ check_roles(const char *const *roles, size_t count, const char *owner, struct er
     return true;
 }
 
+static bool
+check_slot_width(int64_t width_us, struct error *error)
+{
+    return (width_us >= 0 && width_us <= SLOT_WIDTH_MOST_US && width_us % 1000000 == 0) ||
+           error_set(error, ERROR_USAGE, "a slot is 1s to 365d wide, in whole seconds");
+}
+
 static json_t *
 names_array(const char *const *names, size_t count)
 {
@@ -67,10 +77,12 @@ write_literal(FILE *to, const char *text)
 static void
 write_wish(FILE *to, const struct schema_wish *wish)
 {
+    int64_t width_s = wish->slot_width_us / 1000000;
     json_t *object =
-        json_pack("{s:i, s:s?, s:o, s:o, s:b}", "version", SCHEMA_VERSION, "owner", wish->owner, "writers",
-                  names_array(wish->writers, wish->writer_count), "relays",
-                  names_array(wish->relays, wish->relay_count), "create_roles", wish->create_roles);
+        json_pack("{s:i, s:s?, s:o, s:o, s:b, s:o}", "version", SCHEMA_VERSION, "owner", wish->owner,
+                  "writers", names_array(wish->writers, wish->writer_count), "relays",
+                  names_array(wish->relays, wish->relay_count), "create_roles", wish->create_roles,
+                  "slot_width", width_s > 0 ? json_integer(width_s) : json_null());
     CHECK(object != NULL);
     char *text = json_dumps(object, JSON_COMPACT);
     CHECK(text != NULL);
@@ -131,6 +143,8 @@ schema_script(char **script, const struct schema_wish *wish, struct error *error
     if (!check_roles(wish->writers, wish->writer_count, wish->owner, error) ||
         !check_roles(wish->relays, wish->relay_count, wish->owner, error))
         return false;
+    if (!check_slot_width(wish->slot_width_us, error))
+        return false;
     size_t size;
     FILE *to = open_memstream(script, &size);
     CHECK(to != NULL);
@@ -146,6 +160,7 @@ schema_script(char **script, const struct schema_wish *wish, struct error *error
     write_wish(to, wish);
     write_named(to, "prepare");
     write_migrations(to);
+    write_named(to, "slots");
     write_named(to, "grant");
     fputs("\ncommit;\n", to);
     CHECK(fclose(to) == 0);

@@ -176,7 +176,7 @@ answer_confirm(struct relay *relay, struct error *error)
 static bool
 answer_retention(struct relay *relay, struct error *error)
 {
-    relay->retention_at_us = relay->now_us + RETENTION_US;
+    relay->retention_at_us = relay->now_us + leading_retention_us(relay);
     if (relay->retention_slot % 2 == 1) {
         int64_t before = relay->journal_low;
         if (!registry_read_trim(relay->session, &relay->journal_low, error))

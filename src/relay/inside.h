@@ -135,9 +135,6 @@ void link_healed(struct relay *relay); /* Postgres does what it is asked for aga
 void link_failed(struct relay *relay,
                  const struct error *error); /* a request failed: what its kind asks for */
 
-/* One slot of the ring, or one piece of the journal, is swept at a time. */
-#define RETENTION_US (INT64_C(5) * 1000000)
-
 /* leading.c */
 void leading_begin(struct relay *relay, bool kept); /* the lead was taken */
 void leading_ask(struct relay *relay);
@@ -146,7 +143,8 @@ void leading_settle(struct relay *relay); /* moves the confirmed edge over what 
 /* Until when something may be sent, as long as no other request is confirmed; 0: nothing may. */
 int64_t leading_lease_until_us(const struct relay *relay);
 bool leading_holds_lease(const struct relay *relay);
-void leading_drop(struct relay *relay); /* forgets ticks and pages; nothing may be out */
+int64_t leading_retention_us(const struct relay *relay); /* between two looks at the ring */
+void leading_drop(struct relay *relay);                  /* forgets ticks and pages; nothing may be out */
 
 /* answers.c */
 void answers_read(struct relay *relay); /* ROWS .. RETENTION */

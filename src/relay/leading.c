@@ -16,6 +16,8 @@
 #define ROWS_AT_ONCE 256
 /* Enough for 64 ticks between sending and acknowledgement; bulk is bounded by `memory` long before. */
 #define PAGES_IN_FLIGHT 64
+/* One slot of the ring, or one piece of the journal, is looked at a time. */
+#define RETENTION_US (INT64_C(5) * 1000000)
 
 static int64_t
 heartbeat_us(const struct relay *relay)
@@ -36,6 +38,15 @@ int64_t
 leading_lease_until_us(const struct relay *relay)
 {
     return relay->owns && !relay->doubtful ? relay->lease_from_us + relay->settings->lease_us / 2 : 0;
+}
+
+/* Twice round the ring, and the journal beside each slot, while one slot is written: what has become old is gone before its
+ * slot comes round again, however narrow the slots are. */
+int64_t
+leading_retention_us(const struct relay *relay)
+{
+    int64_t interval = relay->facts.slot_width_us / (relay->facts.slots * INT64_C(4));
+    return interval < RETENTION_US ? interval : RETENTION_US;
 }
 
 bool
@@ -77,7 +88,7 @@ leading_begin(struct relay *relay, bool kept)
     relay->poll_at_us = relay->now_us;
     relay->trouble_told = false;
     relay->progress_told = false;
-    relay->retention_at_us = relay->now_us + RETENTION_US;
+    relay->retention_at_us = relay->now_us + leading_retention_us(relay);
 }
 
 /* ---- the confirmed edge ---- */

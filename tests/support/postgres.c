@@ -38,7 +38,7 @@ postgres_keep(struct postgres *postgres, char *text)
 }
 
 /* The newest server installed: OUTBOXD_TEST_PG_BINDIR, else Debian's place, else whatever PATH finds. */
-static char *
+char *
 postgres_program(const char *name)
 {
     const char *directory = getenv("OUTBOXD_TEST_PG_BINDIR");

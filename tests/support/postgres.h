@@ -45,6 +45,9 @@ int postgres_port(const struct postgres *postgres);
 const char *postgres_directory(const struct postgres *postgres); /* data/, log and the socket are in it */
 const char *postgres_log_path(const struct postgres *postgres);
 
+/* A program of the server's version, such as pg_dump; the caller frees the path. */
+char *postgres_program(const char *name);
+
 /* Over TCP. The string lives as long as `postgres`. */
 const char *postgres_conninfo(struct postgres *postgres, const char *database, const char *user);
 
