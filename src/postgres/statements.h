@@ -16,14 +16,16 @@
 #define SQL_SEQUENCE_FILE "coalesce(pg_relation_filenode('outbox.event_id_seq'), 0)"
 
 /* Events that contradict row `l` of the journal: every event with xid >= w has an id above lo_id, unless the sequence was set
- * back while nobody looked. Three look-ups of one row each: the lowest id, and the first and last transaction from w on. A
+ * back while nobody looked. Three look-ups of one row each: the lowest id, and the first and last transaction from w on. And a
+ * row that contradicts itself: the step that found the sequence set back has appended it, behind events that are in no tick. A
  * look-up steps over the rows of open and of rolled back transactions, 100 ms a million: this is for a new connection and for
  * a takeover, not for every look. */
 #define SQL_MISPLACED(order)                                                                                           \
     "exists (select from (select e.id, e.xid from outbox.event e where e.xid >= l.w order by " order " limit 1) f"     \
     "  where f.id <= l.lo_id)"
 #define SQL_SET_BACK                                                                                                   \
-    "(exists (select from (select e.id, e.xid from outbox.event e order by e.id limit 1) f"                            \
+    "(l.lo_id > l.hi_id"                                                                                               \
+    " or exists (select from (select e.id, e.xid from outbox.event e order by e.id limit 1) f"                            \
     "  where f.id <= l.lo_id and f.xid >= l.w)"                                                                        \
     " or " SQL_MISPLACED("e.xid, e.id") " or " SQL_MISPLACED("e.xid desc, e.id desc") ")"
 

@@ -1,6 +1,8 @@
 /* journal_ticks.c: ticks lose nothing, repeat nothing and can be read again: the edges where a wrong bound loses events
  * (P1, P2). Each test names the mistake that it kills. */
 #include "integration/journal_driver.h"
+
+#include "base/clock.h"
 #include "support/postgres.h"
 
 #include <criterion/criterion.h>
@@ -141,6 +143,33 @@ Test(journal_ticks,
     ids = next_tick();
     cr_assert(driver_has_id(&ids, id));
     driver_ids_free(&ids);
+}
+
+/* The events that were inserted before its row are in that row's snapshot, and in no tick: unless the row gave it away, the
+ * next leader would go on behind them. */
+Test(journal_ticks, P1_a_step_that_finds_the_sequence_set_back_leaves_a_row_that_says_so__row_71)
+{
+    for (int i = 0; i < 20; i++)
+        emit(writer);
+    struct ids ids = next_tick();
+    driver_ids_free(&ids);
+    expect_idle();
+    postgres_exec(admin, "select setval('outbox.event_id_seq', 10)");
+    emit(writer);
+    struct error error;
+    struct journal_stepped stepped = {0};
+    struct journal_step step = {
+        .last = &driver->edge, .next_lo = driver->sequence, .confirmed = driver->confirmed, .dirty = true};
+    journal_ask_step(driver->session, &driver->self, &step, clock_monotonic_us());
+    driver_wait(driver);
+    cr_assert(!journal_read_step(driver->session, &driver->self, &step, &stepped, &error));
+    cr_assert(error.kind == ERROR_INTERNAL);
+    journal_stepped_clear(&stepped);
+    bool set_back = false;
+    journal_ask_set_back(driver->session, "main", clock_monotonic_us());
+    driver_wait(driver);
+    cr_assert(journal_read_set_back(driver->session, &set_back, &error), "%s", error.message);
+    cr_assert(set_back, "the next leader would go on, and the event would never be published");
 }
 
 Test(journal_ticks, P2_late_and_new_transactions_of_one_tick_are_merged_by_id)
