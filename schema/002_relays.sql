@@ -1,6 +1,6 @@
--- 002_relays.sql: relays are added and retired. Run by `outboxd migrate` as the owner, inside one transaction; who may do
--- what is granted by grant.sql. Adds functions only: what version 1 made stays as it is, and binaries made for version 1
--- go on (readable_since stays 1).
+-- 002_relays.sql: relays are added and retired, and go on in another database than their journals were written in. Run by
+-- `outboxd migrate` as the owner, inside one transaction; who may do what is granted by grant.sql. Adds functions only: what
+-- version 1 made stays as it is, and binaries made for version 1 go on (readable_since stays 1).
 
 -- This database: where a transaction number means something, as in the last columns of outbox.journal.
 create function outbox.place(out sysid bigint, out timeline integer, out dbid oid)
@@ -115,6 +115,186 @@ begin
 end
 $$;
 comment on function outbox.relay_retire(text) is 'outboxd: retires a relay, which then holds nothing back and has no leader';
+
+-- ---- rebase: the owner's alone -----------------------------------------------------------------------------------
+-- A journal says what is confirmed by transaction numbers and ids. In a restored dump the numbers mean nothing, and after a
+-- sequence was set back the ids do not. `outboxd rebase` asks these functions, while they can still be understood, what each
+-- relay has confirmed, and says it anew: events are given numbers that mean something here, which each relay's next row of
+-- the journal lists as unseen or not.
+
+-- Whether a row of the journal covers an event: its snapshot shows it. Where the event's number may be another cluster's, it
+-- must also be one that the row can have seen: a new event here may have a lower number than an old one from there. NULL, no
+-- row, covers nothing. Small enough to become part of the statements that call it, whose search_path is fixed.
+create function outbox.rebase_covers(j outbox.journal, same boolean, xid xid8, id bigint, created_at timestamptz)
+returns boolean language sql stable
+as $$
+    select coalesce(pg_visible_in_snapshot(xid, (j).snapshot)
+                    and (same or id <= (j).hi_id and created_at <= (j).written_at), false)
+$$;
+
+-- What each living relay's journal says, and what is wrong with it: 'no journal' (what it published is not known), 'elsewhere'
+-- (written in another cluster or database), 'gaps' (ticks that it has not confirmed are missing), or NULL. `same`: its numbers are this cluster's. `seen` is its newest row that
+-- was written before the sequence was set back, if it was: a step that finds that has appended one with lo_id > hi_id.
+create function outbox.rebase_look(same_xids boolean)
+returns table (relay text, mask bigint, wrong text, same boolean, last outbox.journal, confirmed outbox.journal,
+               partly outbox.journal, seen outbox.journal)
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select r.name, 1::bigint << (row_number() over (order by r.name) - 1)::integer,
+           case when c.seq is null then 'no journal'
+                when ((n.last).sysid, (n.last).dbid) <> (here.sysid, here.dbid) then 'elsewhere'
+                when (n.last).seq - (n.last).confirmed_seq + 1 <> (select count(*) from outbox.journal j
+                        where j.relay = r.name and j.seq >= (n.last).confirmed_seq) then 'gaps' end,
+           same_xids or coalesce((n.last).sysid = here.sysid, true), n.last, c, p, s.seen
+      from outbox.relay r cross join outbox.place() here
+      left join lateral (select j as last from outbox.journal j where j.relay = r.name order by j.seq desc limit 1) n on true
+      left join outbox.journal c on c.relay = r.name and c.seq = (n.last).confirmed_seq
+      left join outbox.journal p on p.relay = r.name and p.seq = (n.last).confirmed_seq + 1
+                                and (n.last).confirmed_id is not null
+      left join lateral (select j as seen from outbox.journal j where j.relay = r.name and j.lo_id <= j.hi_id
+                          order by j.seq desc limit 1) s on true
+     where r.retired_at is null
+$$;
+
+-- SQL over an event `e` and the relays `look`: which relays have not confirmed it, as the sum of their masks; and whether it
+-- is new to all, so that it was never sent.
+create function outbox.rebase_unconfirmed() returns text language sql immutable set search_path = pg_catalog, pg_temp
+as $$
+    select '(select coalesce(sum(l.mask), 0)::bigint from look l
+              where not outbox.rebase_covers(l.confirmed, l.same, e.xid, e.id, e.created_at)
+                and not (coalesce(e.id <= (l.last).confirmed_id, false)
+                         and outbox.rebase_covers(l.partly, l.same, e.xid, e.id, e.created_at)))'
+$$;
+create function outbox.rebase_new() returns text language sql immutable set search_path = pg_catalog, pg_temp
+as $$
+    select '(select coalesce(bool_and(not outbox.rebase_covers(l.seen, l.same, e.xid, e.id, e.created_at)), false)
+               from look l where (l.seen).seq is not null)'
+$$;
+
+-- What a rebase would do. needed: something is wrong. moved: nothing but the place, the numbers mean the same, and one row of
+-- the journal for each relay is enough. set_back: the sequence is behind `highest`, the largest id that was given out, or was
+-- for a time; so events that are new get new ids. oldest: no event with a lower number is unconfirmed. masks, events: how
+-- many events are unconfirmed by which relays. renumbered: how many get new ids.
+create function outbox.rebase_plan(same_xids boolean, out needed boolean, out moved boolean, out set_back boolean,
+                                   out highest bigint, out oldest xid8, out masks bigint[], out events bigint[],
+                                   out renumbered bigint)
+language plpgsql stable set search_path = pg_catalog, pg_temp
+    set jit = off
+as $$
+declare
+    -- events of another cluster, which in this one have not happened yet
+    ahead boolean := exists (select from outbox.event e where e.xid >= pg_snapshot_xmax(pg_current_snapshot()));
+begin
+    if (select count(*) > 60 from outbox.relay r where r.retired_at is null) then
+        raise exception 'more than 60 relays' using errcode = 'program_limit_exceeded';
+    end if;
+    if same_xids and (ahead or exists (select from outbox.rebase_look(true) l
+                                        where (l.last).w >= pg_snapshot_xmax(pg_current_snapshot()))) then
+        raise exception 'the outbox has transaction numbers that this cluster has not reached: they are another cluster''s'
+            using errcode = 'object_not_in_prerequisite_state', hint = 'leave out --same-xids';
+    end if;
+    select coalesce(max(greatest((l.last).hi_id, (l.last).lo_id, (l.last).confirmed_id, (l.seen).hi_id)), 0) into highest
+      from outbox.rebase_look(same_xids) l;
+    highest := greatest(highest, (select e.id from outbox.event e order by e.id desc limit 1));
+    set_back := highest > (select case when s.is_called then s.last_value else 0 end from outbox.event_id_seq s)
+        or exists (select from outbox.rebase_look(same_xids) l
+                     join outbox.event e on e.xid >= (l.seen).w and e.id <= (l.seen).lo_id where l.same)
+        or exists (select from outbox.rebase_look(same_xids) l
+                     join outbox.event e on e.created_at > (l.seen).written_at and e.id <= (l.seen).lo_id where not l.same);
+    select set_back or ahead or coalesce(bool_or(l.wrong is not null), false),
+           not set_back and not ahead and coalesce(bool_and(l.wrong is null or l.wrong = 'elsewhere' and l.same), true)
+      into needed, moved
+      from outbox.rebase_look(same_xids) l;
+    oldest := case when (select bool_and(l.same and (l.confirmed).seq is not null) from outbox.rebase_look(same_xids) l)
+                   then (select pg_snapshot_xmin((l.confirmed).snapshot) from outbox.rebase_look(same_xids) l order by 1 limit 1)
+                   else '0' end;
+    execute format('with look as materialized (select * from outbox.rebase_look($1)),
+                         counted as (select %s as mask, %s as new from outbox.event e where e.xid >= $2),
+                         summed as (select mask, count(*) as events, count(*) filter (where new) as new
+                                      from counted where mask <> 0 group by mask)
+                    select coalesce(array_agg(mask order by mask), ''{}''), coalesce(array_agg(events order by mask), ''{}''),
+                           case when $3 then coalesce(sum(new), 0) else 0 end from summed',
+                   outbox.rebase_unconfirmed(), outbox.rebase_new())
+       into masks, events, renumbered using same_xids, oldest, set_back;
+end
+$$;
+comment on function outbox.rebase_plan(boolean) is 'outboxd: what a rebase would do';
+
+-- Does it, and returns what it did. Writers wait from its locks to its commit; transactions that have written events, open or
+-- prepared ones, are waited for.
+create function outbox.rebase(same_xids boolean, out needed boolean, out moved boolean, out set_back boolean,
+                              out highest bigint, out oldest xid8, out masks bigint[], out events bigint[],
+                              out renumbered bigint)
+language plpgsql set search_path = pg_catalog, pg_temp
+    set jit = off
+as $$
+declare
+    labels xid8[];
+    place record;
+    lo bigint;
+begin
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'outbox.rebase needs read committed: it must see what was committed before its locks'
+            using errcode = 'invalid_transaction_state';
+    end if;
+    lock table outbox.relay, outbox.event, outbox.journal in share row exclusive mode;
+    select * into needed, moved, set_back, highest, oldest, masks, events, renumbered from outbox.rebase_plan(same_xids);
+    if moved then
+        insert into outbox.journal (relay, seq, epoch, holder, snapshot, w, lo_id, hi_id, confirmed_seq, confirmed_id,
+                                    released, sysid, timeline, dbid, nonce)
+        select l.relay, (l.last).seq + 1, (l.last).epoch + 1, 'rebase', (l.last).snapshot, (l.last).w, (l.last).lo_id,
+               (l.last).hi_id, (l.last).confirmed_seq, (l.last).confirmed_id, true, here.sysid, here.timeline, here.dbid,
+               ('x' || left(replace(gen_random_uuid()::text, '-', ''), 16))::bit(64)::bigint
+          from outbox.rebase_look(same_xids) l cross join outbox.place() here where l.wrong is not null;
+    end if;
+    if moved or not needed then
+        return;
+    end if;
+
+    -- One number for each set of relays that have not confirmed an event: numbers of transactions that made this cluster,
+    -- older than any that runs, and in use by no event. In the rows below they are listed as unseen.
+    labels := array(select x.label from (select i::text::xid8 as label from generate_series(4, 400) i) x
+                     where x.label < pg_snapshot_xmin(pg_current_snapshot())
+                       and not exists (select from outbox.event e where e.xid = x.label)
+                     order by x.label limit cardinality(masks));
+    if cardinality(labels) < cardinality(masks) then
+        raise exception 'too many sets of relays have unconfirmed events' using errcode = 'program_limit_exceeded';
+    end if;
+    -- New ids in the order in which the events were inserted; the ids alone do not tell it any more.
+    if set_back then
+        perform setval('outbox.event_id_seq', greatest(highest, s.last_value)) from outbox.event_id_seq s;
+        for place in execute format('with look as materialized (select * from outbox.rebase_look($1))
+                                     select e.slot, e.ctid as row_id from outbox.event e
+                                      where e.xid >= $2 and %s order by e.created_at, e.id', outbox.rebase_new())
+                       using same_xids, oldest
+        loop
+            update outbox.event e set id = default where e.slot = place.slot and e.ctid = place.row_id;
+        end loop;
+    end if;
+    -- 3: seen by everybody, for events whose number could be that of a transaction to come.
+    execute format('with look as materialized (select * from outbox.rebase_look($1))
+                    update outbox.event e set xid = coalesce($3[array_position($4, %1$s)], ''3'')
+                     where e.xid >= $2 and (e.xid >= (select pg_snapshot_xmin(pg_current_snapshot())) or %1$s <> 0)',
+                   outbox.rebase_unconfirmed())
+      using same_xids, oldest, labels, masks;
+
+    -- Nobody inserts an event before this commits: every later one has an id above lo.
+    lo := (select case when s.is_called then s.last_value else 0 end from outbox.event_id_seq s);
+    insert into outbox.journal (relay, seq, epoch, holder, snapshot, w, lo_id, hi_id, confirmed_seq, released,
+                                sysid, timeline, dbid, nonce)
+    select l.relay, coalesce((l.last).seq + 1, 0),
+           coalesce((l.last).epoch + 1, extract(epoch from now())::bigint),    -- no journal: above whatever it was
+           'rebase', (coalesce(unseen.xids[1], pg_snapshot_xmin(here_and_now)) || ':' || pg_snapshot_xmax(here_and_now) || ':'
+                      || array_to_string(unseen.xids, ','))::pg_snapshot,
+           pg_snapshot_xmax(here_and_now), lo, lo, coalesce((l.last).seq + 1, 0), true,
+           here.sysid, here.timeline, here.dbid,
+           ('x' || left(replace(gen_random_uuid()::text, '-', ''), 16))::bit(64)::bigint
+      from outbox.rebase_look(same_xids) l cross join outbox.place() here cross join pg_current_snapshot() here_and_now
+     cross join lateral (select array(select labels[i] from generate_subscripts(masks, 1) i where masks[i] & l.mask <> 0
+                                      union all select pg_snapshot_xip(here_and_now) order by 1) as xids) unseen;
+end
+$$;
+comment on function outbox.rebase(boolean) is 'outboxd: says anew what each relay has confirmed, in this database''s numbers';
 
 -- Functions are open to everybody unless said otherwise; grant.sql opens them to relays.
 revoke all on all functions in schema outbox from public;

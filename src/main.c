@@ -11,7 +11,7 @@ static const struct {
     int (*command)(int argc, char **argv);
 } commands[] = {
     {"run", command_run},       {"migrate", command_migrate}, {"check", command_check},
-    {"status", command_status}, {"relay", command_relay},
+    {"status", command_status}, {"relay", command_relay},     {"rebase", command_rebase},
 };
 
 static const char help[] =
@@ -25,9 +25,10 @@ static const char help[] =
     "  check      finds everything that could stop `run` from working; --create makes missing topics\n"
     "  status     what is going on and what is stuck; --json for scripts\n"
     "  relay      the relays of a database: list, add, retire\n"
+    "  rebase     lets relays go on in a restored, cloned or upgraded database\n"
     "\n"
     "Options:\n"
-    "  -c, --config FILE   configuration of all but migrate (default " COMMAND_DEFAULT_CONFIG ")\n"
+    "  -c, --config FILE   configuration of all but migrate and rebase (default " COMMAND_DEFAULT_CONFIG ")\n"
     "      --version       version of this binary\n"
     "  -h, --help          this text; 'outboxd COMMAND --help' for a command's own\n"
     "\n"

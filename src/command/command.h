@@ -23,6 +23,9 @@ int command_status(int argc, char **argv);
 /* The registry of relays: list, add, retire. */
 int command_relay(int argc, char **argv);
 
+/* Lets relays go on in a database in which their journals mean nothing any more. */
+int command_rebase(int argc, char **argv);
+
 /* ---- for the commands themselves (command/options.c, confirm.c) ---- */
 
 /* What most commands take: --config FILE, --help, and at most two flags of their own. */

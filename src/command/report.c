@@ -89,13 +89,13 @@ report_judge_relay(const struct status_relay *relay, int64_t lease_us, char text
     enum report_verdict verdict;
     if (!relay->has_journal) {
         snprintf(text, REPORT_SIZE,
-                 "NO RELAY: %s has no row in outbox.journal: see docs/operations.md, \"The journal is gone\"",
+                 "NO RELAY: %s has no row in outbox.journal: `outboxd rebase` lets it begin again",
                  relay->name);
         return REPORT_NO_RELAY;
     }
     if (relay->elsewhere) {
         snprintf(text, REPORT_SIZE,
-                 "NO RELAY: the journal of %s was written in another database; `outboxd check` says more",
+                 "NO RELAY: the journal of %s was written in another database: `outboxd rebase`",
                  relay->name);
         return REPORT_NO_RELAY;
     }

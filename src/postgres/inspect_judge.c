@@ -191,18 +191,20 @@ judge_known_relay(const struct inspect_facts *facts, const struct inspect_relay 
                   struct findings *findings)
 {
     if (!relay->has_journal)
-        findings_add(findings, FINDING_ERROR, ERROR_INTERNAL, "docs/operations.md, \"The journal is gone\"",
+        findings_add(findings, FINDING_ERROR, ERROR_INTERNAL,
+                     "outboxd rebase; docs/operations.md, \"The journal is gone\"",
                      "relay \"%s\" has no row in outbox.journal: what it published is not known",
                      relay->name);
     else if (relay->sysid != facts->sysid || relay->dbid != facts->dbid)
         findings_add(
-            findings, FINDING_ERROR, ERROR_INTERNAL, "docs/operations.md, \"Not the same database any more\"",
+            findings, FINDING_ERROR, ERROR_INTERNAL,
+            "outboxd rebase; docs/operations.md, \"Not the same database any more\"",
             "the journal of relay \"%s\" was written in another cluster or database (restored from a dump?): "
             "the transaction ids in it mean nothing here",
             relay->name);
     else if (relay->set_back)
         findings_add(findings, FINDING_ERROR, ERROR_INTERNAL,
-                     "docs/operations.md, \"The sequence went backwards\"",
+                     "outboxd rebase; docs/operations.md, \"The sequence went backwards\"",
                      "the sequence outbox.event_id_seq was set back behind what relay \"%s\" has seen: new "
                      "events would be passed over",
                      relay->name);

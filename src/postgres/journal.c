@@ -63,7 +63,7 @@ answer_one_row(struct session *session, struct error *error)
         result = NULL;
         error_set(error, ERROR_INTERNAL,
                   "outbox.journal has no row of this relay: it was emptied while relays were registered; "
-                  "see docs/operations.md, \"The journal is gone\"");
+                  "run `outboxd rebase`, see docs/operations.md, \"The journal is gone\"");
     }
     return result;
 }
@@ -269,7 +269,7 @@ read_common(struct session *session, const PGresult *result, int appended, int s
             error, ERROR_INTERNAL,
             "the sequence outbox.event_id_seq went backwards, from %" PRId64 " to %" PRId64
             " (TRUNCATE .. RESTART IDENTITY, setval, or another database's sequence): new events would be "
-            "passed over; see docs/operations.md, \"The sequence went backwards\"",
+            "passed over; run `outboxd rebase`, see docs/operations.md, \"The sequence went backwards\"",
             hi_id, stepped->sequence);
     if (stepped->appended)
         self->seq = field(result, 0, appended);
@@ -299,7 +299,7 @@ journal_read_step(struct session *session, struct journal_self *self, const stru
     if (good && stepped->sequence < step->last->lo_id)
         good = error_set(error, ERROR_INTERNAL,
                          "the sequence outbox.event_id_seq went backwards, below %" PRId64
-                         "; see docs/operations.md, \"The sequence went backwards\"",
+                         "; run `outboxd rebase`, see docs/operations.md, \"The sequence went backwards\"",
                          step->last->lo_id);
     stepped->found = flag(result, 0, 4);
     stepped->sequence_file = field(result, 0, 14);

@@ -40,13 +40,10 @@ MUST_CHECK bool schema_script(char **script, const struct schema_wish *wish, str
 typedef void schema_listener(void *context, const char *line);
 
 /* Connects and runs the script. Whatever holds a lock that it needs, or migrates at the same time, is waited
- * for by trying again for SCHEMA_PATIENCE_US; no try queues for longer than 100 ms, so that writers never
+ * for by trying again for a minute; no try queues for longer than 100 ms, so that writers never
  * wait behind it. After the commit, what was done goes to `listener`. ERROR_USAGE: names or conninfo;
  * ERROR_UNUSABLE, ERROR_RETRY: the server says why not, and nothing was changed. */
 MUST_CHECK bool schema_migrate(const char *conninfo, const struct schema_wish *wish,
                                schema_listener *listener, void *context, struct error *error);
-
-/* Longer than a base backup's or a checkpoint's hiccup, short enough for a deployment script. */
-#define SCHEMA_PATIENCE_US 60000000
 
 #endif

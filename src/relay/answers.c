@@ -19,10 +19,13 @@ take_rows(struct relay *relay, const struct journal_row *rows, size_t count, str
 {
     if (count == 0 || rows[0].seq != relay->loaded_seq)
         return error_set(error, ERROR_INTERNAL,
-                         "row %" PRId64 " of the journal is gone, although it is needed", relay->loaded_seq);
+                         "row %" PRId64
+                         " of the journal is gone, although it is needed; run `outboxd rebase`",
+                         relay->loaded_seq);
     for (size_t i = 1; i < count; i++) {
         if (rows[i].seq != rows[i - 1].seq + 1)
-            return error_set(error, ERROR_INTERNAL, "row %" PRId64 " of the journal is missing",
+            return error_set(error, ERROR_INTERNAL,
+                             "row %" PRId64 " of the journal is missing; run `outboxd rebase`",
                              rows[i - 1].seq + 1);
         if (strcmp(rows[i].edge.snapshot, rows[i - 1].edge.snapshot) == 0) {
             relay->loaded_seq = rows[i].seq;
@@ -129,7 +132,8 @@ same_sequence(const struct relay *relay, const struct journal_stepped *stepped, 
            error_set(error, ERROR_INTERNAL,
                      "the sequence outbox.event_id_seq was restarted (TRUNCATE .. RESTART IDENTITY, ALTER "
                      "SEQUENCE .. "
-                     "RESTART): new events would be passed over; see docs/operations.md, \"The sequence went "
+                     "RESTART): new events would be passed over; run `outboxd rebase`, see "
+                     "docs/operations.md, \"The sequence went "
                      "backwards\"");
 }
 

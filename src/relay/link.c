@@ -163,12 +163,13 @@ is_this_database(struct relay *relay)
     if (row->place.sysid == row->here.sysid && row->place.dbid == row->here.dbid)
         return true;
     struct error error;
-    error_set(&error, ERROR_INTERNAL,
-              "the journal was written in another cluster or database (system identifier %" PRId64
-              ", database %" PRId64 "; this is %" PRId64 ", %" PRId64
-              "): this is a restored dump or a clone, whose transaction numbers mean "
-              "nothing here; see docs/operations.md, \"Not the same database any more\"",
-              row->place.sysid, row->place.dbid, row->here.sysid, row->here.dbid);
+    error_set(
+        &error, ERROR_INTERNAL,
+        "the journal was written in another cluster or database (system identifier %" PRId64
+        ", database %" PRId64 "; this is %" PRId64 ", %" PRId64
+        "): this is a restored dump or a clone, whose transaction numbers mean "
+        "nothing here; run `outboxd rebase`, see docs/operations.md, \"Not the same database any more\"",
+        row->place.sysid, row->place.dbid, row->here.sysid, row->here.dbid);
     relay_fail(relay, &error);
     return false;
 }
@@ -180,8 +181,8 @@ fail_set_back(struct relay *relay)
     struct error error;
     error_set(&error, ERROR_INTERNAL,
               "the sequence outbox.event_id_seq was set back (it is at %" PRId64
-              ", the journal has seen %" PRId64
-              "): new events would be passed over; see docs/operations.md, \"The sequence went backwards\"",
+              ", the journal has seen %" PRId64 "): new events would be passed over; run `outboxd rebase`, "
+              "see docs/operations.md, \"The sequence went backwards\"",
               row->sequence, row->hi_id);
     relay_fail(relay, &error);
 }

@@ -84,6 +84,17 @@ setup_expect_refusal(struct setup *setup, const char *const *overrides, int exit
     setup_expect_end(setup, exit_code, cause, cure);
 }
 
+void
+setup_rebase(struct setup *setup, const char *option, const char *out)
+{
+    const char *admin = postgres_conninfo(setup->postgres, setup->database, POSTGRES_ADMIN);
+    struct outboxd_result result =
+        outboxd_run((const char *[]){"rebase", "--conninfo", admin, "--yes", option, NULL});
+    cr_assert_eq(result.exit_code, 0, "%s%s", result.out, result.err);
+    cr_assert_not_null(strstr(result.out, out), "\"%s\" is not in: %s", out, result.out);
+    outboxd_result_free(&result);
+}
+
 /* Visible in the snapshot that is confirmed, said by its negation: such look-ups use the index on xid. */
 bool
 setup_confirmed(struct setup *setup)

@@ -1,6 +1,6 @@
 /* postgres.c: the life of a private Postgres server: initdb (once a run, then copied), start, stop, kill,
  * pause. The postmaster is our own child, so that it dies with the test. Statements are in postgres_sql.c. */
-#include "support/postgres.h"
+#include "support/postgres_server.h"
 
 #include "base/clock.h"
 #include "postgres/schema.h"
@@ -18,19 +18,9 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#define START_MS 60000 /* recovery after a kill, on a busy machine */
 #define CHILDREN_MAX 1024
 
-struct postgres {
-    pid_t pid; /* of the postmaster; 0: down, or not ours */
-    int port;
-    bool own;
-    char *directory, *data, *log;
-    char **kept; /* strings promised to live as long as this */
-    size_t kept_count;
-};
-
-static const char *
+const char *
 postgres_keep(struct postgres *postgres, char *text)
 {
     postgres->kept = must_realloc(postgres->kept, postgres->kept_count + 1, sizeof *postgres->kept);
@@ -66,19 +56,25 @@ postgres_user(struct process_options *options)
     options->gid = user->pw_gid;
 }
 
-static void
-postgres_run(const char *const *argv, const char *log)
+void
+postgres_run_in(const char *directory, const char *const *argv, const char *log)
 {
     struct process_options options = {
-        .argv = argv, .output_path = log, .directory = "/", .death_signal = SIGKILL};
+        .argv = argv, .output_path = log, .directory = directory, .death_signal = SIGKILL};
     postgres_user(&options);
     int exit_code = process_run(&options, START_MS);
     if (exit_code != 0)
         test_fail("%s: exit code %d:\n%s", argv[0], exit_code, scratch_read_file(log));
 }
 
+void
+postgres_run(const char *const *argv, const char *log)
+{
+    postgres_run_in("/", argv, log);
+}
+
 /* A directory which the server's user owns. */
-static char *
+char *
 postgres_new_directory(void)
 {
     struct process_options options = {0};
@@ -98,6 +94,16 @@ postgres_lock(const char *path)
     return fd;
 }
 
+void
+postgres_initdb(const char *data, const char *log)
+{
+    char *initdb = postgres_program("initdb");
+    postgres_run((const char *[]){initdb, "--pgdata", data, "--username", POSTGRES_ADMIN, "--auth=trust",
+                                  "--encoding=UTF8", "--locale=C", "--no-sync", NULL},
+                 log);
+    free(initdb);
+}
+
 /* The initialised data directory of this run, made by whoever comes first: initdb takes 1.5 s, a copy 0.1 s.
  */
 static char *
@@ -109,20 +115,17 @@ postgres_template(void)
     if (access(ready, F_OK) != 0) {
         char *directory = postgres_new_directory();
         char *data = must_format("%s/data", directory), *log = must_format("%s/log", directory);
-        char *initdb = postgres_program("initdb");
-        postgres_run((const char *[]){initdb, "--pgdata", data, "--username", POSTGRES_ADMIN, "--auth=trust",
-                                      "--encoding=UTF8", "--locale=C", "--no-sync", NULL},
-                     log);
+        postgres_initdb(data, log);
         if (rename(directory, ready) != 0)
             test_fail("%s: %s", ready, strerror(errno));
-        free(initdb), free(log), free(data), free(directory);
+        free(log), free(data), free(directory);
     }
     close(lock);
     free(lock_path);
     return ready;
 }
 
-static void
+void
 postgres_configure(const struct postgres *postgres, const char *settings)
 {
     char *path = must_format("%s/postgresql.conf", postgres->data);
@@ -139,7 +142,7 @@ postgres_configure(const struct postgres *postgres, const char *settings)
     free(path);
 }
 
-static struct postgres *
+struct postgres *
 postgres_new(char *directory, int port, bool own)
 {
     struct postgres *postgres = must_calloc(1, sizeof *postgres);
@@ -171,6 +174,15 @@ postgres_up(struct postgres *postgres)
     free(program);
 }
 
+void
+postgres_make_roles(struct postgres *postgres)
+{
+    PGconn *admin = postgres_open(postgres, "postgres", POSTGRES_ADMIN);
+    postgres_exec(admin, "create role " POSTGRES_WRITER " login; create role " POSTGRES_RELAY
+                         " login; create role " POSTGRES_STRANGER " login");
+    PQfinish(admin);
+}
+
 struct postgres *
 postgres_start(const char *settings)
 {
@@ -180,10 +192,7 @@ postgres_start(const char *settings)
     postgres_run((const char *[]){"cp", "-a", "--reflink=auto", from, postgres->data, NULL}, postgres->log);
     postgres_configure(postgres, settings);
     postgres_up(postgres);
-    PGconn *admin = postgres_open(postgres, "postgres", POSTGRES_ADMIN);
-    postgres_exec(admin, "create role " POSTGRES_WRITER " login; create role " POSTGRES_RELAY
-                         " login; create role " POSTGRES_STRANGER " login");
-    PQfinish(admin);
+    postgres_make_roles(postgres);
     free(from);
     free(template);
     return postgres;
@@ -361,39 +370,4 @@ postgres_create_outbox(struct postgres *postgres)
     const char *database = postgres_create_database(postgres);
     postgres_migrate(postgres, database);
     return database;
-}
-
-struct postgres *
-postgres_start_standby(struct postgres *primary, const char *name)
-{
-    struct postgres *standby = postgres_new(postgres_new_directory(), scratch_port(), true);
-    char *program = postgres_program("pg_basebackup");
-    char *from = must_format("host=127.0.0.1 port=%d user=" POSTGRES_ADMIN " application_name=%s",
-                             primary->port, name);
-    postgres_run((const char *[]){program, "--dbname", from, "--pgdata", standby->data,
-                                  "--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast",
-                                  "--no-sync", NULL},
-                 standby->log);
-    postgres_configure(standby, NULL);
-    postgres_up(standby);
-    PGconn *admin = postgres_open(primary, "postgres", POSTGRES_ADMIN);
-    wait_for(
-        postgres_int(admin,
-                     "select count(*) from pg_stat_replication where application_name = '%s' and state = "
-                     "'streaming'",
-                     name) == 1,
-        START_MS);
-    PQfinish(admin);
-    free(from);
-    free(program);
-    return standby;
-}
-
-void
-postgres_promote(struct postgres *standby)
-{
-    PGconn *admin = postgres_open(standby, "postgres", POSTGRES_ADMIN);
-    postgres_exec(admin, "select pg_promote()");
-    wait_for(postgres_int(admin, "select pg_is_in_recovery()::int") == 0, START_MS);
-    PQfinish(admin);
 }

@@ -65,6 +65,16 @@ void postgres_migrate(struct postgres *postgres, const char *database);
 struct postgres *postgres_start_standby(struct postgres *primary, const char *name);
 void postgres_promote(struct postgres *standby);
 
+/* A server that is no relation of the run's others: its system identifier is its own. */
+struct postgres *postgres_start_other(const char *settings);
+/* pg_upgrade of `from`, which is down then, to the same version: transaction numbers stay, the identifier changes. */
+struct postgres *postgres_upgrade(struct postgres *from);
+
+/* pg_dump of a database into a file, and pg_restore into a new database, whose name lives as long as `to`, with migrate
+ * behind it, as operations.md says. */
+void postgres_dump(struct postgres *from, const char *database, const char *path);
+const char *postgres_restore(struct postgres *to, const char *path);
+
 /* Connected, or the test fails with the server's message. The caller finishes it. */
 PGconn *postgres_connect(const char *conninfo);
 /* The same by parts. */

@@ -1,0 +1,150 @@
+/* rebase.c: `outboxd rebase`: shows what it would do to a database in which the relays' journals mean nothing any more, asks,
+ * and has it done. Called by main; what is to be done is decided in schema/002_relays.sql. */
+#include "postgres/rebase.h"
+
+#include "command/command.h"
+#include "command/print.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+    "Usage: outboxd rebase --conninfo ADMIN [--same-xids] [--dry-run] [--yes]\n"
+    "\n"
+    "Lets the relays of a database go on when it is not the one in which they stood: a dump that was\n"
+    "restored, a clone, a cluster after pg_upgrade; or when the id sequence was set back, or the journal is\n"
+    "gone. Events that a relay has confirmed stay confirmed, the others will be published, in order, with\n"
+    "the ids that they have. Only events that were never sent and whose ids were given out twice get new\n"
+    "ones. One transaction for all relays; writers wait for it.\n"
+    "\n"
+    "      --conninfo ADMIN   libpq connection string of a role that may act for the owner of the schema,\n"
+    "                         such as the one that ran `migrate`\n"
+    "      --same-xids        the transaction numbers mean the same as before: after pg_upgrade. Then no\n"
+    "                         event is looked at or changed. Not needed within one cluster\n"
+    "      --dry-run          only show what would be done\n"
+    "      --yes              do not ask\n"
+    "  -c, --config FILE      accepted as by every command; no administrator is in it, so it is not read\n"
+    "  -h, --help             this text\n"
+    "\n"
+    "Exit codes: 0 done, or nothing to do; 64 usage (also: not agreed to); 69 Postgres did not do it.\n";
+
+struct rebase_options {
+    const char *conninfo;
+    bool same_xids, dry_run, yes, help;
+};
+
+static bool
+parse(int argc, char **argv, struct rebase_options *options, struct error *error)
+{
+    static const struct option names[] = {{"conninfo", required_argument, NULL, 'a'},
+                                          {"same-xids", no_argument, NULL, 's'},
+                                          {"dry-run", no_argument, NULL, 'd'},
+                                          {"yes", no_argument, NULL, 'y'},
+                                          {"config", required_argument, NULL, 'c'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {0}};
+    *options = (struct rebase_options){0};
+    optind = 0; /* the command line may have been scanned before */
+    opterr = 0;
+    for (int option; (option = getopt_long(argc, argv, ":c:h", names, NULL)) != -1;) {
+        if (option == ':' || option == '?')
+            return error_set(error, ERROR_USAGE, "%s", command_bad_option(argc, argv, option));
+        if (option == 'a')
+            options->conninfo = optarg;
+        options->same_xids |= option == 's';
+        options->dry_run |= option == 'd';
+        options->yes |= option == 'y';
+        options->help |= option == 'h';
+    }
+    if (optind < argc)
+        return error_set(error, ERROR_USAGE, "unexpected argument %s", argv[optind]);
+    return options->help || options->conninfo != NULL ||
+           error_set(error, ERROR_USAGE, "--conninfo is missing");
+}
+
+static void
+print_relay(const struct rebase_relay *relay, const struct rebase_plan *plan)
+{
+    const char *state = "";
+    if (strcmp(relay->wrong, "elsewhere") == 0)
+        state = " (its journal was written in another cluster or database)";
+    else if (strcmp(relay->wrong, "no journal") == 0)
+        state = " (its journal is gone: what it published is not known)";
+    else if (strcmp(relay->wrong, "gaps") == 0)
+        state = " (rows of its journal are missing)";
+    printf("relay %s%s:\n  %" PRId64 " events are not confirmed: they will be published\n  %" PRId64
+           " are confirmed: they stay, and are not published again\n",
+           relay->name, state, relay->unconfirmed, plan->events - relay->unconfirmed);
+}
+
+static void
+print_plan(const struct rebase_plan *plan)
+{
+    for (size_t i = 0; i < plan->relay_count; i++)
+        print_relay(&plan->relays[i], plan);
+    if (plan->relay_count == 0)
+        printf("no relay is registered; the first one will begin at the beginning\n");
+    if (plan->set_back)
+        printf("the sequence outbox.event_id_seq was set back: it will go on above %" PRId64 ", and %" PRId64
+               " events that were never sent get new ids\n",
+               plan->highest, plan->renumbered);
+    if (plan->moved)
+        printf("transaction numbers mean the same here: no event is changed\n");
+}
+
+static void
+print_done(const struct rebase_plan *done)
+{
+    for (size_t i = 0; i < done->relay_count; i++)
+        printf("relay %s goes on with %" PRId64 " unconfirmed events\n", done->relays[i].name,
+               done->relays[i].unconfirmed);
+    printf(done->needed ? "rebased\n" : "nothing was left to do\n");
+}
+
+static bool
+act(struct rebase *rebase, const struct rebase_options *options, struct error *error)
+{
+    struct rebase_plan plan, done;
+    if (!rebase_look(rebase, options->same_xids, &plan, error)) {
+        rebase_plan_free(&plan);
+        return false;
+    }
+    bool needed = plan.needed;
+    if (needed)
+        print_plan(&plan);
+    else
+        printf("nothing to do: the journals belong to this database, and the ids grow\n");
+    rebase_plan_free(&plan);
+    if (!needed || options->dry_run)
+        return true;
+    if (!command_confirm("rebase", "Rebase? Writers wait until it is done.", options->yes, error))
+        return false;
+    bool good = rebase_run(rebase, options->same_xids, &done, error);
+    if (good)
+        print_done(&done);
+    rebase_plan_free(&done);
+    return good;
+}
+
+int
+command_rebase(int argc, char **argv)
+{
+    struct rebase_options options;
+    struct rebase *rebase = NULL;
+    struct error error = {.kind = ERROR_NONE};
+    if (!parse(argc, argv, &options, &error))
+        return command_misused("rebase", error.message);
+    if (options.help) {
+        fputs(help, stdout);
+        return 0;
+    }
+    bool good = rebase_open(&rebase, options.conninfo, &error) && act(rebase, &options, &error);
+    rebase_close(rebase);
+    if (good && fflush(stdout) != 0)
+        good = error_set(&error, ERROR_UNUSABLE, "cannot write to standard output: %s", strerror(errno));
+    return good ? 0 : command_failed("rebase", &error);
+}

@@ -1,0 +1,214 @@
+/* rebase.c: calls rebase_plan and rebase of schema/002_relays.sql as the owner of the schema. Called by `outboxd rebase`;
+ * decides nothing. */
+#include "postgres/rebase.h"
+
+#include "postgres/admin.h"
+#include "postgres/failure.h"
+#include "postgres/schema.h"
+
+#include <libpq-fe.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct rebase {
+    PGconn *connection;
+};
+
+/* Longer than the second after which an autovacuum in the way is sent off; short enough for writers that queue behind us. */
+static const char sql_session[] =
+    "set search_path = pg_catalog, pg_temp; set default_transaction_isolation = 'read committed';"
+    " set default_transaction_read_only = off; set statement_timeout = 0; set lock_timeout = 3000;"
+    " set synchronous_commit = on; set client_min_messages = warning";
+
+static const char sql_owner[] =
+    "select format('set role %I', pg_get_userbyid(n.nspowner)), pg_get_userbyid(n.nspowner), current_user,"
+    " pg_has_role(current_user, n.nspowner, case when current_setting('server_version_num')::integer >= "
+    "160000"
+    "   then 'set' else 'member' end),"
+    " pg_is_in_recovery()"
+    " from pg_namespace n where n.nspname = 'outbox'"
+    " and exists (select from pg_class c where c.relnamespace = n.oid and c.relname = 'schema_version')";
+
+/* printf arguments: the function, and twice whether the xids mean the same here. */
+static const char sql_call[] =
+    "with p as materialized (select * from outbox.%s(%s))"
+    " select p.needed, p.moved, p.set_back, p.highest, p.renumbered, l.relay, l.wrong,"
+    " (select coalesce(sum(u.events), 0) from unnest(p.masks, p.events) u(mask, events) where u.mask & "
+    "l.mask "
+    "<> 0)"
+    " from p left join outbox.rebase_look(%s) l on true order by l.relay";
+
+static bool
+failed(PGconn *connection, PGresult *result, struct error *error)
+{
+    if (PQstatus(connection) != CONNECTION_OK)
+        failure_of_connection(connection, result, "lost the connection", error);
+    else
+        failure_of_result(result, error);
+    if (error->kind == ERROR_INTERNAL)
+        error->kind = ERROR_UNUSABLE;
+    PQclear(result);
+    return false;
+}
+
+static bool
+ask(PGconn *connection, const char *sql, PGresult **result, struct error *error)
+{
+    *result = PQexec(connection, sql);
+    ExecStatusType status = PQresultStatus(*result);
+    if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
+        return true;
+    return failed(connection, *result, error);
+}
+
+static bool
+tell(PGconn *connection, const char *sql, struct error *error)
+{
+    PGresult *result;
+    if (!ask(connection, sql, &result, error))
+        return false;
+    PQclear(result);
+    return true;
+}
+
+static bool
+become_owner(PGconn *connection, struct error *error)
+{
+    PGresult *result;
+    if (!ask(connection, sql_owner, &result, error))
+        return false;
+    bool good = PQntuples(result) == 1;
+    if (!good)
+        error_set(error, ERROR_UNUSABLE, "database \"%s\" has no outbox", PQdb(connection));
+    else if (PQgetvalue(result, 0, 4)[0] == 't')
+        good = error_set(error, ERROR_UNUSABLE, "this server is a standby: connect to the primary");
+    else if (PQgetvalue(result, 0, 3)[0] != 't')
+        good = error_set(error, ERROR_UNUSABLE,
+                         "role \"%s\" may not act for the owner of the schema: grant \"%s\" to \"%s\"",
+                         PQgetvalue(result, 0, 2), PQgetvalue(result, 0, 1), PQgetvalue(result, 0, 2));
+    else
+        good = tell(connection, PQgetvalue(result, 0, 0), error);
+    PQclear(result);
+    return good;
+}
+
+static bool
+has_functions(PGconn *connection, struct error *error)
+{
+    PGresult *result;
+    if (!ask(connection, "select version from outbox.schema_version", &result, error))
+        return false;
+    long version = PQntuples(result) == 1 ? strtol(PQgetvalue(result, 0, 0), NULL, 10) : 0;
+    PQclear(result);
+    return version >= SCHEMA_VERSION ||
+           error_set(error, ERROR_UNUSABLE,
+                     "the schema is at version %ld, this outboxd needs %d: run outboxd migrate first",
+                     version, SCHEMA_VERSION);
+}
+
+bool
+rebase_open(struct rebase **rebase, const char *conninfo, struct error *error)
+{
+    PGconn *connection;
+    *rebase = NULL;
+    if (!admin_connect(&connection, conninfo, "outboxd rebase", error))
+        return false;
+    *rebase = must_calloc(1, sizeof **rebase);
+    (*rebase)->connection = connection;
+    if (tell(connection, sql_session, error) && become_owner(connection, error) &&
+        has_functions(connection, error))
+        return true;
+    rebase_close(*rebase);
+    *rebase = NULL;
+    return false;
+}
+
+void
+rebase_close(struct rebase *rebase)
+{
+    if (rebase == NULL)
+        return;
+    PQfinish(rebase->connection);
+    free(rebase);
+}
+
+static int64_t
+number_at(const PGresult *result, int row, int column)
+{
+    return strtoll(PQgetvalue(result, row, column), NULL, 10);
+}
+
+static bool
+truth_at(const PGresult *result, int column)
+{
+    return PQgetvalue(result, 0, column)[0] == 't';
+}
+
+/* One row for each relay; one with NULLs when there is none. */
+static void
+read_plan(const PGresult *result, struct rebase_plan *plan)
+{
+    *plan = (struct rebase_plan){.needed = truth_at(result, 0),
+                                 .moved = truth_at(result, 1),
+                                 .set_back = truth_at(result, 2),
+                                 .highest = number_at(result, 0, 3),
+                                 .renumbered = number_at(result, 0, 4)};
+    int rows = PQntuples(result);
+    plan->relays = must_calloc((size_t)rows, sizeof *plan->relays);
+    for (int row = 0; row < rows && !PQgetisnull(result, row, 5); row++)
+        plan->relays[plan->relay_count++] =
+            (struct rebase_relay){.name = must_strdup(PQgetvalue(result, row, 5)),
+                                  .wrong = must_strdup(PQgetvalue(result, row, 6)),
+                                  .unconfirmed = number_at(result, row, 7)};
+}
+
+void
+rebase_plan_free(struct rebase_plan *plan)
+{
+    for (size_t i = 0; i < plan->relay_count; i++) {
+        free(plan->relays[i].name);
+        free(plan->relays[i].wrong);
+    }
+    free(plan->relays);
+    *plan = (struct rebase_plan){0};
+}
+
+static bool
+call(struct rebase *rebase, const char *function, bool same_xids, struct rebase_plan *plan,
+     struct error *error)
+{
+    PGresult *result;
+    const char *same = same_xids ? "true" : "false";
+    char *sql = must_format(sql_call, function, same, same);
+    bool good = ask(rebase->connection, sql, &result, error);
+    free(sql);
+    if (!good)
+        return false;
+    read_plan(result, plan);
+    PQclear(result);
+    return true;
+}
+
+bool
+rebase_look(struct rebase *rebase, bool same_xids, struct rebase_plan *plan, struct error *error)
+{
+    PGresult *result;
+    *plan = (struct rebase_plan){0};
+    if (!call(rebase, "rebase_plan", same_xids, plan, error) ||
+        !ask(rebase->connection, "select count(*) from outbox.event", &result, error))
+        return error_prefix(error, "cannot look at the outbox");
+    plan->events = number_at(result, 0, 0);
+    PQclear(result);
+    return true;
+}
+
+bool
+rebase_run(struct rebase *rebase, bool same_xids, struct rebase_plan *done, struct error *error)
+{
+    struct admin_patience patience = admin_patience_make();
+    *done = (struct rebase_plan){0};
+    while (!call(rebase, "rebase", same_xids, done, error))
+        if (!admin_try_again(&patience, rebase->connection, error))
+            return error_prefix(error, "nothing was changed");
+    return true;
+}

@@ -1,0 +1,165 @@
+/* relay_rebase.c: a relay in a database that is not the one in which it stood refuses, names `outboxd rebase`, and goes on behind
+ * it as if nothing had happened (P1, P2, P3; rows 71 and 72). */
+#include "relay_setup.h"
+
+#include "support/load.h"
+#include "support/scratch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+TestSuite(relay_rebase, .timeout = 240);
+
+/* The scene goes on in another server or database. */
+static void
+move(struct setup *setup, struct postgres *to, const char *database)
+{
+    PQfinish(setup->admin);
+    PQfinish(setup->app);
+    setup->postgres = to;
+    setup->database = database;
+    setup->admin = postgres_open(to, database, POSTGRES_ADMIN);
+    setup->app = postgres_open(to, database, POSTGRES_WRITER);
+}
+
+static struct verdict
+judge_ledger(struct setup *setup)
+{
+    struct expected_events ledger = {0};
+    load_read_ledger(&ledger, setup->admin);
+    struct verdict verdict =
+        checker_compare(&ledger, broker_bootstrap(setup->broker), setup->topics, DAEMON_SOURCE);
+    cr_assert(verdict_clean(&verdict), "%s", verdict.examples);
+    expected_free(&ledger);
+    return verdict;
+}
+
+/* The relay is killed in the middle of its work and the dump is taken under load: what the journal in it says is confirmed
+ * is a part of a tick, some events are in Kafka without a confirmation, and transactions are in flight. */
+Test(relay_rebase, a_dump_taken_under_load_and_restored_elsewhere_loses_nothing__P1__P2__row_72)
+{
+    struct postgres *old = postgres_start(NULL), *other = postgres_start_other(NULL);
+    struct setup setup = setup_begin_on(old, broker_shared());
+    setup_topic(&setup, "restored-a", 3, NULL);
+    setup_topic(&setup, "restored-b", 3, NULL);
+    load_prepare(setup.admin);
+    setup_run(&setup, (const char *[]){"batch/events=50", NULL});
+    struct load_options options = {.admin = postgres_conninfo(old, setup.database, POSTGRES_ADMIN),
+                                   .writer = postgres_conninfo(old, setup.database, POSTGRES_WRITER),
+                                   .topics = setup.topics};
+    struct load *load = load_start(&options);
+    wait_for(load_committed_events(load) > 3000 && setup_count(&setup) > 1000, 60000);
+    daemon_kill(setup.relay);
+    uint64_t behind = load_committed_events(load) + 500;
+    wait_for(load_committed_events(load) > behind, 60000);
+    char *path = must_format("%s/dump", postgres_directory(old));
+    postgres_dump(old, setup.database, path);
+    load_stop(load);
+    int64_t published = setup_count(&setup);
+
+    move(&setup, other, postgres_restore(other, path));
+    setup_expect_refusal(&setup, NULL, 70, "another cluster or database", "outboxd rebase");
+    cr_assert_eq(setup_count(&setup), published, "nothing is sent before somebody has decided");
+    setup_rebase(&setup, NULL, "relay main goes on with");
+    setup_run(&setup, NULL);
+    options.admin = postgres_conninfo(other, setup.database, POSTGRES_ADMIN);
+    options.writer = postgres_conninfo(other, setup.database, POSTGRES_WRITER);
+    load = load_start(&options);
+    wait_for(load_committed_events(load) > 1000, 60000);
+    load_stop(load);
+    setup_wait_confirmed(&setup, 60000);
+    struct verdict verdict = judge_ledger(&setup);
+    fprintf(stderr, "rebase: %zu events, %lld of them published before, %zu came twice\n", verdict.expected,
+            (long long)published, verdict.duplicates);
+    cr_assert_leq(verdict.duplicate_runs, 6, "one kill, two topics of three partitions");
+    postgres_free(old);
+    free(path);
+    setup_end(&setup);
+}
+
+/* Stopped cleanly, everything confirmed but the backlog that came after: nothing may come twice. */
+Test(relay_rebase, after_a_clean_stop_a_restored_dump_publishes_exactly_what_was_not_confirmed__P1__row_72)
+{
+    struct postgres *old = postgres_start(NULL), *other = postgres_start_other(NULL);
+    struct setup setup = setup_begin_on(old, broker_shared());
+    const char *topic = setup_topic(&setup, "once", 3, NULL);
+    setup_run(&setup, NULL);
+    postgres_exec(setup.app,
+                  "select outbox.emit('%s', 'k' || i %% 7, to_jsonb(i)) from generate_series(1, 300) i",
+                  topic);
+    setup_wait_confirmed(&setup, 10000);
+    cr_assert_eq(daemon_terminate(setup.relay), 0);
+    postgres_exec(setup.app,
+                  "select outbox.emit('%s', 'k' || i %% 7, to_jsonb(i)) from generate_series(1, 200) i",
+                  topic);
+    char *path = must_format("%s/dump", postgres_directory(old));
+    postgres_dump(old, setup.database, path);
+    move(&setup, other, postgres_restore(other, path));
+    setup_rebase(&setup, NULL, "200 events are not confirmed: they will be published\n  300 are confirmed");
+    setup_run(&setup, NULL);
+    postgres_exec(setup.app, "select outbox.emit('%s', 'k', '\"next\"')", topic);
+    setup_expect_all_once(&setup, 20000);
+    cr_assert_eq(setup_count(&setup), 501);
+    postgres_free(old);
+    free(path);
+    setup_end(&setup);
+}
+
+Test(relay_rebase, after_pg_upgrade_with_same_xids_every_event_is_published_once__P1__row_72)
+{
+    struct postgres *old = postgres_start(NULL);
+    struct setup setup = setup_begin_on(old, broker_shared());
+    const char *topic = setup_topic(&setup, "upgraded", 3, NULL);
+    setup_run(&setup, NULL);
+    postgres_exec(setup.app,
+                  "select outbox.emit('%s', 'k' || i %% 7, to_jsonb(i)) from generate_series(1, 300) i",
+                  topic);
+    setup_wait_confirmed(&setup, 10000);
+    cr_assert_eq(daemon_terminate(setup.relay), 0);
+    postgres_exec(setup.app,
+                  "select outbox.emit('%s', 'k' || i %% 7, to_jsonb(i)) from generate_series(1, 200) i",
+                  topic);
+    PQfinish(setup.admin);
+    PQfinish(setup.app);
+    setup.postgres = postgres_upgrade(old);
+    setup.admin = postgres_open(setup.postgres, setup.database, POSTGRES_ADMIN);
+    setup.app = postgres_open(setup.postgres, setup.database, POSTGRES_WRITER);
+    setup_expect_refusal(&setup, NULL, 70, "another cluster or database", "outboxd rebase");
+    setup_rebase(&setup, "--same-xids", "no event is changed");
+    setup_run(&setup, NULL);
+    postgres_exec(setup.app, "select outbox.emit('%s', 'k', '\"next\"')", topic);
+    setup_expect_all_once(&setup, 20000);
+    cr_assert_eq(setup_count(&setup), 501);
+    postgres_free(old);
+    setup_end(&setup);
+}
+
+/* The relay is held still while it happens: its next step appends a row over events that are in no tick. */
+Test(relay_rebase, events_between_a_setval_and_the_relays_next_look_are_not_passed_over__P1__row_71)
+{
+    struct setup setup = setup_begin();
+    const char *topic = setup_topic(&setup, "between", 1, NULL);
+    setup_run(&setup, (const char *[]){"lease=1s", NULL});
+    postgres_exec(setup.app, "select outbox.emit('%s', 'k', to_jsonb(i)) from generate_series(1, 50) i",
+                  topic);
+    setup_expect_all_once(&setup, 10000);
+    daemon_pause(setup.relay);
+    postgres_exec(setup.admin, "select setval('outbox.event_id_seq', 10)");
+    postgres_exec(setup.app, "select outbox.emit('%s', 'k', to_jsonb(i)) from generate_series(1, 3) i",
+                  topic);
+    int64_t rows = postgres_int(setup.admin, "select max(seq) from outbox.journal");
+    wait_for(postgres_int(setup.admin, "select (max(written_at) < clock_timestamp() - interval '1 s')::int"
+                                       " from outbox.journal") == 1,
+             10000); /* a heartbeat is due */
+    daemon_continue(setup.relay);
+    setup_expect_end(&setup, 70, "outbox.event_id_seq", "outboxd rebase");
+    cr_assert_gt(postgres_int(setup.admin, "select max(seq) from outbox.journal"), rows,
+                 "the row was not appended");
+    daemon_again(setup.relay);
+    setup_expect_end(&setup, 70, "outbox.event_id_seq", "outboxd rebase");
+    setup_rebase(&setup, NULL, "3 events that were never sent get new ids");
+    daemon_again(setup.relay);
+    setup_expect_all_once(&setup, 10000);
+    cr_assert_eq(setup_count(&setup), 53);
+    setup_end(&setup);
+}
