@@ -7,6 +7,7 @@
 #include "soak/stage.h"
 
 #include "base/clock.h"
+#include "postgres/schema.h"
 #include "support/checker.h"
 #include "support/load.h"
 #include "support/scratch.h"
@@ -23,6 +24,8 @@
 #define PAUSE_US 40000
 #define ROUND_S 120
 #define CONFIRM_MS 120000
+/* The ring goes round in six minutes; what is confirmed stays for two. */
+#define SLOT_WIDTH_US (INT64_C(30) * 1000000)
 
 struct totals {
     uint64_t rounds, failed;
@@ -38,14 +41,31 @@ number(const char *name, int64_t otherwise)
 }
 
 static void
+create_outbox(struct stage *stage)
+{
+    static const char *const writer = POSTGRES_WRITER, *const relay = POSTGRES_RELAY;
+    const struct schema_wish wish = {.writers = &writer,
+                                     .writer_count = 1,
+                                     .relays = &relay,
+                                     .relay_count = 1,
+                                     .create_roles = true,
+                                     .slot_width_us = SLOT_WIDTH_US};
+    struct error error;
+    stage->database = postgres_create_database(stage->postgres);
+    if (!schema_migrate(postgres_conninfo(stage->postgres, stage->database, POSTGRES_ADMIN), &wish, NULL,
+                        NULL, &error))
+        test_fail("%s", error.message);
+}
+
+static void
 open_stage(struct stage *stage, uint64_t seed)
 {
-    static const char *const overrides[] = {"lease=1s", "memory=16MiB", NULL};
+    static const char *const overrides[] = {"lease=1s", "memory=16MiB", "retention=2m", NULL};
     stage->random = seed;
     stage->started_us = clock_monotonic_us();
     stage->postgres = postgres_start(NULL);
     stage->broker = broker_start(NULL);
-    stage->database = postgres_create_outbox(stage->postgres);
+    create_outbox(stage);
     PGconn *admin = postgres_open(stage->postgres, stage->database, POSTGRES_ADMIN);
     load_prepare(admin);
     PQfinish(admin);
@@ -139,6 +159,18 @@ count_round(struct totals *totals, const struct verdict *verdict, bool good)
     totals->changed += verdict->changed;
 }
 
+/* What is kept: it grows until the ring has gone round, and not after. */
+static void
+print_held(struct stage *stage)
+{
+    PGconn *admin = postgres_open(stage->postgres, stage->database, POSTGRES_ADMIN);
+    printf("; %" PRId64 " events in the outbox, %" PRId64 " rows in the journal\n",
+           postgres_int(admin, "select count(*) from outbox.event"),
+           postgres_int(admin, "select count(*) from outbox.journal"));
+    PQfinish(admin);
+    fflush(stdout);
+}
+
 static void
 run_round(struct stage *stage, struct totals *totals, int64_t until_us)
 {
@@ -163,10 +195,10 @@ run_round(struct stage *stage, struct totals *totals, int64_t until_us)
     }
     printf("soak: %7.1f s  round %" PRIu64
            " %s: events %zu, lost %zu, phantom %zu, reordered %zu, changed %zu,"
-           " duplicates %zu in %zu runs\n",
+           " duplicates %zu in %zu runs",
            stage_seconds(stage), totals->rounds, good ? "passed" : "FAILED", verdict.expected, verdict.lost,
            verdict.phantom, verdict.reordered, verdict.changed, verdict.duplicates, verdict.duplicate_runs);
-    fflush(stdout);
+    print_held(stage);
 }
 
 int
