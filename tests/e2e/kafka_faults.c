@@ -6,6 +6,7 @@
 #include "support/wait.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,6 +41,43 @@ Test(kafka_faults, ten_events_that_the_broker_refuses_are_found_alone_among_a_hu
         sender->parked[bad[i]] = true;
     cr_assert_gt(producer_statistics(sender->producer)->instances, 2);
     sender_check(sender, broker, topic, true);
+    sender_free(sender);
+    broker_free(broker);
+}
+
+/* A broker that has taken nothing of a producer in a partition yet takes any of its batches there, also one that follows a batch
+ * which it has just refused. The first event makes the topic known and opens one partition; k3, k4 and k5 live in the other. */
+Test(kafka_faults, nothing_overtakes_a_batch_that_is_refused_as_the_first_of_its_partition__P2,
+     .timeout = 300)
+{
+    static const char *const configs[] = {"message.timestamp.before.max.ms", "3600000", NULL};
+    struct broker *broker = broker_with_acls();
+    const char *topic = broker_topic_name(broker, "first");
+    struct sender *sender = sender_new(broker, "batch.num.messages", "4");
+    sender->properties[2] =
+        (struct property){.name = "linger.ms", .value = "100"}; /* so that batches are full */
+    sender->settings.kafka_count = 3;
+    broker_create_topic(broker, topic, 2, configs);
+    sender_deny(broker, topic, "DESCRIBE_CONFIGS");
+    for (int i = 0; i < 300; i++) {
+        char key[3] = {'k', (char)(i == 0 ? '0' : '3' + i % 3)}, payload[8];
+        int digits = snprintf(payload, sizeof payload, "%d", i + 1);
+        sender_add(sender, topic, key, 2, payload, (size_t)digits, NULL);
+    }
+    sender->page->events[2].created_at_us -= INT64_C(86400) * 1000000;
+    sender->limit = 1;
+    while (sender->done < 1)
+        sender_turn(sender);
+    broker_pause(broker); /* so that all that may be on its way at once is */
+    sender->limit = 0;
+    int64_t until_us = clock_monotonic_us() + 500000;
+    while (clock_monotonic_us() < until_us)
+        sender_turn(sender);
+    broker_continue(broker);
+    sender_run(sender, 60000);
+    for (size_t i = 0; i < sender->page->count; i++)
+        cr_assert_eq(sender->parked[i], i == 2, "event %zu", i);
+    sender_check(sender, broker, topic, false);
     sender_free(sender);
     broker_free(broker);
 }
