@@ -95,20 +95,20 @@ producer_new(struct producer **producer, const struct settings *settings, produc
 }
 
 static bool
-open_instance(struct producer *producer, bool one_by_one, struct error *error)
+open_instance(struct producer *producer, size_t batch_events, struct error *error)
 {
     int64_t wanted = properties_batch_bytes(producer->settings),
             allowed = topics_batch_bytes(producer->topics);
     const struct producer_shape shape = {.batch_bytes = wanted < allowed ? wanted : allowed,
                                          .message_bytes = producer->message_bytes,
-                                         .one_by_one = one_by_one};
+                                         .batch_events = batch_events};
     rd_kafka_conf_t *conf = properties_producer(producer->settings, &shape, error);
     if (conf == NULL)
         return false;
     reports_install(&producer->reports, conf);
     if (!instance_open(&producer->instance, conf, &shape, producer->wake_fd, error))
         return false;
-    reports_begin(&producer->reports, producer->instance.brokers, one_by_one ? 0 : shape.batch_bytes);
+    reports_begin(&producer->reports, producer->instance.brokers, batch_events > 0 ? 0 : shape.batch_bytes);
     topics_attach(producer->topics, producer->instance.rk, producer->wake_fd);
     producer->reshape = false;
     producer_wake(producer);
@@ -116,12 +116,12 @@ open_instance(struct producer *producer, bool one_by_one, struct error *error)
 }
 
 bool
-producer_start(struct producer *producer, bool one_by_one, struct error *error)
+producer_start(struct producer *producer, size_t batch_events, struct error *error)
 {
     CHECK(producer->state == PRODUCER_NONE && producer->reports.out == 0);
-    if (!open_instance(producer, one_by_one, error))
+    if (!open_instance(producer, batch_events, error))
         return error_prefix(error, "kafka");
-    set_state(producer, PRODUCER_READY, one_by_one ? "started, one event a batch" : "started");
+    set_state(producer, PRODUCER_READY, batch_events > 0 ? "started, small batches" : "started");
     return true;
 }
 
@@ -221,10 +221,10 @@ static void
 reshape(struct producer *producer, int64_t now_us)
 {
     struct error error;
-    bool one_by_one = producer->instance.shape.one_by_one;
+    size_t batch_events = producer->instance.shape.batch_events;
     topics_detach(producer->topics);
     instance_retire(&producer->instance);
-    if (open_instance(producer, one_by_one, &error))
+    if (open_instance(producer, batch_events, &error))
         return;
     log_error("no new instance of the producer", LOG_STR("error", error.message), LOG_END);
     producer->purge_us = now_us;

@@ -53,9 +53,9 @@ int producer_fd(const struct producer *producer);
 
 enum producer_state producer_state(const struct producer *producer);
 
-/* Makes an instance: state NONE -> READY. `one_by_one`: batches of one event, so that a refusal has one
- * culprit. */
-MUST_CHECK bool producer_start(struct producer *producer, bool one_by_one, struct error *error);
+/* Makes an instance: state NONE -> READY. `batch_events`: so many events a batch at most, to find out which one of a batch was
+ * refused; 0: as many as fit. */
+MUST_CHECK bool producer_start(struct producer *producer, size_t batch_events, struct error *error);
 
 /* Ends the instance (READY -> ENDING): 200 ms grace for acknowledgements on their way, then purge; every
  * event still out is reported OUTCOME_UNSENT. `why` is logged. */

@@ -294,8 +294,8 @@ properties_producer(const struct settings *settings, const struct producer_shape
     /* librdkafka's own range; a smaller batch.size is a bound for batches, not for an event alone */
     int64_t message_bytes = shape->message_bytes < 1000 ? 1000 : shape->message_bytes;
     set_number(&making, "message.max.bytes", message_bytes > 1000000000 ? 1000000000 : message_bytes);
-    if (shape->one_by_one)
-        set(&making, "batch.num.messages", "1");
+    if (shape->batch_events > 0)
+        set_number(&making, "batch.num.messages", (int64_t)shape->batch_events);
     rd_kafka_conf_set_log_cb(making.conf, brokerlog_write);
     return finish(&making, error);
 }

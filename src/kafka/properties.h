@@ -19,7 +19,7 @@ MUST_CHECK bool properties_check(const struct settings *settings, FILE *errors, 
 struct producer_shape {
     int64_t batch_bytes;   /* batch.size */
     int64_t message_bytes; /* message.max.bytes */
-    bool one_by_one;       /* batches of one event */
+    size_t batch_events;   /* batch.num.messages, 0: the user's or librdkafka's own */
 };
 
 /* The configuration of a producer; the caller owns it until rd_kafka_new() succeeds. NULL only when

@@ -19,7 +19,7 @@ struct reports {
     int64_t now_us; /* of the present turn */
 
     /* of the present instance */
-    int64_t batch_bytes;    /* its batch.size; 0: batches of one event */
+    int64_t batch_bytes;    /* its batch.size; 0: its batches are counted in events */
     size_t served;          /* reports in the present turn */
     bool failed;            /* a report failed, or a fatal error was raised: the instance is to end */
     struct outcome failure; /* the most telling of them */

@@ -102,7 +102,6 @@ struct relay {
     struct verdict verdict;
     bool instance_ran;            /* an instance was started and has not been looked back at */
     uint64_t acknowledged_before; /* `acknowledged` when it was started */
-    bool one_by_one;              /* how the present instance sends */
     bool dropping;                /* pages are to be dropped as soon as nothing of them is out */
     bool trouble_told;            /* the database knows of `verdict.trouble` (or of its absence) */
     int64_t wall_us;              /* of this turn's reports */

@@ -77,7 +77,7 @@ on_report(void *context, struct event *event, const struct outcome *outcome)
         return;
     }
     pipeline_returned(&relay->pipeline, event);
-    refused(relay, event, outcome, relay->one_by_one);
+    refused(relay, event, outcome, relay->verdict.batch_events == 1);
 }
 
 bool
@@ -96,12 +96,14 @@ drop_pages(struct relay *relay)
         leading_drop(relay);
 }
 
-/* An instance that ended without a single acknowledgement (fatal at once, say) is followed by the next one after a pause. */
+/* An instance that ended without a single acknowledgement (fatal at once, say) is followed by the next one after a pause, unless
+ * it left fewer suspects: that cannot go on for ever. */
 static void
 look_back(struct relay *relay)
 {
     struct verdict *verdict = &relay->verdict;
-    bool in_vain = relay->instance_ran && relay->acknowledged == relay->acknowledged_before;
+    bool in_vain =
+        relay->instance_ran && relay->acknowledged == relay->acknowledged_before && verdict->refused == 0;
     relay->instance_ran = false;
     if (!in_vain || verdict->start_at_us > relay->now_us)
         return;
@@ -120,10 +122,13 @@ start_producer(struct relay *relay)
                   (event == NULL || verdict_allows(&relay->verdict, pipeline_serial(event), relay->now_us));
     if (!wanted)
         return;
-    relay->one_by_one = relay->verdict.suspecting;
+    size_t suspects = relay->verdict.refused, batch_events = verdict_narrow(&relay->verdict);
+    if (suspects > 0)
+        log_info("looking for the refused event", LOG_INT("suspects", (int64_t)suspects),
+                 LOG_INT("batch_events", (int64_t)batch_events), LOG_END);
     relay->instance_ran = true;
     relay->acknowledged_before = relay->acknowledged;
-    if (!producer_start(relay->producer, relay->one_by_one, &error))
+    if (!producer_start(relay->producer, batch_events, &error))
         relay_fail(relay, &error);
 }
 
@@ -163,7 +168,7 @@ send_some(struct relay *relay)
             refused(relay, event, &why, true);
             return false;
         case PRODUCER_FAILED:
-            refused(relay, event, &why, relay->one_by_one);
+            refused(relay, event, &why, relay->verdict.batch_events == 1);
             return false;
         }
     }
@@ -173,13 +178,14 @@ send_some(struct relay *relay)
 static bool
 send_events(struct relay *relay)
 {
-    struct verdict *verdict = &relay->verdict;
-    if (relay->one_by_one && !verdict->suspecting && !verdict->trouble.active &&
-        relay->pipeline.events_out == 0) {
-        producer_end(relay->producer, relay->now_us, "the suspects are settled: full batches again");
-        return true;
-    }
-    return send_some(relay);
+    const struct verdict *verdict = &relay->verdict;
+    bool small_for_nothing = verdict->batch_events > 0 && !verdict->suspecting && !verdict->trouble.active;
+    if (!small_for_nothing)
+        return send_some(relay);
+    if (relay->pipeline.events_out > 0)
+        return false; /* ending an instance costs what is out */
+    producer_end(relay->producer, relay->now_us, "the suspects are settled: full batches again");
+    return true;
 }
 
 int64_t

@@ -13,11 +13,43 @@
 #define BROKER_FIRST_US (INT64_C(20) * 1000)
 #define BROKER_LAST_US (INT64_C(2) * 1000000)
 
+/* A search of 16 steps a round: 10,000 suspects, librdkafka's largest batch by default, are 625, 39, 1 events a batch. What takes
+ * the time is the broker's answer to each small batch (about a millisecond) and the change of the instance (some tens). */
+#define NARROWER 16
+/* So few are sent one by one at once: a round more would cost as much. */
+#define FEW 64
+
 void
 verdict_init(struct verdict *verdict, uint64_t seed)
 {
     *verdict = (struct verdict){.trouble_backoff = backoff_make(TROUBLE_FIRST_US, TROUBLE_LAST_US, seed),
                                 .broker_backoff = backoff_make(BROKER_FIRST_US, BROKER_LAST_US, seed + 1)};
+}
+
+/* The batch that was refused was not larger than the limit, nor than all that was refused with it in other partitions; so the
+ * limit falls whenever something was refused. */
+size_t
+verdict_narrow(struct verdict *verdict)
+{
+    if (!verdict->suspecting) {
+        verdict->batch_events = 0;
+    } else if (verdict->refused > 0) {
+        size_t batch = verdict->refused;
+        if (verdict->batch_events > 0 && verdict->batch_events < batch)
+            batch = verdict->batch_events;
+        verdict->batch_events = batch > FEW ? batch / NARROWER : 1;
+    }
+    verdict->refused = 0;
+    return verdict->batch_events;
+}
+
+/* The first refusal of an instance takes the suspicion off all others. */
+static void
+suspect(struct verdict *verdict, uint64_t serial)
+{
+    if (verdict->refused++ == 0 || serial > verdict->last_suspect)
+        verdict->last_suspect = serial;
+    verdict->suspecting = true;
 }
 
 static bool
@@ -51,9 +83,7 @@ verdict_refused(struct verdict *verdict, const struct event *event, const struct
     case OUTCOME_EVENT:
         if (alone)
             return stuck(verdict, event, serial, why, now_us);
-        if (!verdict->suspecting || serial > verdict->last_suspect)
-            verdict->last_suspect = serial;
-        verdict->suspecting = true;
+        suspect(verdict, serial);
         return false;
     case OUTCOME_TOPIC:
         return stuck(verdict, event, serial, why, now_us);
@@ -77,6 +107,7 @@ verdict_reached(struct verdict *verdict, uint64_t serial)
     if (!verdict->trouble.active || serial <= verdict->trouble.serial)
         return false;
     verdict->trouble.active = false;
+    verdict->suspecting = false;
     return true;
 }
 

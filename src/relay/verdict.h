@@ -1,8 +1,12 @@
 /* verdict.h: what the relay does about a refusal. Until there are dead letters there is one policy, `stop`: the relay stops
  * at the refused event, says so, and tries again with back-off; nothing is skipped, and it goes on by itself when healed.
  *
- * A refused batch is nobody's verdict yet: all its records fail with the same error. The suspects are sent again one by
- * one, and only an event that is refused alone is the culprit. */
+ * A refused batch is nobody's verdict yet: all its records fail with the same error. They are suspects, and are sent again in
+ * smaller batches; the next one that is refused leaves fewer suspects, until one event is refused alone: the culprit.
+ *
+ *     8000 refused    |----------------------------------------------------------------|
+ *     batches of 500  |acknowledged..|refused|  not sent                     limit / 16
+ *     batches of 1                   |aaaaaax                                of 64 or fewer: one by one      */
 #ifndef OUTBOXD_RELAY_VERDICT_H
 #define OUTBOXD_RELAY_VERDICT_H
 
@@ -22,8 +26,10 @@ struct trouble {
 
 struct verdict {
     struct trouble trouble;
-    bool suspecting;                /* some events are to be sent one by one */
-    uint64_t last_suspect;          /* up to this serial */
+    bool suspecting;       /* some events are to be sent in small batches */
+    uint64_t last_suspect; /* up to this serial; nothing later is sent until they are settled */
+    size_t refused;        /* suspects that the present instance of the producer has made or left */
+    size_t batch_events;   /* how many events a batch of the present instance may hold; 0: no limit */
     struct backoff trouble_backoff; /* between attempts at the refused event */
     struct backoff broker_backoff;  /* between instances of the producer */
     int64_t start_at_us;            /* no new instance before */
@@ -31,13 +37,17 @@ struct verdict {
 
 void verdict_init(struct verdict *verdict, uint64_t seed);
 
-/* A report (or a refusal before sending) that is not an acknowledgement. `alone`: the event was sent one by one, or not at
- * all, so that a data error is its own. True when the relay is stuck at something new: the caller tells people. */
+/* A new instance of the producer is about to start: returns how many events its batches may hold, 0: as many as fit. With
+ * every refused batch it becomes smaller, so a few instances find the culprit. */
+size_t verdict_narrow(struct verdict *verdict);
+
+/* A report (or a refusal before sending) that is not an acknowledgement. `alone`: the event was in a batch of its own, or in
+ * none, so that a data error is its own. True when the relay is stuck at something new: the caller tells people. */
 bool verdict_refused(struct verdict *verdict, const struct event *event, const struct outcome *why,
                      bool alone, int64_t now_us);
 
 /* The edge of acknowledgement reached `serial` (of the oldest event that is not acknowledged): forgets suspects and trouble
- * before it. True when trouble has healed. */
+ * before it. True when trouble has healed; the others were suspects for its sake, and are not any more. */
 bool verdict_reached(struct verdict *verdict, uint64_t serial);
 
 /* May this event be sent now? Nothing after the event that the relay is stuck at, and that one only when its time has come;

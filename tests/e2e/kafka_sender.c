@@ -31,8 +31,9 @@ take_refusal(struct sender *sender, struct event *event, const struct outcome *o
         sender->parked[index] = true;
         event->state = EVENT_ACKNOWLEDGED;
         sender->done++;
-    } else if (outcome->kind == OUTCOME_EVENT && index + 1 > sender->suspect) {
-        sender->suspect = index + 1;
+    } else if (outcome->kind == OUTCOME_EVENT) {
+        if (sender->refused++ == 0 || index + 1 > sender->suspect)
+            sender->suspect = index + 1;
     }
     sender->event_faults += outcome->kind == OUTCOME_EVENT;
     sender->unsent += outcome->kind == OUTCOME_UNSENT;
@@ -54,7 +55,7 @@ on_report(void *context, struct event *event, const struct outcome *outcome)
         sender->done++;
         return;
     }
-    take_refusal(sender, event, outcome, sender->careful);
+    take_refusal(sender, event, outcome, sender->batch_events == 1);
 }
 
 struct sender *
@@ -161,14 +162,14 @@ static void
 send_some(struct sender *sender)
 {
     size_t end = sender->limit ? sender->limit : sender->page->count;
-    if (sender->careful)
+    if (sender->batch_events > 0)
         end = sender->suspect;
     for (; sender->next < end && producer_out(sender->producer) < WINDOW; sender->next++) {
         struct event *event = &sender->page->events[sender->next];
         if (event->state == EVENT_UNSENT && !send_one(sender, event))
             return;
     }
-    if (sender->careful && sender->next >= end && producer_out(sender->producer) == 0)
+    if (sender->batch_events > 0 && sender->next >= end && producer_out(sender->producer) == 0)
         producer_end(sender->producer, clock_monotonic_us(), "the suspects are settled");
 }
 
@@ -180,8 +181,12 @@ start(struct sender *sender)
     while (first < sender->page->count && sender->page->events[first].state == EVENT_ACKNOWLEDGED)
         first++;
     sender->next = first;
-    sender->careful = sender->suspect > first;
-    if (!producer_start(sender->producer, sender->careful, &error))
+    if (sender->suspect <= first)
+        sender->batch_events = 0;
+    else if (sender->refused > 0)
+        sender->batch_events = sender->batch_events == 0 && sender->refused > 100 ? sender->refused / 100 : 1;
+    sender->refused = 0;
+    if (!producer_start(sender->producer, sender->batch_events, &error))
         test_fail("%s", error.message);
 }
 

@@ -1,5 +1,5 @@
 /* kafka_sender.h: the smallest relay that can drive a producer: a list of events, sent in order within a window, in the
- * sequence that the relay uses. A failed report ends the instance; the next one sends what was not acknowledged, batches of one
+ * sequence that the relay uses. A failed report ends the instance; the next one sends what was not acknowledged, in smaller batches
  * up to the last suspect, and an event refused alone is parked. */
 #ifndef OUTBOXD_TESTS_E2E_KAFKA_SENDER_H
 #define OUTBOXD_TESTS_E2E_KAFKA_SENDER_H
@@ -22,8 +22,9 @@ struct sender {
     size_t limit; /* events from this index on are not sent yet; 0: no limit */
     size_t done;  /* acknowledged or parked */
     bool *parked;
-    bool careful;   /* the present instance sends one by one */
-    size_t suspect; /* index after the last event refused in a batch */
+    size_t batch_events; /* the limit of the present instance; 0: none */
+    size_t suspect;      /* index after the last event refused in a batch */
+    size_t refused;      /* in batches of the present instance */
     size_t reports, event_faults, topic_faults, unsent;
     struct outcome last; /* the last outcome that was not good */
     int64_t retry_us;    /* after a topic's fault */

@@ -300,7 +300,7 @@ Test(kafka_properties, an_instance_gets_what_the_promises_rest_on)
     struct property properties[] = {{.name = "bootstrap.servers", .value = "k:9092"},
                                     {.name = "socket.timeout.ms", .value = "20000"}};
     struct settings settings = {.source = "shop", .relay = "main", .kafka = properties, .kafka_count = 2};
-    struct producer_shape shape = {.batch_bytes = 50000, .message_bytes = 2000000, .one_by_one = true};
+    struct producer_shape shape = {.batch_bytes = 50000, .message_bytes = 2000000, .batch_events = 473};
     struct error error;
     rd_kafka_conf_t *conf = properties_producer(&settings, &shape, &error);
     cr_assert_not_null(conf);
@@ -315,7 +315,7 @@ Test(kafka_properties, an_instance_gets_what_the_promises_rest_on)
     expect_value(conf, "socket.timeout.ms", "20000");
     expect_value(conf, "batch.size", "50000");
     expect_value(conf, "message.max.bytes", "2000000");
-    expect_value(conf, "batch.num.messages", "1");
+    expect_value(conf, "batch.num.messages", "473");
     rd_kafka_conf_destroy(conf);
 }
 
