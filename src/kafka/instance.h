@@ -3,15 +3,13 @@
 #define OUTBOXD_KAFKA_INSTANCE_H
 
 #include "base/error.h"
-#include "kafka/brokers.h"
+#include "kafka/handle.h"
 #include "kafka/properties.h"
 
-#include <librdkafka/rdkafka.h>
-
 struct instance {
-    rd_kafka_t *rk; /* NULL: none */
+    rd_kafka_t *rk;        /* NULL: none */
+    struct handle *handle; /* its owner, also in the name of questions under way */
     rd_kafka_queue_t *reports;
-    struct brokers *brokers;
     struct producer_shape shape;
 };
 
@@ -19,8 +17,7 @@ struct instance {
 MUST_CHECK bool instance_open(struct instance *instance, rd_kafka_conf_t *conf,
                               const struct producer_shape *shape, int wake_fd, struct error *error);
 
-/* Lets go of it. It is destroyed by a thread of its own, since a broker thread may be held in the resolver;
- * every report must be in. */
+/* Lets go of it; it is destroyed in the background. Every report must be in. */
 void instance_retire(struct instance *instance);
 
 #endif

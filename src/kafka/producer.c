@@ -108,8 +108,9 @@ open_instance(struct producer *producer, size_t batch_events, struct error *erro
     reports_install(&producer->reports, conf);
     if (!instance_open(&producer->instance, conf, &shape, producer->wake_fd, error))
         return false;
-    reports_begin(&producer->reports, producer->instance.brokers, batch_events > 0 ? 0 : shape.batch_bytes);
-    topics_attach(producer->topics, producer->instance.rk, producer->wake_fd);
+    reports_begin(&producer->reports, producer->instance.handle->brokers,
+                  batch_events > 0 ? 0 : shape.batch_bytes);
+    topics_attach(producer->topics, producer->instance.handle, producer->wake_fd);
     producer->reshape = false;
     producer_wake(producer);
     return true;

@@ -4,8 +4,7 @@
  *   NONE --producer_start--> READY --failed report, fatal error, watchdog, producer_end--> ENDING --all
  * reports in--> NONE
  *
- * Never blocks for longer than 500 ms (one metadata request to a broker that has just answered). Not
- * thread-safe: the relay's thread only. */
+ * Never blocks. Not thread-safe: the relay's thread only. */
 #ifndef OUTBOXD_KAFKA_PRODUCER_H
 #define OUTBOXD_KAFKA_PRODUCER_H
 

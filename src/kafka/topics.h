@@ -2,7 +2,7 @@
  * configuration demands of a record. Asked before the first event of a topic and again every few minutes; an
  * instance of the producer is attached while it lives.
  *
- *   IDLE --topics_want--> ASKING --configuration and metadata--> KNOWN
+ *   IDLE --topics_want--> ASKING --metadata and configuration--> KNOWN
  *    ^                       |                                    |
  *    |                       +--missing, not authorised--> FAULTY |        (attach: KNOWN -> ASKING, all in
  * one request)
@@ -12,6 +12,7 @@
 #define OUTBOXD_KAFKA_TOPICS_H
 
 #include "event/event.h"
+#include "kafka/handle.h"
 #include "kafka/message.h"
 #include "kafka/opening.h"
 
@@ -48,7 +49,7 @@ struct topic_facts *topics_at(const struct topics *topics, size_t index);
 
 /* A new instance of the producer: every topic that was known is asked about again, together. `wake_fd`
  * becomes readable when an answer is in. */
-void topics_attach(struct topics *topics, rd_kafka_t *rk, int wake_fd);
+void topics_attach(struct topics *topics, struct handle *user, int wake_fd);
 /* Gives back all that belongs to the instance; answers still out are dropped. */
 void topics_detach(struct topics *topics);
 
@@ -59,8 +60,7 @@ void topics_forget(struct topics *topics, struct topic_facts *facts);
 /* A full batch was refused for its size. */
 void topics_batch_refused(struct topic_facts *facts, int64_t batch_bytes);
 
-/* Takes an answer, sends the next request. Blocks for at most 500 ms, and only after a broker has just
- * answered. Returns when it wants to be called again at the latest. */
+/* Takes an answer, asks the next question; never blocks. Returns when it wants to be called again at the latest. */
 int64_t topics_turn(struct topics *topics, int64_t now_us);
 
 /* Marks the topics that have something out and had no acknowledgement for `patience_us`; true when there are

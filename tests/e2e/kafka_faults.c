@@ -121,6 +121,37 @@ Test(kafka_faults, a_broker_that_hangs_for_15_seconds_loses_nothing_and_inverts_
     broker_free(broker);
 }
 
+/* The loop has more to do than Kafka: it must beat the relay's heart (I6). */
+Test(kafka_faults, no_turn_waits_for_a_broker_that_hangs_while_a_new_topic_is_asked_about, .timeout = 300)
+{
+    struct broker *broker = broker_start(NULL);
+    const char *known = broker_topic_name(broker, "known"), *new = broker_topic_name(broker, "new");
+    struct sender *sender = sender_new(broker, NULL, NULL);
+    int64_t longest_us = 0;
+    broker_create_topic(broker, known, 1, NULL);
+    broker_create_topic(broker, new, 1, NULL);
+    sender_add_numbered(sender, known, 1, 1, 20);
+    sender_add_numbered(sender, new, 1, 1, 20);
+    sender->limit = 1;
+    while (sender->done < 1)
+        sender_turn(sender);
+    broker_pause(broker);
+    sender->limit = 0;
+    for (int64_t until_us = clock_monotonic_us() + 3000000, now_us;
+         (now_us = clock_monotonic_us()) < until_us;) {
+        sender_turn(sender);
+        if (clock_monotonic_us() - now_us > longest_us)
+            longest_us = clock_monotonic_us() - now_us;
+    }
+    cr_assert_lt(longest_us, 300000, "a turn took %d ms", (int)(longest_us / 1000));
+    cr_assert_eq(sender->done, 1);
+    broker_continue(broker);
+    sender_run(sender, 30000);
+    sender_check(sender, broker, new, false);
+    sender_free(sender);
+    broker_free(broker);
+}
+
 Test(kafka_faults, a_broker_killed_and_started_again_loses_nothing_and_inverts_nothing, .timeout = 300)
 {
     struct broker *broker = broker_start(NULL);

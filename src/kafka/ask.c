@@ -1,0 +1,216 @@
+/* ask.c: asks brokers about topics, all that are due in one question: first for their metadata (do they exist, may we see them,
+ * where are their partitions), then for their configuration. Called from the producer's turn; never blocks. */
+#include "base/clock.h"
+#include "kafka/classify.h"
+#include "kafka/configs.h"
+#include "kafka/topics_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A controller that does not answer in this time is away; then we ask again. As socket.timeout.ms. */
+enum { ANSWER_TIMEOUT_MS = 10000 };
+/* Between two attempts while no broker answers; librdkafka's own reconnects go on meanwhile. */
+enum { RETRY_US = 200 * 1000 };
+/* librdkafka connects and asks for the brokers by itself; so soon we look whether it has. */
+enum { FIRST_ANSWER_US = 5 * 1000 };
+/* An operator who changes a limit of a topic sees the effect within this time; one request for all topics. */
+static const int64_t REFRESH_US = INT64_C(300) * 1000 * 1000;
+
+/* The question is dealt with, whatever came of it. */
+static void
+finish(struct topics *topics, int64_t now_us)
+{
+    for (size_t i = 0; i < topics->capacity; i++)
+        if (topics->facts[i] != NULL)
+            topics->facts[i]->asked = false;
+    lookup_end(topics->lookup);
+    topics->lookup = NULL;
+    topics->asking_for = ASKING_NOTHING;
+    topics->refresh_us = now_us + REFRESH_US;
+}
+
+static void
+finish_in_vain(struct topics *topics, int64_t now_us)
+{
+    finish(topics, now_us);
+    topics->retry_us = now_us + RETRY_US;
+}
+
+/* All that had to be known of the topics in question is. */
+static void
+finish_known(struct topics *topics, int64_t now_us)
+{
+    for (size_t i = 0; i < topics->capacity; i++) {
+        struct topic_facts *facts = topics->facts[i];
+        if (facts != NULL && facts->asked && facts->state == TOPIC_ASKING)
+            topics_set_state(topics, facts, TOPIC_KNOWN);
+    }
+    finish(topics, now_us);
+}
+
+/* ---- metadata ---- */
+
+/* About the topics that are ASKING, or about the KNOWN ones when it is time to refresh. */
+static void
+ask_metadata(struct topics *topics, enum topic_state state, int64_t now_us)
+{
+    const char *only = NULL;
+    size_t count = 0;
+    for (size_t i = 0; i < topics->capacity; i++) {
+        struct topic_facts *facts = topics->facts[i];
+        if (facts == NULL || facts->state != state)
+            continue;
+        if (facts->handle == NULL)
+            facts->handle = rd_kafka_topic_new(topics->user->rk, facts->topic->name, NULL);
+        CHECK(facts->handle != NULL);
+        facts->asked = true;
+        only = facts->topic->name;
+        count++;
+    }
+    if (count == 0) {
+        finish(topics, now_us);
+        return;
+    }
+    topics->lookup = lookup_begin(topics->user, count == 1 ? only : NULL, topics->wake_fd);
+    topics->asking_for = ASKING_METADATA;
+}
+
+/* True when there is more to ask about it. */
+static bool
+take_topic(struct topics *topics, struct topic_facts *facts, const rd_kafka_metadata_topic_t *metadata)
+{
+    if (metadata->partition_cnt > 0) {
+        opening_resize(&facts->opening, metadata->partition_cnt);
+        return true;
+    }
+    if (facts->state == TOPIC_ASKING) {
+        classify(metadata->err, &facts->fault);
+        facts->fault.kind = OUTCOME_TOPIC;
+        topics_drop_handle(facts);
+        topics_set_state(topics, facts, TOPIC_FAULTY);
+    }
+    return false;
+}
+
+static const rd_kafka_metadata_topic_t *
+find_topic(const rd_kafka_metadata_t *metadata, const char *name)
+{
+    for (int i = 0; i < metadata->topic_cnt; i++)
+        if (strcmp(metadata->topics[i].topic, name) == 0)
+            return &metadata->topics[i];
+    return NULL;
+}
+
+/* DescribeConfigs goes to the controller. A cluster that names none of its brokers as such (librdkafka's mock brokers) would
+ * keep the question until it times out: there the limits stay unknown. */
+static bool
+has_controller(rd_kafka_t *rk, const rd_kafka_metadata_t *metadata)
+{
+    int32_t controller = rd_kafka_controllerid(rk, 0);
+    for (int i = 0; i < metadata->broker_cnt; i++)
+        if (metadata->brokers[i].id == controller)
+            return true;
+    return false;
+}
+
+static void
+take_metadata(struct topics *topics, const rd_kafka_metadata_t *metadata, int64_t now_us)
+{
+    const char **names = must_calloc(topics->capacity, sizeof(const char *));
+    size_t count = 0;
+    for (size_t i = 0; i < topics->capacity; i++) {
+        struct topic_facts *facts = topics->facts[i];
+        if (facts == NULL || !facts->asked)
+            continue;
+        const rd_kafka_metadata_topic_t *answer = find_topic(metadata, facts->topic->name);
+        facts->asked = answer != NULL && take_topic(topics, facts, answer);
+        if (facts->asked)
+            names[count++] = facts->topic->name;
+        if (answer == NULL)
+            topics->retry_us = now_us + RETRY_US;
+    }
+    if (count > 0 && has_controller(topics->user->rk, metadata)) {
+        configs_ask(topics->user->rk, names, count, ANSWER_TIMEOUT_MS, topics->answers);
+        topics->asking_for = ASKING_CONFIGS;
+    } else {
+        finish_known(topics, now_us);
+    }
+    free(names);
+}
+
+/* ---- configuration ---- */
+
+static struct topic_facts *
+find_asked(const struct topics *topics, const char *name)
+{
+    for (size_t i = 0; i < topics->capacity; i++)
+        if (topics->facts[i] != NULL && topics->facts[i]->asked &&
+            strcmp(topics->facts[i]->topic->name, name) == 0)
+            return topics->facts[i];
+    return NULL;
+}
+
+/* The negative codes are librdkafka's own: no broker has spoken. A broker without DescribeConfigs is one that
+ * has. */
+static bool
+broker_answered(rd_kafka_resp_err_t error)
+{
+    return error >= RD_KAFKA_RESP_ERR_NO_ERROR || error == RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE;
+}
+
+static void
+take_configs(struct topics *topics, rd_kafka_event_t *event, int64_t now_us)
+{
+    const rd_kafka_DescribeConfigs_result_t *result = rd_kafka_event_DescribeConfigs_result(event);
+    size_t count = 0;
+    const rd_kafka_ConfigResource_t **resources =
+        result ? rd_kafka_DescribeConfigs_result_resources(result, &count) : NULL;
+    for (size_t i = 0; i < count; i++) {
+        struct topic_facts *facts = find_asked(topics, rd_kafka_ConfigResource_name(resources[i]));
+        /* DESCRIBE_CONFIGS denied: the limits stay unknown, which is no obstacle. */
+        if (facts != NULL && rd_kafka_ConfigResource_error(resources[i]) == RD_KAFKA_RESP_ERR_NO_ERROR)
+            facts->limits = configs_limits(resources[i]);
+    }
+    if (broker_answered(rd_kafka_event_error(event)))
+        finish_known(topics, now_us);
+    else
+        finish_in_vain(topics, now_us);
+}
+
+/* ---- the turn ---- */
+
+static void
+take_answer(struct topics *topics, int64_t now_us)
+{
+    const rd_kafka_metadata_t *metadata;
+    rd_kafka_event_t *event;
+    if (topics->asking_for == ASKING_METADATA && lookup_over(topics->lookup, &metadata)) {
+        if (metadata != NULL)
+            take_metadata(topics, metadata, now_us);
+        else
+            finish_in_vain(topics, now_us);
+    }
+    if (topics->asking_for == ASKING_CONFIGS && (event = rd_kafka_queue_poll(topics->answers, 0)) != NULL) {
+        take_configs(topics, event, now_us);
+        rd_kafka_event_destroy(event);
+    }
+}
+
+int64_t
+topics_turn(struct topics *topics, int64_t now_us)
+{
+    if (topics->user == NULL)
+        return CLOCK_NEVER;
+    take_answer(topics, now_us);
+    if (topics->asking_for != ASKING_NOTHING)
+        return CLOCK_NEVER;
+    bool new_ones = topics->asking > 0;
+    int64_t due_us = new_ones ? topics->retry_us : topics->refresh_us;
+    if (now_us < due_us)
+        return due_us;
+    if (rd_kafka_controllerid(topics->user->rk, 0) < 0)
+        return now_us + FIRST_ANSWER_US; /* no broker has answered yet */
+    ask_metadata(topics, new_ones ? TOPIC_ASKING : TOPIC_KNOWN, now_us);
+    return topics->asking_for == ASKING_NOTHING ? topics->refresh_us : CLOCK_NEVER;
+}

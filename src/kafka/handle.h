@@ -1,0 +1,31 @@
+/* handle.h: a librdkafka handle with several users: the producer, and questions asked beside it. The last one to let go destroys
+ * it, in a thread of its own, since a broker thread may be held in the resolver and nobody waits for that. */
+#ifndef OUTBOXD_KAFKA_HANDLE_H
+#define OUTBOXD_KAFKA_HANDLE_H
+
+#include "base/error.h"
+#include "kafka/brokers.h"
+
+#include <librdkafka/rdkafka.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+struct handle {
+    rd_kafka_t *rk;
+    struct brokers *brokers; /* watched by librdkafka's threads, as long as it lives */
+    atomic_int users;
+};
+
+/* A producer with one user. Takes `conf` in any case. */
+MUST_CHECK bool handle_open(struct handle **handle, rd_kafka_conf_t *conf, struct error *error);
+
+/* One more user; returns `handle`. */
+struct handle *handle_use(struct handle *handle);
+
+/* One less. Never blocks. */
+void handle_release(struct handle *handle);
+
+/* Starts a thread that nobody waits for, without signals, like librdkafka's own: signals belong to the relay's thread. */
+bool handle_thread(void *(*work)(void *argument), void *argument);
+
+#endif
