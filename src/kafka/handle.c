@@ -5,6 +5,61 @@
 #include <signal.h>
 #include <stdlib.h>
 
+/* Kafka's number of the request. */
+enum { PRODUCE = 0 };
+
+/* ---- interceptors: called by librdkafka's broker threads; they only count ---- */
+
+static rd_kafka_resp_err_t
+on_request_sent(rd_kafka_t *rk, int fd, const char *broker, int32_t broker_id, int16_t request,
+                int16_t version, int32_t number, size_t size, void *opaque)
+{
+    struct handle *handle = opaque;
+    (void)rk, (void)fd, (void)broker, (void)broker_id, (void)version, (void)number, (void)size;
+    if (request == PRODUCE)
+        atomic_fetch_add(&handle->in_flight, 1);
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+/* Called for every request that is over, also for those that were never sent. */
+static rd_kafka_resp_err_t
+on_response_received(rd_kafka_t *rk, int fd, const char *broker, int32_t broker_id, int16_t request,
+                     int16_t version, int32_t number, size_t size, int64_t rtt_us, rd_kafka_resp_err_t error,
+                     void *opaque)
+{
+    struct handle *handle = opaque;
+    (void)rk, (void)fd, (void)broker, (void)broker_id, (void)version, (void)number, (void)rtt_us;
+    if (request != PRODUCE)
+        return RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (size > 0 || error == RD_KAFKA_RESP_ERR__TIMED_OUT || error == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
+        atomic_fetch_sub(&handle->in_flight, 1);
+    else if (error != RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE && error != RD_KAFKA_RESP_ERR__PURGE_QUEUE &&
+             error != RD_KAFKA_RESP_ERR__RETRY)
+        atomic_store(&handle->lost, true); /* sent or not: both end with the same error */
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static rd_kafka_resp_err_t
+on_new(rd_kafka_t *rk, const rd_kafka_conf_t *conf, void *opaque, char *reason, size_t size)
+{
+    (void)conf, (void)reason, (void)size;
+    CHECK(rd_kafka_interceptor_add_on_request_sent(rk, "outboxd", on_request_sent, opaque) ==
+          RD_KAFKA_RESP_ERR_NO_ERROR);
+    CHECK(rd_kafka_interceptor_add_on_response_received(rk, "outboxd", on_response_received, opaque) ==
+          RD_KAFKA_RESP_ERR_NO_ERROR);
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+enum handle_traffic
+handle_traffic(const struct handle *handle)
+{
+    if (atomic_load(&handle->lost))
+        return HANDLE_UNKNOWN;
+    return atomic_load(&handle->in_flight) > 0 ? HANDLE_BUSY : HANDLE_IDLE;
+}
+
+/* ---- its life ---- */
+
 bool
 handle_open(struct handle **handle, rd_kafka_conf_t *conf, struct error *error)
 {
@@ -13,6 +68,7 @@ handle_open(struct handle **handle, rd_kafka_conf_t *conf, struct error *error)
     atomic_init(&made->users, 1);
     made->brokers = brokers_new();
     brokers_watch(made->brokers, conf);
+    CHECK(rd_kafka_conf_interceptor_add_on_new(conf, "outboxd", on_new, made) == RD_KAFKA_RESP_ERR_NO_ERROR);
     made->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, reason, sizeof reason);
     if (made->rk == NULL) {
         rd_kafka_conf_destroy(conf);

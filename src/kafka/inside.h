@@ -23,7 +23,10 @@ struct producer {
     int64_t wall_ms; /* of this turn, for what a topic says about timestamps */
     int64_t message_bytes; /* message.max.bytes of the next instance: the largest that was needed so far */
     int64_t watchdog_us;   /* READY: when it looks next */
-    int64_t purge_us;      /* ENDING: when what is left is purged */
+    int64_t end_us;        /* ENDING: since when */
+    int64_t report_us;     /* ENDING: when the last report came */
+    int64_t purge_us;      /* ENDING: when what is left is purged at the latest */
+    bool purged;           /* ENDING: it was; only the reports of that are to come */
 };
 
 /* So that the relay's poll() returns and the next turn comes at once. */

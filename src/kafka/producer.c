@@ -20,9 +20,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* Acknowledgements of other partitions that are on their way when one fails: what comes in is not sent twice.
- */
-enum { GRACE_US = 200 * 1000 };
+/* When an instance ends, what a broker has in its hands is waited for: what is acknowledged now is not sent twice. A broker that
+ * is alive answers within this time, also one in another region or under load. */
+enum { GRACE_US = 2 * 1000 * 1000 };
+/* The same when a connection was lost, so that nobody knows what is still to come: so long without a report. */
+enum { QUIET_US = 200 * 1000 };
+/* librdkafka's threads need a moment to purge their queues, and might meanwhile send what is in them. */
+enum { SETTLE_US = 20 * 1000 };
 /* A purge is a message to librdkafka's threads; one that found a thread busy is repeated. */
 enum { PURGE_AGAIN_US = 1000 * 1000 };
 /* How long producer_free() waits for librdkafka to let go. Only a thread in the resolver takes longer than a
@@ -112,6 +116,7 @@ open_instance(struct producer *producer, size_t batch_events, struct error *erro
                   batch_events > 0 ? 0 : shape.batch_bytes);
     topics_attach(producer->topics, producer->instance.handle, producer->wake_fd);
     producer->reshape = false;
+    producer->purged = false;
     producer_wake(producer);
     return true;
 }
@@ -126,6 +131,12 @@ producer_start(struct producer *producer, size_t batch_events, struct error *err
     return true;
 }
 
+static void
+purge(struct producer *producer, int flags)
+{
+    rd_kafka_purge(producer->instance.rk, flags | RD_KAFKA_PURGE_F_NON_BLOCKING);
+}
+
 void
 producer_end(struct producer *producer, int64_t now_us, const char *why)
 {
@@ -136,6 +147,8 @@ producer_end(struct producer *producer, int64_t now_us, const char *why)
     if (!producer->reports.failed)
         reports_fail(&producer->reports, &unsent);
     topics_detach(producer->topics);
+    purge(producer, RD_KAFKA_PURGE_F_QUEUE);
+    producer->end_us = producer->report_us = now_us;
     producer->purge_us = now_us + GRACE_US;
     set_state(producer, PRODUCER_ENDING, why);
     producer_wake(producer);
@@ -149,12 +162,27 @@ finish_ending(struct producer *producer)
     set_state(producer, PRODUCER_NONE, "all reports are in");
 }
 
-static void
-purge(struct producer *producer, int64_t now_us)
+/* Nothing more will be acknowledged: events are out of which no broker knows, or not any more. */
+static bool
+is_over(const struct producer *producer, int64_t now_us)
 {
-    rd_kafka_purge(producer->instance.rk,
-                   RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+    switch (handle_traffic(producer->instance.handle)) {
+    case HANDLE_IDLE:
+        return now_us - producer->end_us >= SETTLE_US;
+    case HANDLE_UNKNOWN:
+        return now_us - producer->report_us >= QUIET_US;
+    case HANDLE_BUSY:
+        break;
+    }
+    return false;
+}
+
+static void
+purge_all(struct producer *producer, int64_t now_us)
+{
+    purge(producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
     producer->purge_us = now_us + PURGE_AGAIN_US;
+    producer->purged = true;
 }
 
 static int64_t
@@ -164,9 +192,11 @@ turn_ending(struct producer *producer, int64_t now_us)
         finish_ending(producer);
         return CLOCK_NEVER;
     }
-    if (now_us >= producer->purge_us)
-        purge(producer, now_us);
-    return producer->purge_us;
+    if (producer->reports.served > 0)
+        producer->report_us = now_us;
+    if (now_us >= producer->purge_us || (!producer->purged && is_over(producer, now_us)))
+        purge_all(producer, now_us);
+    return producer->purged ? producer->purge_us : now_us + SETTLE_US;
 }
 
 void
@@ -177,7 +207,7 @@ producer_free(struct producer *producer)
     int64_t now_us = clock_monotonic_us(), deadline_us = now_us + FREE_TIMEOUT_US;
     producer_end(producer, now_us, "freed");
     if (producer->state == PRODUCER_ENDING) {
-        purge(producer, now_us);
+        purge_all(producer, now_us);
         while (producer->reports.out > 0 && (now_us = clock_monotonic_us()) < deadline_us)
             reports_serve(&producer->reports, producer->instance.rk, now_us, 20);
         if (producer->reports.out > 0)

@@ -56,8 +56,8 @@ enum producer_state producer_state(const struct producer *producer);
  * refused; 0: as many as fit. */
 MUST_CHECK bool producer_start(struct producer *producer, size_t batch_events, struct error *error);
 
-/* Ends the instance (READY -> ENDING): 200 ms grace for acknowledgements on their way, then purge; every
- * event still out is reported OUTCOME_UNSENT. `why` is logged. */
+/* Ends the instance (READY -> ENDING): what has not left yet is purged; what a broker has is waited for as long as acknowledgements
+ * may come, two seconds at most, and purged then. Every event without one is reported OUTCOME_UNSENT. `why` is logged. */
 void producer_end(struct producer *producer, int64_t now_us, const char *why);
 
 /* Secrets in the settings have changed. SASL credentials are handed to the present instance, whose next connections use them;
