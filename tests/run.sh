@@ -48,17 +48,6 @@ for tool in ASAN LSAN UBSAN TSAN; do
 done
 ulimit -c 0
 
-# Tests that start brokers are as heavy as two; the rest wait more than they compute.
-jobs_of() {
-    if [ -n "$jobs" ]; then
-        echo "$jobs"
-    elif [ "$1" = e2e ]; then
-        echo $((($(nproc) + 1) / 2))
-    else
-        nproc
-    fi
-}
-
 # Sanitizers make everything slower, deadlines included.
 patience_of() {
     if [ -n "${OUTBOXD_TEST_PATIENCE:-}" ]; then
@@ -110,7 +99,7 @@ run_suite() {
     local tee=$!
     # in the background, so that an interrupt is heard; timeout passes a signal on to all processes of the suite
     OUTBOXD_TEST_PATIENCE=$(patience_of "$binary") timeout --kill-after=30 "$timeout" \
-        "$binary" --jobs="$(jobs_of "$name")" --filter="$filter" > "$scratch/output" 2>&1 &
+        "$binary" --jobs="${jobs:-$(nproc)}" --filter="$filter" > "$scratch/output" 2>&1 &
     child=$!
     wait "$child"
     child=

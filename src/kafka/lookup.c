@@ -32,8 +32,8 @@ destroy(struct lookup *lookup)
     free(lookup);
 }
 
-/* The thread has come back, or could not be started. */
-static void
+/* The thread has come back, or could not be started. True when nobody waits for it any more. */
+static bool
 finish(struct lookup *lookup)
 {
     uint64_t one = 1;
@@ -46,8 +46,7 @@ finish(struct lookup *lookup)
     if (!abandoned)
         CHECK(write(lookup->wake_fd, &one, sizeof one) == sizeof one || errno == EAGAIN);
     pthread_mutex_unlock(&lookup->lock);
-    if (abandoned)
-        destroy(lookup);
+    return abandoned;
 }
 
 static void *
@@ -57,7 +56,8 @@ ask(void *argument)
     if (rd_kafka_metadata(lookup->handle->rk, 0, lookup->topic, &lookup->metadata, TIMEOUT_MS) !=
         RD_KAFKA_RESP_ERR_NO_ERROR)
         lookup->metadata = NULL;
-    finish(lookup);
+    if (finish(lookup))
+        destroy(lookup);
     return NULL;
 }
 
@@ -70,7 +70,7 @@ lookup_begin(struct handle *handle, const char *topic, int wake_fd)
                               .wake_fd = wake_fd};
     CHECK(pthread_mutex_init(&lookup->lock, NULL) == 0);
     if (!handle_thread(ask, lookup))
-        finish(lookup);
+        (void)finish(lookup); /* over at once, in vain */
     return lookup;
 }
 
