@@ -16,10 +16,12 @@ enum { RETRY_US = 200 * 1000 };
 enum { FIRST_ANSWER_US = 5 * 1000 };
 /* An operator who changes a limit of a topic sees the effect within this time; one request for all topics. */
 static const int64_t REFRESH_US = INT64_C(300) * 1000 * 1000;
+/* How often brokers are asked about a topic that takes nothing. */
+enum { WATCH_US = 2000 * 1000 };
 
 /* The question is dealt with, whatever came of it. */
 static void
-finish(struct topics *topics, int64_t now_us)
+finish(struct topics *topics)
 {
     for (size_t i = 0; i < topics->capacity; i++)
         if (topics->facts[i] != NULL)
@@ -27,61 +29,77 @@ finish(struct topics *topics, int64_t now_us)
     lookup_end(topics->lookup);
     topics->lookup = NULL;
     topics->asking_for = ASKING_NOTHING;
-    topics->refresh_us = now_us + REFRESH_US;
 }
 
 static void
 finish_in_vain(struct topics *topics, int64_t now_us)
 {
-    finish(topics, now_us);
+    finish(topics);
     topics->retry_us = now_us + RETRY_US;
 }
 
 /* All that had to be known of the topics in question is. */
 static void
-finish_known(struct topics *topics, int64_t now_us)
+finish_known(struct topics *topics)
 {
     for (size_t i = 0; i < topics->capacity; i++) {
         struct topic_facts *facts = topics->facts[i];
         if (facts != NULL && facts->asked && facts->state == TOPIC_ASKING)
             topics_set_state(topics, facts, TOPIC_KNOWN);
     }
-    finish(topics, now_us);
+    finish(topics);
 }
 
 /* ---- metadata ---- */
 
-/* About the topics that are ASKING, or about the KNOWN ones when it is time to refresh. */
+enum question { ABOUT_NEW, ABOUT_KNOWN };
+
+static bool
+is_meant(const struct topic_facts *facts, enum question question)
+{
+    if (facts == NULL)
+        return false;
+    return question == ABOUT_KNOWN ? facts->state == TOPIC_KNOWN
+                                   : facts->state == TOPIC_ASKING || facts->watched;
+}
+
+/* About the topics that are ASKING or watched, or about all KNOWN ones when it is time to refresh. */
 static void
-ask_metadata(struct topics *topics, enum topic_state state, int64_t now_us)
+ask_metadata(struct topics *topics, enum question question, int64_t now_us)
 {
     const char *only = NULL;
     size_t count = 0;
+    topics->watching = false;
+    if (question == ABOUT_KNOWN)
+        topics->refresh_us = now_us + REFRESH_US;
     for (size_t i = 0; i < topics->capacity; i++) {
         struct topic_facts *facts = topics->facts[i];
-        if (facts == NULL || facts->state != state)
+        if (!is_meant(facts, question))
             continue;
         if (facts->handle == NULL)
             facts->handle = rd_kafka_topic_new(topics->user->rk, facts->topic->name, NULL);
         CHECK(facts->handle != NULL);
         facts->asked = true;
+        facts->asked_us = now_us;
+        facts->watched = false;
         only = facts->topic->name;
         count++;
     }
-    if (count == 0) {
-        finish(topics, now_us);
+    if (count == 0)
         return;
-    }
     topics->lookup = lookup_begin(topics->user, count == 1 ? only : NULL, topics->wake_fd);
     topics->asking_for = ASKING_METADATA;
 }
 
 /* True when there is more to ask about it. */
 static bool
-take_topic(struct topics *topics, struct topic_facts *facts, const rd_kafka_metadata_topic_t *metadata)
+take_topic(struct topics *topics, struct topic_facts *facts, const rd_kafka_metadata_topic_t *metadata,
+           int64_t now_us)
 {
     if (metadata->partition_cnt > 0) {
         opening_resize(&facts->opening, metadata->partition_cnt);
+        partitions_learn(&facts->partitions, metadata);
+        facts->learned_us = now_us;
         return true;
     }
     if (facts->state == TOPIC_ASKING) {
@@ -124,7 +142,7 @@ take_metadata(struct topics *topics, const rd_kafka_metadata_t *metadata, int64_
         if (facts == NULL || !facts->asked)
             continue;
         const rd_kafka_metadata_topic_t *answer = find_topic(metadata, facts->topic->name);
-        facts->asked = answer != NULL && take_topic(topics, facts, answer);
+        facts->asked = answer != NULL && take_topic(topics, facts, answer, now_us);
         if (facts->asked)
             names[count++] = facts->topic->name;
         if (answer == NULL)
@@ -134,7 +152,7 @@ take_metadata(struct topics *topics, const rd_kafka_metadata_t *metadata, int64_
         configs_ask(topics->user->rk, names, count, ANSWER_TIMEOUT_MS, topics->answers);
         topics->asking_for = ASKING_CONFIGS;
     } else {
-        finish_known(topics, now_us);
+        finish_known(topics);
     }
     free(names);
 }
@@ -169,13 +187,28 @@ take_configs(struct topics *topics, rd_kafka_event_t *event, int64_t now_us)
     for (size_t i = 0; i < count; i++) {
         struct topic_facts *facts = find_asked(topics, rd_kafka_ConfigResource_name(resources[i]));
         /* DESCRIBE_CONFIGS denied: the limits stay unknown, which is no obstacle. */
-        if (facts != NULL && rd_kafka_ConfigResource_error(resources[i]) == RD_KAFKA_RESP_ERR_NO_ERROR)
-            facts->limits = configs_limits(resources[i]);
+        if (facts == NULL || rd_kafka_ConfigResource_error(resources[i]) != RD_KAFKA_RESP_ERR_NO_ERROR)
+            continue;
+        facts->limits = configs_limits(resources[i]);
+        facts->min_in_sync = configs_number(resources[i], "min.insync.replicas", 1);
     }
     if (broker_answered(rd_kafka_event_error(event)))
-        finish_known(topics, now_us);
+        finish_known(topics);
     else
         finish_in_vain(topics, now_us);
+}
+
+/* ---- a topic that takes nothing ---- */
+
+bool
+topics_obstacle(struct topics *topics, struct topic_facts *facts, const struct event *event, int64_t now_us,
+                int64_t since_us, struct outcome *obstacle)
+{
+    bool old = facts->asked_us < since_us || now_us - facts->asked_us >= WATCH_US;
+    if (old && facts->state == TOPIC_KNOWN && !facts->asked)
+        facts->watched = topics->watching = true;
+    return facts->learned_us >= since_us &&
+           partitions_obstacle(&facts->partitions, event, facts->min_in_sync, obstacle);
 }
 
 /* ---- the turn ---- */
@@ -205,12 +238,12 @@ topics_turn(struct topics *topics, int64_t now_us)
     take_answer(topics, now_us);
     if (topics->asking_for != ASKING_NOTHING)
         return CLOCK_NEVER;
-    bool new_ones = topics->asking > 0;
-    int64_t due_us = new_ones ? topics->retry_us : topics->refresh_us;
+    enum question question = topics->asking > 0 || topics->watching ? ABOUT_NEW : ABOUT_KNOWN;
+    int64_t due_us = question == ABOUT_NEW ? topics->retry_us : topics->refresh_us;
     if (now_us < due_us)
         return due_us;
     if (rd_kafka_controllerid(topics->user->rk, 0) < 0)
         return now_us + FIRST_ANSWER_US; /* no broker has answered yet */
-    ask_metadata(topics, new_ones ? TOPIC_ASKING : TOPIC_KNOWN, now_us);
+    ask_metadata(topics, question, now_us);
     return topics->asking_for == ASKING_NOTHING ? topics->refresh_us : CLOCK_NEVER;
 }

@@ -16,8 +16,7 @@ struct handle {
     struct brokers *brokers; /* watched by librdkafka's threads, as long as it lives */
     atomic_int users;
     atomic_int in_flight; /* produce requests, by librdkafka's threads */
-    atomic_bool
-        lost; /* a connection went with requests in flight: how many is not known, the count is too high */
+    atomic_bool lost;     /* a connection went with requests in flight: `in_flight` is too high */
 };
 
 /* What is on its way to a broker. */

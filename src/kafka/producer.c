@@ -310,6 +310,14 @@ producer_forget_topic(struct producer *producer, const struct topic *topic)
     topics_forget(producer->topics, topics_facts(producer->topics, topic));
 }
 
+bool
+producer_obstacle(struct producer *producer, const struct event *event, int64_t now_us, int64_t since_us,
+                  struct outcome *obstacle)
+{
+    return topics_obstacle(producer->topics, topics_facts(producer->topics, event->topic), event, now_us,
+                           since_us, obstacle);
+}
+
 int
 producer_fd(const struct producer *producer)
 {

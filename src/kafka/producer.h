@@ -86,6 +86,12 @@ enum producer_sent producer_send(struct producer *producer, struct event *event,
  */
 void producer_forget_topic(struct producer *producer, const struct topic *topic);
 
+/* State READY. `event` is out and has been since before `since_us`, longer than it should: asks the brokers about its topic, every
+ * two seconds while this is called, and says what stands in its way as far as they have answered since then (OUTCOME_TOPIC: too
+ * few replicas in sync, no leader). False: nothing that is known. The event stays out, librdkafka goes on trying. */
+bool producer_obstacle(struct producer *producer, const struct event *event, int64_t now_us, int64_t since_us,
+                       struct outcome *obstacle);
+
 /* Events handed over and not reported yet. */
 size_t producer_out(const struct producer *producer);
 

@@ -133,9 +133,10 @@ take_failure(struct reports *reports, struct topic_facts *facts, struct event *e
 {
     struct outcome outcome;
     classify(code, &outcome);
-    if (outcome.kind == OUTCOME_UNSENT && facts->stalled)
+    if (outcome.kind == OUTCOME_UNSENT && facts->stalled &&
+        !partitions_obstacle(&facts->partitions, event, facts->min_in_sync, &outcome))
         classify_own(&outcome, OUTCOME_TOPIC, "NO_ANSWER",
-                     "no acknowledgement in time: too few replicas in sync, or a partition without leader");
+                     "no acknowledgement in time although a broker answers: is its leader within reach?");
     if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE && reports->batch_bytes > 0)
         topics_batch_refused(facts, reports->batch_bytes);
     if (outcome.kind != OUTCOME_UNSENT)

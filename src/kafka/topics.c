@@ -19,8 +19,10 @@ topics_free(struct topics *topics)
 {
     CHECK(topics->user == NULL);
     for (size_t i = 0; i < topics->capacity; i++) {
-        if (topics->facts[i] != NULL)
+        if (topics->facts[i] != NULL) {
             opening_free(&topics->facts[i]->opening);
+            partitions_free(&topics->facts[i]->partitions);
+        }
         free(topics->facts[i]);
     }
     free(topics->facts);
@@ -38,8 +40,8 @@ make_facts(struct topics *topics, const struct topic *topic)
         topics->capacity = capacity;
     }
     struct topic_facts *facts = must_calloc(1, sizeof *facts);
-    *facts =
-        (struct topic_facts){.topic = topic, .limits = limits_unknown(), .batch_bytes_learned = INT64_MAX};
+    *facts = (struct topic_facts){
+        .topic = topic, .limits = limits_unknown(), .batch_bytes_learned = INT64_MAX, .min_in_sync = 1};
     return topics->facts[topic->index] = facts;
 }
 

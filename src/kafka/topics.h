@@ -15,6 +15,7 @@
 #include "kafka/handle.h"
 #include "kafka/message.h"
 #include "kafka/opening.h"
+#include "kafka/partitions.h"
 
 #include <librdkafka/rdkafka.h>
 
@@ -32,6 +33,11 @@ struct topic_facts {
     struct opening opening;  /* its partitions, when KNOWN */
     struct outcome fault;    /* FAULTY: why */
     bool asked;              /* part of the request under way */
+    struct partitions partitions; /* what brokers said of them */
+    int64_t min_in_sync;          /* min.insync.replicas; 1 when it may not be read */
+    bool watched;                 /* topics_obstacle() wants to know how its partitions are */
+    int64_t asked_us;             /* when it was asked about last */
+    int64_t learned_us;           /* when that was answered */
 
     /* the producer's book-keeping, for its watchdog */
     size_t out;          /* events handed over and not reported */
@@ -66,6 +72,11 @@ int64_t topics_turn(struct topics *topics, int64_t now_us);
 /* Marks the topics that have something out and had no acknowledgement for `patience_us`; true when there are
  * any. The clock of a topic stands still while no broker is `answering`. */
 bool topics_stalled(struct topics *topics, int64_t now_us, int64_t patience_us, bool answering);
+
+/* An event of this topic has been out since before `since_us`: asks about it, again and again while this is called, and says what
+ * stands in the way of the event as far as brokers have said since then. False: nothing that is known. */
+bool topics_obstacle(struct topics *topics, struct topic_facts *facts, const struct event *event,
+                     int64_t now_us, int64_t since_us, struct outcome *obstacle);
 
 /* The largest batch that every topic in use takes; INT64_MAX when nothing limits it. */
 int64_t topics_batch_bytes(const struct topics *topics);

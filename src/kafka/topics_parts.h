@@ -15,6 +15,7 @@ struct topics {
     enum { ASKING_NOTHING, ASKING_METADATA, ASKING_CONFIGS } asking_for;
     struct lookup *lookup;     /* ASKING_METADATA */
     rd_kafka_queue_t *answers; /* of ASKING_CONFIGS */
+    bool watching;             /* some topics are watched */
     int64_t retry_us;          /* no question before */
     int64_t refresh_us;        /* when KNOWN topics are asked about again */
 };

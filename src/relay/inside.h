@@ -102,8 +102,10 @@ struct relay {
     struct verdict verdict;
     bool instance_ran;            /* an instance was started and has not been looked back at */
     uint64_t acknowledged_before; /* `acknowledged` when it was started */
+    uint64_t oldest_serial;       /* of the oldest event, when it was out */
+    int64_t oldest_from_us;       /* since when it has been out and the oldest */
     bool dropping;                /* pages are to be dropped as soon as nothing of them is out */
-    bool trouble_told;            /* the database knows of `verdict.trouble` (or of its absence) */
+    bool trouble_told;            /* the database knows of verdict_trouble() */
     int64_t wall_us;              /* of this turn's reports */
     uint64_t acknowledged;        /* events, since the start of the process */
     int64_t progress_us;          /* the last acknowledgement, or when there was nothing to wait for */

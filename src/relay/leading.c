@@ -155,9 +155,9 @@ has_room(const struct relay *relay)
 static void
 ask_trouble(struct relay *relay)
 {
-    const struct trouble *trouble = &relay->verdict.trouble;
+    const struct trouble *trouble = verdict_trouble(&relay->verdict);
     char *text = outage_tell(relay);
-    if (text == NULL && trouble->active) {
+    if (text == NULL && trouble != NULL) {
         json_t *object =
             json_pack("{s:I, s:s, s:s, s:s}", "event_id", (json_int_t)trouble->event_id, "topic",
                       trouble->topic->name, "error", trouble->why.name, "message", trouble->why.message);

@@ -28,7 +28,7 @@ observe_ready(const struct relay *relay, struct snapshot *snapshot)
     case RELAY_LEADING:
         if (kafka->away_since_us != 0)
             outage_text(relay, reason, size);
-        else if (relay->verdict.trouble.active)
+        else if (snapshot->trouble[0] != '\0')
             snprintf(reason, size, "stuck at %.490s", snapshot->trouble);
         else if (!kafka->reached)
             snprintf(reason, size, "connecting to Kafka");

@@ -12,6 +12,9 @@
  * socket; a turn itself costs some microseconds. */
 #define SEND_AT_ONCE 1000
 
+/* An acknowledgement takes milliseconds. After this time, which a change of a partition's leader may take, we ask what is wrong. */
+#define SILENT_US (INT64_C(2) * 1000000)
+
 static void
 count_acknowledged(struct relay *relay, const struct event *event)
 {
@@ -37,9 +40,9 @@ count_acknowledged(struct relay *relay, const struct event *event)
 void
 sending_trouble_text(const struct relay *relay, char *text, size_t size)
 {
-    const struct trouble *trouble = &relay->verdict.trouble;
+    const struct trouble *trouble = verdict_trouble(&relay->verdict);
     text[0] = '\0';
-    if (trouble->active)
+    if (trouble != NULL)
         snprintf(text, size, "event %" PRId64 " of topic %s: %s: %s", trouble->event_id, trouble->topic->name,
                  trouble->why.name, trouble->why.message);
 }
@@ -52,6 +55,33 @@ tell_trouble(struct relay *relay)
     log_error("stuck: nothing is skipped; tried again with back-off", LOG_INT("event", trouble->event_id),
               LOG_STR("topic", trouble->topic->name), LOG_STR("error", trouble->why.name),
               LOG_STR("why", trouble->why.message), LOG_END);
+}
+
+/* The oldest event holds up all others: when it has been out for long, the brokers are asked why. */
+static void
+watch_oldest(struct relay *relay)
+{
+    const struct event *oldest = pipeline_oldest(&relay->pipeline);
+    struct outcome obstacle, *why = NULL;
+    if (oldest == NULL || oldest->state != EVENT_SENT || pipeline_serial(oldest) != relay->oldest_serial ||
+        producer_state(relay->producer) != PRODUCER_READY) {
+        relay->oldest_serial = oldest != NULL ? pipeline_serial(oldest) : 0;
+        relay->oldest_from_us = relay->now_us;
+    } else if (relay->now_us - relay->oldest_from_us >= SILENT_US &&
+               producer_obstacle(relay->producer, oldest, relay->now_us, relay->oldest_from_us, &obstacle)) {
+        why = &obstacle;
+    }
+    if (!verdict_waits(&relay->verdict, oldest, why))
+        return;
+    relay->trouble_told = false;
+    if (why == NULL) {
+        log_info("waits no longer", LOG_INT("event", relay->verdict.waiting.event_id), LOG_END);
+        return;
+    }
+    relay->counters.errors[SNAPSHOT_ERROR_TOPIC]++;
+    log_error("waits: an event is out and its topic takes nothing", LOG_INT("event", oldest->id),
+              LOG_STR("topic", oldest->topic->name), LOG_STR("error", why->name),
+              LOG_STR("why", why->message), LOG_END);
 }
 
 /* A refusal, by a report or before sending. */
@@ -205,6 +235,7 @@ sending_turn(struct relay *relay)
             log_info("no longer stuck", LOG_INT("event", relay->verdict.trouble.event_id), LOG_END);
         }
     }
+    watch_oldest(relay);
     if (relay->dropping) {
         drop_pages(relay);
     } else if (relay->state == RELAY_LEADING && leading_holds_lease(relay) && !relay->undurable) {

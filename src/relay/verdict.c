@@ -5,6 +5,8 @@
 #include "base/clock.h"
 #include "relay/pipeline.h"
 
+#include <string.h>
+
 /* The first retry comes soon, for topics that are being created; later ones every five seconds: one question to the broker,
  * and nobody waits long after healing the topic. */
 #define TROUBLE_FIRST_US (INT64_C(500) * 1000)
@@ -60,7 +62,7 @@ stuck(struct verdict *verdict, const struct event *event, uint64_t serial, const
     /* The first in order is the one to be stuck at; reports of others that failed with it change nothing. */
     if (trouble->active && trouble->serial < serial)
         return false;
-    bool same = trouble->active && trouble->serial == serial && trouble->why.code == why->code;
+    bool same = trouble->active && trouble->serial == serial && strcmp(trouble->why.name, why->name) == 0;
     if (same && now_us < trouble->retry_at_us)
         return false;
     if (!same)
@@ -109,6 +111,33 @@ verdict_reached(struct verdict *verdict, uint64_t serial)
     verdict->trouble.active = false;
     verdict->suspecting = false;
     return true;
+}
+
+bool
+verdict_waits(struct verdict *verdict, const struct event *event, const struct outcome *why)
+{
+    struct trouble *waiting = &verdict->waiting;
+    if (why == NULL) {
+        bool was = waiting->active;
+        waiting->active = false;
+        return was;
+    }
+    bool same =
+        waiting->active && waiting->event_id == event->id && strcmp(waiting->why.name, why->name) == 0;
+    *waiting = (struct trouble){.active = true,
+                                .serial = pipeline_serial(event),
+                                .event_id = event->id,
+                                .topic = event->topic,
+                                .why = *why};
+    return !same;
+}
+
+const struct trouble *
+verdict_trouble(const struct verdict *verdict)
+{
+    if (verdict->trouble.active)
+        return &verdict->trouble;
+    return verdict->waiting.active ? &verdict->waiting : NULL;
 }
 
 bool

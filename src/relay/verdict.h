@@ -26,7 +26,9 @@ struct trouble {
 
 struct verdict {
     struct trouble trouble;
-    bool suspecting;       /* some events are to be sent in small batches */
+    struct trouble
+        waiting;     /* the oldest event is out, and this stands in its way: nothing is held back for it */
+    bool suspecting; /* some events are to be sent in small batches */
     uint64_t last_suspect; /* up to this serial; nothing later is sent until they are settled */
     size_t refused;        /* suspects that the present instance of the producer has made or left */
     size_t batch_events;   /* how many events a batch of the present instance may hold; 0: no limit */
@@ -49,6 +51,13 @@ bool verdict_refused(struct verdict *verdict, const struct event *event, const s
 /* The edge of acknowledgement reached `serial` (of the oldest event that is not acknowledged): forgets suspects and trouble
  * before it. True when trouble has healed; the others were suspects for its sake, and are not any more. */
 bool verdict_reached(struct verdict *verdict, uint64_t serial);
+
+/* The oldest event is out; `why` is what stands in its way, NULL when nothing is known to. True when that is new: the caller
+ * tells people. */
+bool verdict_waits(struct verdict *verdict, const struct event *event, const struct outcome *why);
+
+/* What people are told: what the relay is stuck at, or waits for; NULL when all is well. */
+const struct trouble *verdict_trouble(const struct verdict *verdict);
 
 /* May this event be sent now? Nothing after the event that the relay is stuck at, and that one only when its time has come;
  * while there are suspects, nothing after the last of them. */

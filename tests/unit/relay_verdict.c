@@ -122,3 +122,36 @@ Test(verdict, purged_events_are_nobodys_fault)
     cr_assert_not(verdict.trouble.active);
     cr_assert_eq(verdict_deadline(&verdict, 0), CLOCK_NEVER);
 }
+
+Test(verdict, P5_what_the_oldest_event_waits_for_is_told_once_and_holds_nothing_back)
+{
+    struct outcome few = {.kind = OUTCOME_TOPIC, .name = "NOT_ENOUGH_REPLICAS"},
+                   none = {.kind = OUTCOME_TOPIC, .name = "LEADER_NOT_AVAILABLE"};
+    cr_assert_not(verdict_waits(&verdict, &page->events[2], NULL));
+    cr_assert_null(verdict_trouble(&verdict));
+    cr_assert(verdict_waits(&verdict, &page->events[2], &few));
+    cr_assert_not(verdict_waits(&verdict, &page->events[2], &few));
+    cr_assert_eq(verdict_trouble(&verdict)->event_id, 102);
+    cr_assert(verdict_allows(&verdict, 9, 0), "librdkafka tries by itself");
+    cr_assert(verdict_waits(&verdict, &page->events[2], &none), "another reason is news");
+    cr_assert(verdict_waits(&verdict, &page->events[3], &none), "another event is news");
+    cr_assert(verdict_waits(&verdict, NULL, NULL), "it is over");
+    cr_assert_not(verdict_waits(&verdict, NULL, NULL));
+    cr_assert_null(verdict_trouble(&verdict));
+}
+
+Test(verdict, P5_what_the_relay_is_stuck_at_comes_before_what_it_waits_for)
+{
+    struct outcome few = {.kind = OUTCOME_TOPIC, .name = "NOT_ENOUGH_REPLICAS"}, why = outcome(OUTCOME_EVENT);
+    cr_assert(verdict_waits(&verdict, &page->events[2], &few));
+    cr_assert(verdict_refused(&verdict, &page->events[4], &why, true, 0));
+    cr_assert_eq(verdict_trouble(&verdict)->event_id, 104);
+}
+
+Test(verdict, P5_another_reason_for_the_same_event_is_told)
+{
+    struct outcome silent = {.kind = OUTCOME_TOPIC, .name = "NO_ANSWER"},
+                   few = {.kind = OUTCOME_TOPIC, .name = "NOT_ENOUGH_REPLICAS"};
+    cr_assert(verdict_refused(&verdict, &page->events[4], &silent, false, 0));
+    cr_assert(verdict_refused(&verdict, &page->events[4], &few, false, 0));
+}
