@@ -22,6 +22,16 @@ move(struct setup *setup, struct postgres *to, const char *database)
     setup->app = postgres_open(to, database, POSTGRES_WRITER);
 }
 
+/* The witnesses of the order are transaction numbers: those of the new cluster must come after those of the old one. */
+static void
+pass_numbers_of(PGconn *old, PGconn *new)
+{
+    int64_t until = postgres_int(old, "select pg_snapshot_xmax(pg_current_snapshot())::text::bigint");
+    postgres_exec(new,
+                  "do $$ begin while pg_current_xact_id()::text::bigint < %lld loop commit; end loop; end $$",
+                  (long long)until);
+}
+
 static struct verdict
 judge_ledger(struct setup *setup)
 {
@@ -56,6 +66,9 @@ Test(relay_rebase, a_dump_taken_under_load_and_restored_elsewhere_loses_nothing_
     postgres_dump(old, setup.database, path);
     load_stop(load);
     int64_t published = setup_count(&setup);
+    PGconn *fresh = postgres_open(other, "postgres", POSTGRES_ADMIN);
+    pass_numbers_of(setup.admin, fresh);
+    PQfinish(fresh);
 
     move(&setup, other, postgres_restore(other, path));
     setup_expect_refusal(&setup, NULL, 70, "another cluster or database", "outboxd rebase");
