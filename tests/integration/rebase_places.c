@@ -197,15 +197,14 @@ Test(rebase_places, events_of_another_cluster_without_a_relay_are_all_published_
 
 /* ---- the same transaction numbers ---- */
 
+/* `name` must live as long as the clone. */
 static struct outbox
-clone(const struct outbox *from)
+clone(const struct outbox *from, const char *name)
 {
     PGconn *server = postgres_open(from->server, "postgres", POSTGRES_ADMIN);
-    char *name = must_format("%s_clone", from->database);
     postgres_exec(server, "create database %s template %s", name, from->database);
     PQfinish(server);
-    struct outbox copy = rebase_open_in(from->server, name);
-    return copy;
+    return rebase_open_in(from->server, name);
 }
 
 static void
@@ -221,7 +220,8 @@ Test(rebase_places, a_clone_in_the_same_cluster_goes_on_without_touching_an_even
     struct outbox old = rebase_open_own();
     rebase_three_of_seven(&old, "main");
     disconnect(&old);
-    struct outbox copy = clone(&old);
+    char *name = must_format("%s_clone", old.database);
+    struct outbox copy = clone(&old, name);
     char *events = postgres_text(copy.admin, "select json_agg(e order by id) from outbox.event e");
     rebase_expect(&copy, 0, "transaction numbers mean the same here: no event is changed", "", "--yes");
     char *after = postgres_text(copy.admin, "select json_agg(e order by id) from outbox.event e");
@@ -238,6 +238,7 @@ Test(rebase_places, a_clone_in_the_same_cluster_goes_on_without_touching_an_even
     free(after);
     free(events);
     outbox_close(&copy);
+    free(name);
 }
 
 /* Row 72: pg_upgrade keeps the numbers and changes the identifier. */
