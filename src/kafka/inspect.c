@@ -5,6 +5,7 @@
 #include "kafka/brokers.h"
 #include "kafka/classify.h"
 #include "kafka/configs.h"
+#include "kafka/handshake.h"
 #include "kafka/inspect_parts.h"
 #include "kafka/properties.h"
 
@@ -39,6 +40,7 @@ take_error(rd_kafka_t *rk, int code, const char *text, void *opaque)
     struct reason *reason = &inspection->reasons[inspection->reason_count];
     *reason = (struct reason){.code = (rd_kafka_resp_err_t)code};
     brokers_split_reason(text, reason->broker, sizeof reason->broker, reason->text, sizeof reason->text);
+    reason->cure = handshake_explain(reason->broker, reason->text, sizeof reason->text);
     for (size_t i = 0; i < inspection->reason_count; i++)
         if (strcmp(inspection->reasons[i].broker, reason->broker) == 0)
             return;
@@ -48,9 +50,11 @@ take_error(rd_kafka_t *rk, int code, const char *text, void *opaque)
 static const char *
 reason_cure(const struct reason *reason)
 {
+    if (reason->cure != NULL)
+        return reason->cure;
     switch (reason->code) {
     case RD_KAFKA_RESP_ERR__SSL:
-        return "check kafka.ssl.ca.location and the names in the broker's certificate";
+        return "compare kafka.ssl.* with the broker's listener: its certificate, its versions of TLS";
     case RD_KAFKA_RESP_ERR__AUTHENTICATION:
         return "check kafka.sasl.mechanism, kafka.sasl.username and its password";
     case RD_KAFKA_RESP_ERR__RESOLVE:
@@ -103,6 +107,21 @@ add_version(struct inspection *inspection, int broker_id)
     rd_kafka_ConfigResource_destroy(resource);
 }
 
+/* Every broker of the configuration has shut us out, for a reason that no waiting mends. */
+static bool
+is_shut_out(const struct inspection *inspection)
+{
+    const struct property *servers = properties_find(inspection->settings, "bootstrap.servers");
+    size_t count = 1;
+    for (const char *at = servers ? servers->value : ""; *at != '\0'; at++)
+        count += *at == ',';
+    for (size_t i = 0; i < inspection->reason_count; i++)
+        if (inspection->reasons[i].code != RD_KAFKA_RESP_ERR__SSL &&
+            inspection->reasons[i].code != RD_KAFKA_RESP_ERR__AUTHENTICATION)
+            return false;
+    return servers != NULL && inspection->reason_count >= count;
+}
+
 static bool
 reach_brokers(struct inspection *inspection)
 {
@@ -113,7 +132,8 @@ reach_brokers(struct inspection *inspection)
             inspect_remaining_ms(inspection) < SLICE_MS ? inspect_remaining_ms(inspection) : SLICE_MS;
         code = rd_kafka_metadata(inspection->rk, 0, NULL, &metadata, slice_ms);
         rd_kafka_poll(inspection->rk, code == RD_KAFKA_RESP_ERR_NO_ERROR ? 0 : slice_ms);
-    } while (code != RD_KAFKA_RESP_ERR_NO_ERROR && clock_monotonic_us() < inspection->deadline_us);
+    } while (code != RD_KAFKA_RESP_ERR_NO_ERROR && clock_monotonic_us() < inspection->deadline_us &&
+             !is_shut_out(inspection));
     add_reasons(inspection, code == RD_KAFKA_RESP_ERR_NO_ERROR);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         return false;

@@ -22,6 +22,7 @@ struct inspection {
         rd_kafka_resp_err_t code;
         char broker[128];
         char text[256];
+        const char *cure; /* NULL: by the code */
     } reasons[INSPECT_REASONS];
     size_t reason_count;
 };

@@ -4,6 +4,7 @@
 
 #include "base/spelling.h"
 #include "kafka/brokerlog.h"
+#include "kafka/handshake.h"
 #include "kafka/rules.h"
 
 #include <stdlib.h>
@@ -264,6 +265,7 @@ set_common(struct making *making, const struct settings *settings, bool all)
 {
     char client_id[256];
     making->conf = rd_kafka_conf_new();
+    handshake_watch(making->conf);
     snprintf(client_id, sizeof client_id, "outboxd-%s-%s", settings->source ? settings->source : "",
              settings->relay ? settings->relay : "");
     set(making, "client.id", client_id);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "kafka/classify.h"
+#include "kafka/handshake.h"
 #include "kafka/statistics.h"
 
 #include <stdio.h>
@@ -111,6 +112,7 @@ take_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
     }
     char broker[128], what[256];
     brokers_split_reason(reason, broker, sizeof broker, what, sizeof what);
+    (void)handshake_explain(broker, what, sizeof what);
     snprintf(reports->statistics.away_why, sizeof reports->statistics.away_why, "%s%s%s", broker,
              broker[0] != '\0' ? ": " : "", what);
     reports->said_us = reports->now_us;

@@ -23,8 +23,8 @@ static const char properties_format[] =
     "process.roles=broker,controller\n"
     "node.id=%d\n"
     "controller.quorum.voters=%s\n"
-    "listeners=PLAINTEXT://%s:%d,CONTROLLER://127.0.0.1:%d\n"
-    "advertised.listeners=PLAINTEXT://%s:%d\n"
+    "listeners=PLAINTEXT://%s:%d,CONTROLLER://127.0.0.1:%d%s%s\n"
+    "advertised.listeners=PLAINTEXT://%s:%d%s%s\n"
     "controller.listener.names=CONTROLLER\n"
     "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n"
     "log.dirs=%s/data\n"
@@ -58,7 +58,7 @@ broker_jars(const char *version)
 
 /* Formatting the storage takes a JVM of its own, 1.5 s. */
 static void
-broker_format(const struct broker *broker, const char *cluster_id)
+broker_format(const struct broker *broker, const struct broker_options *options)
 {
     char *log = must_format("%s/format.log", broker->directory);
     const char *argv[] = {"java",
@@ -72,12 +72,14 @@ broker_format(const struct broker *broker, const char *cluster_id)
                           "kafka.tools.StorageTool",
                           "format",
                           "--cluster-id",
-                          cluster_id,
+                          options->cluster_id ? options->cluster_id : CLUSTER_ID,
                           "--config",
                           broker->properties,
+                          options->scram ? "--add-scram" : NULL,
+                          options->scram,
                           NULL};
-    struct process_options options = {.argv = argv, .output_path = log, .death_signal = SIGKILL};
-    int exit_code = process_run(&options, START_MS);
+    struct process_options process = {.argv = argv, .output_path = log, .death_signal = SIGKILL};
+    int exit_code = process_run(&process, START_MS);
     if (exit_code != 0)
         test_fail("formatting Kafka's storage: exit code %d:\n%s", exit_code, scratch_read_file(log));
     free(log);
@@ -121,6 +123,7 @@ broker_launch(struct broker *broker)
                           "-XX:-BytecodeVerificationRemote",
                           "-Xshare:auto",
                           "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+                          "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.network.Selector=info",
                           "-cp",
                           broker->classpath,
                           "kafka.Kafka",
@@ -170,10 +173,12 @@ broker_make(const struct broker_options *options, int node, int nodes, const int
     broker->properties = must_format("%s/server.properties", broker->directory);
     broker->classpath = must_format("%s/*", jars);
     broker->bootstrap = must_strdup(bootstrap);
-    char *text = must_format(properties_format, node, voters, host, port, controller_port, host, port,
-                             broker->directory, nodes, options->properties ? options->properties : "");
+    const char *more = options->listeners ? options->listeners : "", *comma = options->listeners ? "," : "";
+    char *text =
+        must_format(properties_format, node, voters, host, port, controller_port, comma, more, host, port,
+                    comma, more, broker->directory, nodes, options->properties ? options->properties : "");
     scratch_write_file(broker->properties, text);
-    broker_format(broker, options->cluster_id ? options->cluster_id : CLUSTER_ID);
+    broker_format(broker, options);
     free(text);
     free(jars);
     return broker;

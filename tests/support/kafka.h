@@ -13,6 +13,8 @@ struct broker_options {
     const char *properties; /* further lines of server.properties, or NULL */
     const char *host;       /* the address on which clients reach it, or NULL: 127.0.0.1 */
     const char *cluster_id; /* 22 characters of base64, or NULL: always the same one */
+    const char *listeners;  /* further ones, "NAME://host:port,..", which `properties` describe; or NULL */
+    const char *scram;      /* a user from the beginning, "SCRAM-SHA-256=[name=..,password=..]", or NULL */
 };
 
 /* A line for broker_options.properties: ACLs work, and what no ACL names is allowed to everyone. */

@@ -23,6 +23,9 @@ struct postgres *postgres_start(const char *settings);
 /* Lets everybody in who comes from these addresses ("10.77.0.0/16"); what it listens on is a setting. */
 void postgres_trust(struct postgres *postgres, const char *addresses);
 
+/* Restarts a server of the test's own with TLS and this certificate (authority_issue); `settings` as above. */
+void postgres_serve_tls(struct postgres *postgres, const char *certificate, const char *settings);
+
 /* The suite's server (OUTBOXD_TEST_POSTGRES, see postgres_share); a server of its own when there is none.
  * Never stop or kill it: postgres_free() only lets go. */
 struct postgres *postgres_shared(void);
