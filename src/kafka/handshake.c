@@ -28,6 +28,9 @@ static const struct fault {
      "name the file with the authority's certificate in kafka.ssl.ca.location"},
 };
 
+/* The client's final message of SCRAM repeated the client's nonce. Kafka took that until 3.9. */
+static const int SCRAM_IS_SOUND = 0x020601ff;
+
 /* More brokers than this in trouble at once: the oldest note goes. */
 enum { NOTES = 16 };
 
@@ -98,9 +101,23 @@ explain_tls(const struct fault *fault, char *text, size_t size)
     return fault->cure;
 }
 
+static const char *
+explain_scram(char *text, size_t size)
+{
+    size_t used = strlen(text);
+    snprintf(text + used, size - used, "; librdkafka %s cannot do SCRAM with Kafka 4",
+             rd_kafka_version_str());
+    return "check kafka.sasl.username and its password; with Kafka 4 or later install librdkafka 2.6.1 or "
+           "later, or use"
+           " kafka.sasl.mechanisms: PLAIN over sasl_ssl";
+}
+
 const char *
 handshake_explain(const char *broker, char *text, size_t size)
 {
+    if (strncmp(text, "SASL authentication error", 25) == 0 && strstr(text, "SCRAM-SHA-") != NULL &&
+        rd_kafka_version() < SCRAM_IS_SOUND)
+        return explain_scram(text, size);
     static const struct fault no_tls = {
         0, "the broker ended it: is this a listener without TLS?",
         "check kafka.security.protocol and the port in kafka.bootstrap.servers"};

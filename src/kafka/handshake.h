@@ -1,5 +1,5 @@
 /* handshake.h: why a broker does not let us in, or we do not trust it, in words. OpenSSL knows what is wrong with a certificate;
- * librdkafka says only that something is, and blames ssl.ca.location for all of it. */
+ * librdkafka says only that something is, and blames ssl.ca.location for all of it. Of its own mistake it says nothing. */
 #ifndef OUTBOXD_KAFKA_HANDSHAKE_H
 #define OUTBOXD_KAFKA_HANDSHAKE_H
 
