@@ -9,6 +9,7 @@
 #include "event/topic.h"
 #include "kafka/inspect.h"
 #include "kafka/properties.h"
+#include "postgres/failure.h"
 #include "postgres/oneshot.h"
 
 #include <errno.h>
@@ -34,22 +35,6 @@ static const char help[] =
     "configured, 70 broken invariant, 78 configuration.\n";
 
 /* ---- Postgres ---- */
-
-static const char *
-connection_cure(const struct error *error)
-{
-    if (strstr(error->message, "pooler") != NULL)
-        return "postgres.conninfo: give the address of Postgres itself; applications may pool";
-    if (strstr(error->message, "FATAL:  role \"") != NULL && strstr(error->message, "does not exist") != NULL)
-        return "correct the user in postgres.conninfo, or make it: outboxd migrate --conninfo ADMIN --relay "
-               "USER";
-    if (strstr(error->message, "FATAL:  database \"") != NULL &&
-        strstr(error->message, "does not exist") != NULL)
-        return "correct dbname in postgres.conninfo, or create the database";
-    if (error->kind == ERROR_UNUSABLE)
-        return "correct postgres.conninfo and postgres.password_file, or the server's pg_hba.conf";
-    return "see that Postgres runs there, is no standby, and can be reached from here";
-}
 
 static const char *
 backlog_cure(const struct status_relay *relay, enum report_verdict verdict)
@@ -111,7 +96,7 @@ check_postgres(const struct settings *settings, struct inspect_facts *facts, str
     if (oneshot_open(&session, settings, &error))
         inspect_session(session, settings, facts, findings);
     else
-        findings_add(findings, FINDING_ERROR, error.kind, connection_cure(&error), "%s", error.message);
+        findings_add(findings, FINDING_ERROR, error.kind, failure_cure(&error), "%s", error.message);
     session_free(session);
     progress_end(progress);
 }

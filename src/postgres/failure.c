@@ -83,26 +83,56 @@ failure_is_cancelled_wait(const struct pg_result *warning)
     return origin == NULL || strcmp(origin, "SyncRepWaitForLSN") == 0;
 }
 
+static const char any_cure[] =
+    "correct postgres.conninfo and postgres.password_file, or the server's pg_hba.conf";
+
 /* A connection that was never made carries no SQLSTATE, only text: what a person must mend is told apart by it. Server
- * messages may be translated; what is not recognised is retried, which is never wrong. */
-static bool
-needs_a_person(const char *text)
+ * messages may be translated; what is not recognised is retried, which is never wrong. The first match counts. */
+static const struct sign {
+    const char *text, *cure;
+} signs[] = {
+    {"unsupported startup parameter",
+     "postgres.conninfo: give the address of Postgres itself; applications may pool"},
+    {"certificate verify failed",
+     "the server's certificate has expired, is revoked, or is of another authority than sslrootcert in "
+     "postgres.conninfo names: openssl s_client -starttls postgres -connect HOST:PORT -CAfile SSLROOTCERT"},
+    {"does not match host name",
+     "give one of these names as host in postgres.conninfo (hostaddr may give its address), or the server "
+     "another certificate"},
+    {"root certificate file",
+     "name the file with the certificate of the server's authority in postgres.conninfo: sslrootcert=.."},
+    {"does not support SSL", "switch TLS on in the server (ssl = on), or correct host and port in "
+                             "postgres.conninfo"},
+    {"does not support any SSL protocol version", "raise ssl_max_protocol_version of the server: outboxd "
+                                                  "wants what its OpenSSL allows, TLS 1.2 by default"},
+    {"no pg_hba.conf entry", "let the user in from this address, in the server's pg_hba.conf"},
+    {"no password supplied", "write the password into a file and name it in postgres.password_file"},
+    {"authentication failed",
+     "correct the user in postgres.conninfo and the password in postgres.password_file"},
+    {"FATAL:  role \"", "correct the user in postgres.conninfo, or make it: outboxd migrate --conninfo ADMIN "
+                        "--relay USER"},
+    {"FATAL:  database \"", "correct dbname in postgres.conninfo, or create the database"},
+    {"does not exist", any_cure},
+    {"is not permitted to log in", any_cure},
+    {"invalid value for parameter", any_cure},
+};
+
+static const struct sign *
+find_sign(const char *text)
 {
-    static const char *const signs[] = {"authentication failed",
-                                        "no password supplied",
-                                        "no pg_hba.conf entry",
-                                        "unsupported startup parameter",
-                                        "does not exist",
-                                        "is not permitted to log in",
-                                        "certificate verify failed",
-                                        "does not match host name",
-                                        "root certificate file",
-                                        "does not support SSL",
-                                        "invalid value for parameter"};
     for (size_t i = 0; i < sizeof signs / sizeof signs[0]; i++)
-        if (strstr(text, signs[i]) != NULL)
-            return true;
-    return false;
+        if (strstr(text, signs[i].text) != NULL)
+            return &signs[i];
+    return NULL;
+}
+
+const char *
+failure_cure(const struct error *error)
+{
+    if (error->kind != ERROR_UNUSABLE)
+        return "see that Postgres runs there, is no standby, and can be reached from here";
+    const struct sign *sign = find_sign(error->message);
+    return sign != NULL ? sign->cure : any_cure;
 }
 
 void
@@ -118,7 +148,7 @@ failure_of_connection(const struct pg_conn *connection, const struct pg_result *
         return;
     }
     const char *text = connection != NULL ? PQerrorMessage(connection) : "out of memory";
-    error_set(error, needs_a_person(text) ? ERROR_UNUSABLE : ERROR_RETRY, "%s: %s", what,
+    error_set(error, find_sign(text) != NULL ? ERROR_UNUSABLE : ERROR_RETRY, "%s: %s", what,
               text[0] ? text : "the connection was closed");
     one_line(error->message);
     if (strstr(text, "unsupported startup parameter") != NULL)

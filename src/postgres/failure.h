@@ -25,4 +25,7 @@ bool failure_is_cancelled_wait(const struct pg_result *warning);
 void failure_of_connection(const struct pg_conn *connection, const struct pg_result *result, const char *what,
                            struct error *error);
 
+/* What helps against such an error. */
+const char *failure_cure(const struct error *error);
+
 #endif

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "postgres/failure.h"
 #include "postgres/registry.h"
 
 #include <inttypes.h>
@@ -45,7 +46,9 @@ link_lost(struct relay *relay, const struct error *why)
     tick_clear(&relay->late_tick);
     relay->counters.errors[SNAPSHOT_ERROR_POSTGRES]++;
     if (why->kind == ERROR_UNUSABLE && !relay->was_connected) {
-        relay_fail(relay, why);
+        struct error told;
+        error_set(&told, why->kind, "%s; %s", why->message, failure_cure(why));
+        relay_fail(relay, &told);
         return;
     }
     tell_away(relay, why);
