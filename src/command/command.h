@@ -43,6 +43,9 @@ MUST_CHECK bool command_parse(int argc, char **argv, const char *flag, const cha
  * value"; the text is static. */
 const char *command_bad_option(int argc, char **argv, int met);
 
+/* "unexpected argument ..": the part of a conninfo that was not quoted is not repeated behind its =. The text is static. */
+const char *command_bad_argument(const char *argument);
+
 /* Says what is wrong with the command line on stderr; 64. */
 int command_misused(const char *command, const char *what);
 

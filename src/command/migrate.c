@@ -101,7 +101,7 @@ parse_options(int argc, char **argv, struct migrate_options *options, const char
         }
     }
     if (optind < argc)
-        return error_set(error, ERROR_USAGE, "unexpected argument %s", argv[optind]);
+        return error_set(error, ERROR_USAGE, "%s", command_bad_argument(argv[optind]));
     if (options->conninfo == NULL && !options->print)
         return error_set(error, ERROR_USAGE, "--conninfo is missing");
     return true;

@@ -9,6 +9,14 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Of NAME=VALUE: the value may be a password. */
+static int
+name_size(const char *word)
+{
+    size_t size = strcspn(word, "=");
+    return size < 60 ? (int)size : 60;
+}
+
 /* An unknown long option leaves no letter; one in a cluster of letters is not an argument of its own. */
 const char *
 command_bad_option(int argc, char **argv, int met)
@@ -20,7 +28,16 @@ command_bad_option(int argc, char **argv, int met)
     else if (optopt > 0 && strncmp(word, "--", 2) != 0)
         snprintf(text, sizeof text, "unknown option -%c", optopt);
     else
-        snprintf(text, sizeof text, "unknown option %.60s", word);
+        snprintf(text, sizeof text, "unknown option %.*s", name_size(word), word);
+    return text;
+}
+
+const char *
+command_bad_argument(const char *argument)
+{
+    static char text[128];
+    snprintf(text, sizeof text, "unexpected argument %.*s%s", name_size(argument), argument,
+             strchr(argument, '=') != NULL ? "=..; quote what has blanks in it" : "");
     return text;
 }
 
@@ -60,9 +77,7 @@ command_parse(int argc, char **argv, const char *flag, const char *help, struct 
         }
     }
     if (optind < argc) {
-        char *what = must_format("unexpected argument %s", argv[optind]);
-        *exit_code = command_misused(argv[0], what);
-        free(what);
+        *exit_code = command_misused(argv[0], command_bad_argument(argv[optind]));
         return false;
     }
     return true;

@@ -61,7 +61,7 @@ parse(int argc, char **argv, struct rebase_options *options, struct error *error
         options->help |= option == 'h';
     }
     if (optind < argc)
-        return error_set(error, ERROR_USAGE, "unexpected argument %s", argv[optind]);
+        return error_set(error, ERROR_USAGE, "%s", command_bad_argument(argv[optind]));
     return options->help || options->conninfo != NULL ||
            error_set(error, ERROR_USAGE, "--conninfo is missing");
 }

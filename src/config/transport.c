@@ -64,7 +64,8 @@ transport_judge_postgres(const char *text, int line, struct complaints *complain
     if (conninfo.has_service || getenv("PGSERVICE") != NULL || (mode && strcmp(mode, "verify-full") == 0) ||
         host == NULL || !find_remote(host, false, remote, sizeof remote))
         goto out;
-    complaints_quote(remote, quoted);
+    const char *at = strrchr(remote, '@'); /* what stands before is the end of a password in a URI */
+    complaints_quote(at != NULL ? at + 1 : remote, quoted);
     if (encrypted)
         complaints_warn(complaints, line, "postgres.conninfo",
                         "sslmode=%s does not check that the server is %s: use sslmode=verify-full", mode,

@@ -3,6 +3,7 @@
 #include "postgres/admin.h"
 
 #include "base/clock.h"
+#include "postgres/conceal.h"
 #include "postgres/failure.h"
 
 #include <libpq-fe.h>
@@ -18,6 +19,7 @@ admin_connect(PGconn **connection, const char *conninfo, const char *application
     if (parsed == NULL) {
         error_set(error, ERROR_USAGE, "conninfo: %s", complaint ? complaint : "out of memory");
         error->message[strcspn(error->message, "\n")] = '\0';
+        conceal_complaint(error->message);
         PQfreemem(complaint);
         return false;
     }

@@ -2,6 +2,7 @@
  * nothing else. */
 #include "postgres/dial.h"
 
+#include "postgres/conceal.h"
 #include "postgres/hosts.h"
 #include "postgres/session.h"
 
@@ -61,6 +62,8 @@ dial_new(struct dial **dial, const struct settings *settings, const char *applic
     PQconninfoOption *parsed = PQconninfoParse(settings->postgres_conninfo, &reason);
     if (parsed == NULL) {
         error_set(error, ERROR_CONFIG, "postgres.conninfo: %s", reason ? reason : "out of memory");
+        error->message[strcspn(error->message, "\n")] = '\0';
+        conceal_complaint(error->message);
         PQfreemem(reason);
         return false;
     }

@@ -2,6 +2,8 @@
  * connection fails; logs nothing. */
 #include "postgres/failure.h"
 
+#include "postgres/conceal.h"
+
 #include <libpq-fe.h>
 #include <string.h>
 
@@ -83,6 +85,10 @@ failure_is_cancelled_wait(const struct pg_result *warning)
     return origin == NULL || strcmp(origin, "SyncRepWaitForLSN") == 0;
 }
 
+static const char address_cure[] =
+    "correct the port in postgres.conninfo; in a URI, write what is special in a "
+    "password as %XX: / as %2F, @ as %40, ? as %3F";
+
 static const char any_cure[] =
     "correct postgres.conninfo and postgres.password_file, or the server's pg_hba.conf";
 
@@ -105,6 +111,8 @@ static const struct sign {
                              "postgres.conninfo"},
     {"does not support any SSL protocol version", "raise ssl_max_protocol_version of the server: outboxd "
                                                   "wants what its OpenSSL allows, TLS 1.2 by default"},
+    {"invalid integer value", address_cure},
+    {"invalid port number", address_cure},
     {"no pg_hba.conf entry", "let the user in from this address, in the server's pg_hba.conf"},
     {"no password supplied", "write the password into a file and name it in postgres.password_file"},
     {"authentication failed",
@@ -151,6 +159,7 @@ failure_of_connection(const struct pg_conn *connection, const struct pg_result *
     error_set(error, find_sign(text) != NULL ? ERROR_UNUSABLE : ERROR_RETRY, "%s: %s", what,
               text[0] ? text : "the connection was closed");
     one_line(error->message);
+    conceal_address(error->message);
     if (strstr(text, "unsupported startup parameter") != NULL)
         error_prefix(error, "a pooler stands between outboxd and Postgres (connect directly)");
 }
