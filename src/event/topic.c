@@ -8,14 +8,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Kafka's names have 249 characters at most. */
+#define TOPIC_NAME_SIZE 250
+
 struct topic_table {
     char **patterns;
     size_t pattern_count;
     struct topic **topics; /* by index */
     size_t *name_sizes;    /* by index */
     size_t count, capacity;
-    uint32_t *slots;   /* index + 1 of the topic whose hash leads here, 0: free */
-    size_t slot_count; /* a power of two, at least twice `count`: a probe ends soon */
+    size_t passed_over; /* topics that are not selected and kept apart */
+    uint32_t *slots;    /* index + 1 of the topic whose hash leads here, 0: free */
+    size_t slot_count;  /* a power of two, at least twice `count`: a probe ends soon */
     struct topic *last;
     size_t last_size;
 };
@@ -103,7 +107,7 @@ is_selected(const struct topic_table *table, const char *name)
 }
 
 static struct topic *
-add_topic(struct topic_table *table, const char *name, size_t size)
+add_topic(struct topic_table *table, const char *name, size_t size, bool selected)
 {
     grow(table);
     struct topic *topic = must_calloc(1, sizeof *topic);
@@ -111,7 +115,7 @@ add_topic(struct topic_table *table, const char *name, size_t size)
     memcpy(topic->name, name, size);
     topic->name[size] = '\0';
     topic->index = (uint32_t)table->count;
-    topic->selected = is_selected(table, topic->name);
+    topic->selected = selected;
     table->slots[find_slot(table, name, size)] = topic->index + 1;
     table->topics[table->count] = topic;
     table->name_sizes[table->count] = size;
@@ -119,14 +123,44 @@ add_topic(struct topic_table *table, const char *name, size_t size)
     return topic;
 }
 
+static struct topic *
+find_topic(const struct topic_table *table, const char *name, size_t size)
+{
+    uint32_t found = table->slots[find_slot(table, name, size)];
+    return found ? table->topics[found - 1] : NULL;
+}
+
+static struct topic *
+others(struct topic_table *table)
+{
+    size_t size = strlen(TOPIC_OTHERS);
+    struct topic *found = find_topic(table, TOPIC_OTHERS, size);
+    return found ? found : add_topic(table, TOPIC_OTHERS, size, false);
+}
+
+static struct topic *
+make_topic(struct topic_table *table, const char *name, size_t size)
+{
+    char text[TOPIC_NAME_SIZE];
+    CHECK(size < sizeof text); /* the table's CHECK allows 249 */
+    memcpy(text, name, size);
+    text[size] = '\0';
+    bool selected = is_selected(table, text);
+    if (!selected && table->passed_over < TOPICS_PASSED_OVER)
+        table->passed_over++;
+    else if (!selected)
+        return others(table);
+    return add_topic(table, name, size, selected);
+}
+
 struct topic *
 topic_intern(struct topic_table *table, const char *name, size_t size)
 {
     if (table->last != NULL && table->last_size == size && memcmp(table->last->name, name, size) == 0)
         return table->last;
-    uint32_t found = table->slots[find_slot(table, name, size)];
-    table->last = found ? table->topics[found - 1] : add_topic(table, name, size);
-    table->last_size = size;
+    struct topic *topic = find_topic(table, name, size);
+    table->last = topic ? topic : make_topic(table, name, size);
+    table->last_size = strlen(table->last->name);
     return table->last;
 }
 

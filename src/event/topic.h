@@ -16,13 +16,18 @@ struct topic {
     uint64_t passed_over;     /* events of a topic that is not selected */
 };
 
+/* Whoever may insert events can name topics without end. Of those that are not selected, so many are kept apart; the events
+ * of all others are counted together, under a name that no topic can have. */
+#define TOPICS_PASSED_OVER 1000
+#define TOPIC_OTHERS "(others)"
+
 struct topic_table;
 
 /* `patterns` are shell patterns (fnmatch(3)), copied. */
 struct topic_table *topic_table_new(char *const *patterns, size_t pattern_count);
 void topic_table_free(struct topic_table *table);
 
-/* The topic of that name, made when it is new. `name` need not end in NUL. Never NULL. Remembers the last answer:
+/* The topic of that name, made when it is new; or TOPIC_OTHERS. `name` need not end in NUL. Never NULL. Remembers the last answer:
  * runs of one topic cost a memcmp. */
 struct topic *topic_intern(struct topic_table *table, const char *name, size_t size);
 

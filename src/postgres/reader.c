@@ -204,7 +204,7 @@ advance(struct reader *reader)
 {
     const struct row_totals *totals = &reader->totals;
     bool full = totals->large || totals->rows >= reader->events ||
-                totals->cost + totals->header_bytes >= reader->bytes;
+                totals->cost + totals->header_bytes * EVENT_HEADER_COST >= reader->bytes;
     int64_t before = reader->after;
     if (totals->rows > 0)
         reader->average = totals->cost / totals->rows;

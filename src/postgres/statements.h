@@ -123,7 +123,7 @@
  * large value that is cut off is never fetched. */
 #define SQL_COST                                                                                                       \
     "coalesce(octet_length(e.payload), 0) + coalesce(octet_length(e.key), 0)"                                          \
-    " + coalesce(octet_length(e.headers::text), 0) + " SQL_NUMBER(EVENT_OVERHEAD)
+    " + coalesce(octet_length(e.headers::text), 0) * " SQL_NUMBER(EVENT_HEADER_COST) " + " SQL_NUMBER(EVENT_OVERHEAD)
 
 /* A page: events of one tick with after < id <= upto, in id order, at most n of them. The main stream walks the id index;
  * the late transactions come through (xid, id). Both are merged by id: late ones first would break the order of a key.

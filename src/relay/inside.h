@@ -91,6 +91,7 @@ struct relay {
     int64_t appended_at_us; /* when the newest row of ours was asked for */
     int64_t append_took_us; /* until it was durable */
     int64_t poll_at_us, poll_interval_us;
+    int64_t page_bytes;      /* a page of this size takes a small part of the lease, as far as is known */
     int64_t retention_at_us; /* next look at a slot */
     int retention_slot;
     int64_t journal_low; /* no row of ours below it is left */
@@ -144,8 +145,11 @@ void leading_settle(struct relay *relay); /* moves the confirmed edge over what 
 /* Until when something may be sent, as long as no other request is confirmed; 0: nothing may. */
 int64_t leading_lease_until_us(const struct relay *relay);
 bool leading_holds_lease(const struct relay *relay);
-int64_t leading_retention_us(const struct relay *relay); /* between two looks at the ring */
-void leading_drop(struct relay *relay);                  /* forgets ticks and pages; nothing may be out */
+/* The first page is small, later ones grow while they are read fast; a doubling each, so five pages to the default. */
+#define PAGE_FIRST (INT64_C(256) * 1024)
+void leading_took_page(struct relay *relay, int64_t took_us); /* a page was read, or was lost under way */
+int64_t leading_retention_us(const struct relay *relay);      /* between two looks at the ring */
+void leading_drop(struct relay *relay); /* forgets ticks and pages; nothing may be out */
 
 /* answers.c */
 void answers_read(struct relay *relay); /* ROWS .. RETENTION */

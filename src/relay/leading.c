@@ -16,6 +16,8 @@
 #define ROWS_AT_ONCE 256
 /* Enough for 64 ticks between sending and acknowledgement; bulk is bounded by `memory` long before. */
 #define PAGES_IN_FLIGHT 64
+/* One event at least is in a page, so that smaller ones would only be more of them. */
+#define PAGE_LEAST (INT64_C(16) * 1024)
 /* One slot of the ring, or one piece of the journal, is looked at a time. */
 #define RETENTION_US (INT64_C(5) * 1000000)
 
@@ -133,12 +135,25 @@ ask_step(struct relay *relay, bool confirm_due)
     relay_asked(relay, REQUEST_STEP);
 }
 
-/* A quarter of `memory` at most, so that one page is read while others are out. */
+/* A quarter of `memory` at most, so that one page is read while others are out; and what is read well within the lease, for there
+ * is no heartbeat while a page is under way: behind a slow network, a leader that reads for longer than its lease is replaced,
+ * and the next one reads the same page. */
 static int64_t
 page_limit(const struct relay *relay)
 {
-    int64_t quarter = relay->settings->memory_bytes / 4;
-    return relay->settings->batch_bytes < quarter ? relay->settings->batch_bytes : quarter;
+    int64_t limit = relay->settings->batch_bytes;
+    if (limit > relay->settings->memory_bytes / 4)
+        limit = relay->settings->memory_bytes / 4;
+    return limit < relay->page_bytes ? limit : relay->page_bytes;
+}
+
+void
+leading_took_page(struct relay *relay, int64_t took_us)
+{
+    if (took_us > heartbeat_us(relay) / 2)
+        relay->page_bytes = relay->page_bytes / 2 > PAGE_LEAST ? relay->page_bytes / 2 : PAGE_LEAST;
+    else if (took_us < heartbeat_us(relay) / 8 && relay->page_bytes < relay->settings->batch_bytes)
+        relay->page_bytes *= 2;
 }
 
 /* I6: a page is asked for only when there is room for all of it, so that reading it never waits for Kafka. Their number is
@@ -238,7 +253,7 @@ leading_ask(struct relay *relay)
     } else if (!has_room(relay)) {
         if (confirm_due || heartbeat_due)
             ask_confirm(relay, false);
-    } else if (relay->now_us >= relay->retention_at_us) {
+    } else if (relay->now_us >= relay->retention_at_us && !heartbeat_due) {
         ask_retention(relay);
     } else if (relay->now_us >= relay->poll_at_us || confirm_due || heartbeat_due) {
         ask_step(relay, confirm_due || heartbeat_due); /* due by our clock, whatever the server's has done */

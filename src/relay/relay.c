@@ -105,6 +105,7 @@ relay_new(struct relay **made, const struct settings *settings, struct error *er
     CHECK(getrandom(&seed, sizeof seed, 0) == sizeof seed);
     relay->connect_backoff = backoff_make(RECONNECT_FIRST_US, RECONNECT_LAST_US, seed);
     verdict_init(&relay->verdict, seed / 2);
+    relay->page_bytes = PAGE_FIRST;
     relay->topics = topic_table_new(settings->topics, settings->topics_count);
     if (!session_new(&relay->session, settings, name, error) || !sending_new(relay, error)) {
         relay_free(relay);

@@ -141,6 +141,20 @@ look_back(struct relay *relay)
     relay->counters.errors[SNAPSHOT_ERROR_BROKER]++;
 }
 
+/* No instance could be made. The system's want (threads, memory, a file that is being replaced) passes; another error does not. */
+static void
+start_failed(struct relay *relay, const struct error *error)
+{
+    if (error->kind != ERROR_RETRY) {
+        relay_fail(relay, error);
+        return;
+    }
+    relay->instance_ran = false;
+    relay->verdict.start_at_us = relay->now_us + backoff_next_us(&relay->verdict.broker_backoff);
+    relay->counters.errors[SNAPSHOT_ERROR_BROKER]++;
+    log_warning("no producer can be made; tried again", LOG_STR("why", error->message), LOG_END);
+}
+
 /* Also with nothing to send yet: a broker that is not there is found out before the first event. */
 static void
 start_producer(struct relay *relay)
@@ -159,7 +173,7 @@ start_producer(struct relay *relay)
     relay->instance_ran = true;
     relay->acknowledged_before = relay->acknowledged;
     if (!producer_start(relay->producer, batch_events, &error))
-        relay_fail(relay, &error);
+        start_failed(relay, &error);
 }
 
 /* The event that the relay is stuck at gets its next attempt: what is known of its topic may have changed. */

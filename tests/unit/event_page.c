@@ -113,8 +113,8 @@ Test(event_page, a_page_of_one_small_event_is_small)
     page_free(page);
 }
 
-Test(event_page, the_cost_of_an_event_is_its_bytes_and_the_overhead)
+Test(event_page, the_cost_of_an_event_is_its_bytes_its_headers_eightfold_and_the_overhead)
 {
     struct event event = {.key_size = 3, .payload_size = 200, .headers_size = 10};
-    cr_assert_eq(event_cost(&event), 213u + EVENT_OVERHEAD);
+    cr_assert_eq(event_cost(&event), 203u + 10 * EVENT_HEADER_COST + EVENT_OVERHEAD);
 }

@@ -102,3 +102,25 @@ Test(event_topic, the_patterns_are_copied_and_without_any_nothing_is_selected)
     topic_table_free(table);
     topic_table_free(NULL);
 }
+
+Test(event_topic, names_without_end_that_are_not_selected_are_counted_together__I6)
+{
+    char *chosen[] = {"order*"}, name[32];
+    struct topic_table *table = topic_table_new(chosen, 1);
+    struct topic *others = NULL;
+    for (int i = 0; i < 3 * TOPICS_PASSED_OVER; i++) {
+        snprintf(name, sizeof name, "name-%d", i);
+        others = intern(table, name);
+        others->passed_over++;
+    }
+    cr_assert_str_eq(others->name, TOPIC_OTHERS);
+    cr_assert_not(others->selected);
+    cr_assert_eq(others->passed_over, 2 * TOPICS_PASSED_OVER);
+    cr_assert_eq(topic_count(table), TOPICS_PASSED_OVER + 1);
+    struct topic *orders = intern(table, "orders");
+    cr_assert(orders->selected, "a selected topic is always one of its own");
+    cr_assert_eq(intern(table, "name-7")->passed_over, 1, "one that came early stays one of its own");
+    cr_assert_eq(intern(table, "name-2999"), others);
+    cr_assert_eq(intern(table, "orders"), orders);
+    topic_table_free(table);
+}
