@@ -17,8 +17,8 @@ struct outbox rebase_open_in(struct postgres *server, const char *database);
 /* One event; its id. */
 int64_t rebase_emit(PGconn *connection);
 
-/* Emits seven events: one to five in a tick of relay `relay`, which has confirmed the first three, and two that are in no
- * tick yet. */
+/* Emits seven events: one in a tick that relay `relay` has confirmed, two to five in the next one, of which it has confirmed
+ * two and three, and two that are in no tick yet. */
 void rebase_three_of_seven(const struct outbox *outbox, const char *relay);
 
 /* Takes the lead; the events of its next tick must be these, in this order, and no more. */

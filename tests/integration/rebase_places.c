@@ -142,7 +142,7 @@ Test(rebase_places, each_of_several_relays_goes_on_where_it_stood__P1__row_72)
 static void
 restore_and_write_first(bool sequence_too)
 {
-    struct outbox old = rebase_open_own();
+    struct outbox old = open_high();
     rebase_three_of_seven(&old, "main");
     struct outbox copy = restore_elsewhere(&old); /* new transactions have numbers that look confirmed */
     if (!sequence_too)
