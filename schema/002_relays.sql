@@ -133,8 +133,9 @@ as $$
 $$;
 
 -- What each living relay's journal says, and what is wrong with it: 'no journal' (what it published is not known), 'elsewhere'
--- (written in another cluster or database), 'gaps' (ticks that it has not confirmed are missing), or NULL. `same`: its numbers are this cluster's. `seen` is its newest row that
--- was written before the sequence was set back, if it was: a step that finds that has appended one with lo_id > hi_id.
+-- (written in another cluster or database), 'gaps' (ticks that it has not confirmed are missing), or NULL. `same`: its numbers
+-- are this cluster's. `seen` is its newest row that was written before the sequence was set back, if it was: a step that finds
+-- that has appended one with lo_id > hi_id.
 create function outbox.rebase_look(same_xids boolean)
 returns table (relay text, mask bigint, wrong text, same boolean, last outbox.journal, confirmed outbox.journal,
                partly outbox.journal, seen outbox.journal)
