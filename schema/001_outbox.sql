@@ -89,7 +89,7 @@ create table outbox.relay (
     source     text        not null,                              -- the `source` header that it sends
     topics     text[]      not null,                              -- shell patterns: the topics that it publishes
     retention  interval    not null,                              -- how long confirmed events stay; the largest counts
-    paused     boolean     not null default false,                -- publishes nothing until resumed
+    paused     boolean     not null default false,                -- of a later version; nothing reads it yet
     created_at timestamptz not null default now(),
     retired_at timestamptz,                                       -- set: holds nothing back any more
     trouble    jsonb,                                             -- what its leader is stuck at; NULL: nothing

@@ -116,6 +116,24 @@ end
 $$;
 comment on function outbox.relay_retire(text) is 'outboxd: retires a relay, which then holds nothing back and has no leader';
 
+-- As in version 1, but it takes no lock on the registry when there is nothing to write, so that a transaction which has
+-- locked the registry and waits for its person stops no relay.
+create or replace function outbox.relay_trouble(name text, trouble jsonb) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    present record;
+begin
+    select r.trouble is distinct from relay_trouble.trouble as differs into present
+      from outbox.relay r where r.name = relay_trouble.name;
+    if present.differs then
+        update outbox.relay r set trouble = relay_trouble.trouble, trouble_at = clock_timestamp()
+         where r.name = relay_trouble.name;
+    end if;
+    return present.differs is not null;
+end
+$$;
+
 -- ---- rebase: the owner's alone -----------------------------------------------------------------------------------
 -- A journal says what is confirmed by transaction numbers and ids. In a restored dump the numbers mean nothing, and after a
 -- sequence was set back the ids do not. `outboxd rebase` asks these functions, while they can still be understood, what each

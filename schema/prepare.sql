@@ -9,7 +9,7 @@ declare
     -- by the catalogs: looking a name up needs rights on the schema that we may not have yet
     space oid := (select oid from pg_namespace where nspname = 'outbox');
     is_ours boolean := exists (select from pg_class c join pg_attribute a on a.attrelid = c.oid
-                                where c.relnamespace = space and c.relname = 'schema_version'
+                                where c.relnamespace = space and c.relname = 'schema_version' and c.relkind = 'r'
                                   and a.attname = 'readable_since');
 begin
     if current_setting('server_version_num')::integer < 130000 then
@@ -36,7 +36,8 @@ end
 $prepare$;
 
 -- ---- the owner and the schema ----------------------------------------------------------------------------------
--- Of an existing schema, the owner is who owns it: an upgrade need not be told again.
+-- We become the owner and call what is in its schema. A stranger who made the schema before us would have the administrator
+-- run the stranger's code: so an owner of another name than the standard one has to be said each time.
 do $prepare$
 declare
     wish jsonb := current_setting('outboxd.migrate');
@@ -45,6 +46,10 @@ declare
     owner name := coalesce(wish ->> 'owner', present_owner, 'outbox_owner');
     may_become text := case when current_setting('server_version_num')::integer >= 160000 then 'set' else 'member' end;
 begin
+    if present_owner <> 'outbox_owner' and present_owner <> current_user and wish ->> 'owner' is null then
+        raise exception 'the schema "outbox" belongs to %, which is not the standard owner', quote_ident(present_owner)
+            using errcode = 'insufficient_privilege', hint = format('if outboxd migrate made it so, say --owner %I again', present_owner);
+    end if;
     if present_owner <> owner then
         raise exception 'the schema "outbox" belongs to %', quote_ident(present_owner)
             using errcode = 'object_not_in_prerequisite_state', hint = format('use --owner %I', present_owner);

@@ -25,8 +25,8 @@ static const char sql_owner[] =
     " pg_has_role(current_user, n.nspowner, case when current_setting('server_version_num')::integer >= "
     "160000"
     "   then 'set' else 'member' end),"
-    " pg_is_in_recovery()"
-    " from pg_namespace n where n.nspname = 'outbox'"
+    " pg_is_in_recovery(), r.rolcanlogin and r.rolname <> current_user"
+    " from pg_namespace n join pg_roles r on r.oid = n.nspowner where n.nspname = 'outbox'"
     " and exists (select from pg_class c where c.relnamespace = n.oid and c.relname = 'schema_version')";
 
 /* printf arguments: the function, and twice whether the xids mean the same here. */
@@ -82,6 +82,10 @@ become_owner(PGconn *connection, struct error *error)
         error_set(error, ERROR_UNUSABLE, "database \"%s\" has no outbox", PQdb(connection));
     else if (PQgetvalue(result, 0, 4)[0] == 't')
         good = error_set(error, ERROR_UNUSABLE, "this server is a standby: connect to the primary");
+    else if (PQgetvalue(result, 0, 5)[0] == 't') /* whose functions would run with our rights */
+        good =
+            error_set(error, ERROR_UNUSABLE, "the schema belongs to \"%s\", which can log in: connect as it",
+                      PQgetvalue(result, 0, 1));
     else if (PQgetvalue(result, 0, 3)[0] != 't')
         good = error_set(error, ERROR_UNUSABLE,
                          "role \"%s\" may not act for the owner of the schema: grant \"%s\" to \"%s\"",

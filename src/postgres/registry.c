@@ -69,16 +69,29 @@ registry_read_register(struct session *session, const char *relay, struct error 
     return known;
 }
 
+/* What the database's encoding may not have becomes "?": a host name, a message in the system's language. */
+static char *
+in_ascii(const char *text)
+{
+    char *copy = must_strdup(text);
+    for (char *at = copy; *at != '\0'; at++)
+        if ((unsigned char)*at >= 0x80)
+            *at = '?';
+    return copy;
+}
+
 void
 registry_ask_trouble(struct session *session, const char *relay, const char *trouble, int64_t now_us)
 {
+    char *plain = trouble != NULL ? in_ascii(trouble) : NULL;
     char *name = literal(session, relay);
-    char *value = literal(session, trouble);
+    char *value = literal(session, plain);
     char *sql = must_format("select outbox.relay_trouble(%s, %s::jsonb)", name, value);
     session_ask(session, sql, now_us);
     free(sql);
     free(value);
     free(name);
+    free(plain);
 }
 
 bool

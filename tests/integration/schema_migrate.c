@@ -125,8 +125,8 @@ Test(schema_migrate, without_making_roles_it_grants_to_the_named_ones)
     struct schema_wish wish = {
         .owner = "managed_owner", .writers = writers, .writer_count = 1, .relays = relays, .relay_count = 1};
     outbox_migrate(server, "bank", "dba", &wish);
-    outbox_migrate(server, "bank", "dba",
-                   &(struct schema_wish){0}); /* an upgrade that names nobody takes nothing away */
+    /* an upgrade that names nobody takes nothing away */
+    outbox_migrate(server, "bank", "dba", &(struct schema_wish){.owner = "managed_owner"});
 
     cr_assert_eq(postgres_int(root, "select count(*) from pg_roles where rolname like 'outbox%%'"), 0);
     cr_assert_eq(
@@ -145,6 +145,29 @@ Test(schema_migrate, without_making_roles_it_grants_to_the_named_ones)
     PQfinish(relay);
     PQfinish(root);
     postgres_free(server);
+}
+
+/* The owner of the database has laid a trap: a function of its own where the administrator would look. */
+Test(schema_migrate, a_schema_that_somebody_else_has_made_before_is_refused_and_nothing_of_it_is_run)
+{
+    struct postgres *server = postgres_shared();
+    const char *database = postgres_create_database(server);
+    PGconn *admin = postgres_open(server, database, POSTGRES_ADMIN);
+    postgres_exec(admin, "create schema outbox authorization " POSTGRES_STRANGER);
+    postgres_exec(admin, "create table outbox.sprung (by name)");
+    postgres_exec(admin, "create function outbox.spring() returns int language sql security definer as"
+                         " 'insert into outbox.sprung values (current_user) returning 1'");
+    postgres_exec(
+        admin, "create view outbox.schema_version as select outbox.spring() as version, 1 as readable_since");
+    postgres_exec(admin, "alter view outbox.schema_version owner to " POSTGRES_STRANGER);
+    const char *said = outbox_migrate_refused(server, database, &(struct schema_wish){.create_roles = true});
+    cr_assert(strstr(said, "is not outboxd's") != NULL, "%s", said);
+    postgres_exec(admin, "drop view outbox.schema_version;"
+                         " create table outbox.schema_version (version int, readable_since int)");
+    said = outbox_migrate_refused(server, database, &(struct schema_wish){.create_roles = true});
+    cr_assert(strstr(said, "belongs to " POSTGRES_STRANGER) != NULL, "%s", said);
+    cr_assert_eq(postgres_int(admin, "select count(*) from outbox.sprung"), 0);
+    PQfinish(admin);
 }
 
 Test(schema_migrate, takes_from_everybody_else_what_they_had)
