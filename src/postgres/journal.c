@@ -217,6 +217,7 @@ journal_read_late(struct session *session, struct tick *tick, struct error *erro
     free(tick->late);
     tick->late = must_strdup(PQgetvalue(result, 0, 0));
     tick->late_count = tick_late_count(tick->late);
+    tick->late_lo = field(result, 0, 1);
     PQclear(result);
     return true;
 }
@@ -285,6 +286,7 @@ read_tick(const PGresult *result, const struct tick_edge *from, struct tick *tic
     tick->hi_id = field(result, 0, 10);
     tick->late = must_strdup(PQgetvalue(result, 0, 5));
     tick->late_count = tick_late_count(tick->late);
+    tick->late_lo = field(result, 0, 15);
 }
 
 bool

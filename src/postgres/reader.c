@@ -58,6 +58,14 @@ reader_free(struct reader *reader)
     free(reader);
 }
 
+/* No event of the tick has a lower id: without it, the windows below would begin at 0 and grow for billions of ids. */
+static int64_t
+first_id(const struct tick *tick)
+{
+    int64_t first = tick->from.lo_id + 1;
+    return tick->late_count > 0 && tick->late_lo < first ? tick->late_lo : first;
+}
+
 void
 reader_begin(struct reader *reader, struct tick *tick, int64_t after)
 {
@@ -67,7 +75,7 @@ reader_begin(struct reader *reader, struct tick *tick, int64_t after)
     *tick = (struct tick){0};
     reader->has_more = true;
     reader->first = true;
-    reader->after = after;
+    reader->after = after > first_id(&reader->tick) - 1 ? after : first_id(&reader->tick) - 1;
     reader->width = 0;
 }
 

@@ -38,16 +38,17 @@
 #define SQL_LAST "select * from outbox.journal where relay = $1 order by seq desc limit 1"
 
 /* Transactions below `w` that became visible between the snapshots `prev` and `cur`: those that were running at `prev`
- * (its xip list), and those assigned a number before `w` that no list names, because xmax is "latest completed + 1". */
+ * (its xip list), and those assigned a number before `w` that no list names, because xmax is "latest completed + 1". And the
+ * lowest id of their events, where reading begins. */
 #define SQL_LATE(prev, w, cur)                                                                                         \
-    "select coalesce(array_agg(x), '{}') as late from ("                                                               \
-    "  select x from pg_snapshot_xip(" prev ") x"                                                                      \
-    "    cross join lateral (select 1 from outbox.event e where e.xid = x limit 1) l"                                  \
+    "select coalesce(array_agg(x), '{}') as late, coalesce(min(id), 0) as late_lo from ("                              \
+    "  select x, l.id from pg_snapshot_xip(" prev ") x"                                                                \
+    "    cross join lateral (select e.id from outbox.event e where e.xid = x order by e.id limit 1) l"                 \
     "    where pg_visible_in_snapshot(x, " cur ")"                                                                     \
     "  union all"                                                                                                      \
-    "  select distinct e.xid from outbox.event e where e.xid >= pg_snapshot_xmax(" prev ")"                            \
+    "  select e.xid, min(e.id) from outbox.event e where e.xid >= pg_snapshot_xmax(" prev ")"                          \
     "    and e.xid < least(" w ", pg_snapshot_xmax(" cur "))"                                                          \
-    "    and pg_visible_in_snapshot(e.xid, " cur ")) t"
+    "    and pg_visible_in_snapshot(e.xid, " cur ") group by e.xid) t"
 
 #define SQL_PREPARE_NEWEST                                                                                             \
     "prepare outboxd_newest(text) as"                                                                                  \
@@ -88,7 +89,7 @@
     "  double precision, bigint) as"                                                                                   \
     " with last as materialized (" SQL_LAST "),"                                                                       \
     " late as materialized (" SQL_LATE("$2", "$3", "(select pg_current_snapshot())") "),"                              \
-    " want as materialized (select late, late <> '{}' or (select id from outbox.event e where e.id > $4"               \
+    " want as materialized (select late, late_lo, late <> '{}' or (select id from outbox.event e where e.id > $4"               \
     "   and (e.xid >= $3) is true order by e.id limit 1) is not null as found from late),"                             \
     " ins as (insert into outbox.journal (relay, seq, epoch, holder, snapshot, lo_id, hi_id, confirmed_seq,"           \
     "     confirmed_id, sysid, timeline, dbid, nonce)"                                                                 \
@@ -100,7 +101,7 @@
     " select l.seq, l.epoch, l.hi_id, pg_backend_pid(), want.found, want.late, ins.seq, ins.snapshot::text,"           \
     "   ins.w::text, ins.lo_id, ins.hi_id, pg_current_snapshot()::text,"                                               \
     "   pg_snapshot_xmax(pg_current_snapshot())::text::bigint"                                                         \
-    "     + age(pg_snapshot_xmax(pg_current_snapshot())::xid), " SQL_SEQUENCE ", " SQL_SEQUENCE_FILE                   \
+    "     + age(pg_snapshot_xmax(pg_current_snapshot())::xid), " SQL_SEQUENCE ", " SQL_SEQUENCE_FILE ", want.late_lo"  \
     " from last l cross join want left join ins on true;"
 
 /* $1 relay, $2 holder, $3 confirmed_seq, $4 confirmed_id, $5 seq, $6 epoch, $7 released, $8 nonce */

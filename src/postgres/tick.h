@@ -23,6 +23,7 @@ struct tick {
     char *
         late; /* xid8[] as text: transactions below from.w that became visible in this tick; "{}" when none */
     int late_count;
+    int64_t late_lo; /* the lowest id of their events; 0: there are none */
 };
 
 /* Copies; the strings belong to the copy. */
