@@ -43,7 +43,7 @@ conceal(char *quoted, size_t size)
 {
     if (size < 2)
         return;
-    memcpy(quoted, "..", 2);
+    quoted[0] = quoted[1] = '.';
     memmove(quoted + 2, quoted + size, strlen(quoted + size) + 1);
 }
 
