@@ -168,6 +168,7 @@ Test(schema_migrate, a_schema_that_somebody_else_has_made_before_is_refused_and_
     cr_assert(strstr(said, "belongs to " POSTGRES_STRANGER) != NULL, "%s", said);
     cr_assert_eq(postgres_int(admin, "select count(*) from outbox.sprung"), 0);
     PQfinish(admin);
+    postgres_free(server);
 }
 
 Test(schema_migrate, takes_from_everybody_else_what_they_had)
