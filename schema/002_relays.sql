@@ -56,7 +56,10 @@ begin
             using errcode = 'object_not_in_prerequisite_state', hint = 'run outboxd rebase first';
     end if;
 
-    lo := (select case when s.is_called then s.last_value else 0 end from outbox.event_id_seq s);
+    -- exact: a plain select may see more than was given out while nextval() writes its log
+    lo := (select case when c.relkind = 'S' then coalesce(pg_sequence_last_value(c.oid), 0)
+                       else (select case when s.is_called then s.last_value else 0 end from outbox.event_id_seq s) end
+             from pg_class c where c.oid = 'outbox.event_id_seq'::regclass);
     -- A retired name goes on above its last row: nobody who led it before can append again.
     insert into outbox.journal (relay, seq, epoch, holder, snapshot, w, lo_id, hi_id, confirmed_seq, released,
                                 sysid, timeline, dbid, nonce)
