@@ -58,6 +58,15 @@ handle_traffic(const struct handle *handle)
     return atomic_load(&handle->in_flight) > 0 ? HANDLE_BUSY : HANDLE_IDLE;
 }
 
+void
+handle_settled(struct handle *handle)
+{
+    if (!atomic_load(&handle->lost))
+        return;
+    atomic_store(&handle->in_flight, 0);
+    atomic_store(&handle->lost, false);
+}
+
 /* ---- its life ---- */
 
 bool

@@ -34,6 +34,9 @@ void handle_release(struct handle *handle);
 /* Does a broker owe an answer to a produce request? */
 enum handle_traffic handle_traffic(const struct handle *handle);
 
+/* Every message was reported, so nothing is on its way: the count is known again. */
+void handle_settled(struct handle *handle);
+
 /* Starts a thread that nobody waits for, without signals, like librdkafka's own: signals belong to the relay's thread. */
 bool handle_thread(void *(*work)(void *argument), void *argument);
 

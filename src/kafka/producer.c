@@ -273,6 +273,8 @@ static int64_t
 turn_ready(struct producer *producer, int64_t now_us)
 {
     int64_t topics_us = topics_turn(producer->topics, now_us);
+    if (producer->reports.out == 0)
+        handle_settled(producer->instance.handle);
     if (producer->reports.failed)
         producer_end(producer, now_us, producer->reports.failure.message);
     else if (producer->reshape && producer->reports.out == 0)
