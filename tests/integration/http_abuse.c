@@ -175,15 +175,27 @@ Test(http_abuse, fault_84_a_url_of_64_KiB_is_refused)
     assert_unharmed();
 }
 
-Test(http_abuse, fault_84_of_pipelined_requests_one_is_answered)
+/* So many requests in one piece. */
+static const struct http_reply *
+pipeline(int count)
 {
     static char requests[100 * 64];
     size_t size = 0;
-    for (int i = 0; i < 100; i++)
+    for (int i = 0; i < count; i++)
         size += (size_t)snprintf(requests + size, sizeof requests - size,
                                  "GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    const struct http_reply *reply = http_client_ask(port, requests, size);
+    return http_client_ask(port, requests, size);
+}
+
+Test(http_abuse, fault_84_of_pipelined_requests_one_is_answered)
+{
+    const struct http_reply *reply = pipeline(3);
     cr_assert_eq(reply->status, 200);
+    cr_assert(reply->ended);
+    cr_assert_null(strstr(reply->body, "HTTP/1.1"), "%s", reply->text);
+    /* More than the server reads at once: what it leaves unread makes its close a reset, which may overtake the answer. */
+    reply = pipeline(100);
+    cr_assert(reply->status == 200 || reply->size == 0, "%s", reply->text);
     cr_assert(reply->ended);
     cr_assert_null(strstr(reply->body, "HTTP/1.1"), "%s", reply->text);
     assert_unharmed();
