@@ -56,10 +56,8 @@ begin
             using errcode = 'object_not_in_prerequisite_state', hint = 'run outboxd rebase first';
     end if;
 
-    -- exact: a plain select may see more than was given out while nextval() writes its log
-    lo := (select case when c.relkind = 'S' then coalesce(pg_sequence_last_value(c.oid), 0)
-                       else (select case when s.is_called then s.last_value else 0 end from outbox.event_id_seq s) end
-             from pg_class c where c.oid = 'outbox.event_id_seq'::regclass);
+    -- (pg_sequence_last_value: a plain select may see more than was given out while nextval() writes its log)
+    lo := coalesce(pg_sequence_last_value('outbox.event_id_seq'), 0);
     -- A retired name goes on above its last row: nobody who led it before can append again.
     insert into outbox.journal (relay, seq, epoch, holder, snapshot, w, lo_id, hi_id, confirmed_seq, released,
                                 sysid, timeline, dbid, nonce)
@@ -67,8 +65,7 @@ begin
            case when from_now then pg_current_snapshot() else '3:3:' end,
            case when from_now then pg_current_xact_id() else '3' end,
            case when from_now then lo else 0 end,
-           case when from_now then (select case when s.is_called then s.last_value else 0 end from outbox.event_id_seq s)
-                else 0 end,
+           case when from_now then coalesce(pg_sequence_last_value('outbox.event_id_seq'), 0) else 0 end,
            coalesce(last.seq + 1, 0), true, here.sysid, here.timeline, here.dbid,
            ('x' || left(replace(gen_random_uuid()::text, '-', ''), 16))::bit(64)::bigint
       from outbox.place() here
@@ -218,7 +215,7 @@ begin
     select coalesce(max(greatest((l.last).hi_id, (l.last).lo_id, (l.last).confirmed_id, (l.seen).hi_id)), 0) into highest
       from outbox.rebase_look(same_xids) l;
     highest := greatest(highest, (select e.id from outbox.event e order by e.id desc limit 1));
-    set_back := highest > (select case when s.is_called then s.last_value else 0 end from outbox.event_id_seq s)
+    set_back := highest > coalesce(pg_sequence_last_value('outbox.event_id_seq'), 0)
         or exists (select from outbox.rebase_look(same_xids) l
                      join outbox.event e on e.xid >= (l.seen).w and e.id <= (l.seen).lo_id where l.same)
         or exists (select from outbox.rebase_look(same_xids) l
@@ -284,7 +281,7 @@ begin
     end if;
     -- New ids in the order in which the events were inserted; the ids alone do not tell it any more.
     if set_back then
-        perform setval('outbox.event_id_seq', greatest(highest, s.last_value)) from outbox.event_id_seq s;
+        perform setval('outbox.event_id_seq', greatest(highest, pg_sequence_last_value('outbox.event_id_seq')));
         for place in execute format('with look as materialized (select * from outbox.rebase_look($1))
                                      select e.slot, e.ctid as row_id from outbox.event e
                                       where e.xid >= $2 and %s order by e.created_at, e.id', outbox.rebase_new())
@@ -301,7 +298,7 @@ begin
       using same_xids, oldest, labels, masks;
 
     -- Nobody inserts an event before this commits: every later one has an id above lo.
-    lo := (select case when s.is_called then s.last_value else 0 end from outbox.event_id_seq s);
+    lo := coalesce(pg_sequence_last_value('outbox.event_id_seq'), 0);
     insert into outbox.journal (relay, seq, epoch, holder, snapshot, w, lo_id, hi_id, confirmed_seq, released,
                                 sysid, timeline, dbid, nonce)
     select l.relay, coalesce((l.last).seq + 1, 0),

@@ -11,10 +11,7 @@
 
 /* The id sequence's value, read under the lock of its page. A plain select of last_value takes none, and while nextval() writes
  * its log it may see a value up to 32 ahead of any id that was given out: as lower bound, that would lose events. */
-#define SQL_SEQUENCE                                                                                                   \
-    "(select case when c.relkind = 'S' then coalesce(pg_sequence_last_value(c.oid), 0)"                                \
-    "  else (select case when is_called then last_value else 0 end from outbox.event_id_seq) end"                      \
-    " from pg_class c where c.oid = 'outbox.event_id_seq'::regclass)"
+#define SQL_SEQUENCE "coalesce(pg_sequence_last_value('outbox.event_id_seq'), 0)"
 
 /* Changes with TRUNCATE .. RESTART IDENTITY and ALTER SEQUENCE .. RESTART, which a value that has caught up would hide. */
 #define SQL_SEQUENCE_FILE "coalesce(pg_relation_filenode('outbox.event_id_seq'), 0)"

@@ -3,11 +3,16 @@
 
 #include "base/clock.h"
 #include "postgres/registry.h"
+#include "support/postgres.h"
+#include "support/wait.h"
 
 #include <criterion/criterion.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define GATE "1" /* an advisory lock of the database */
+#define GATE_MS 20000
 
 static char *everything = "*";
 
@@ -175,6 +180,38 @@ driver_read_back(struct driver *driver, int64_t seq, int64_t events, struct ids 
     cr_assert(journal_read_late(driver->session, &tick, &error), "%s", error.message);
     reader_begin(driver->reader, &tick, 0);
     read_pages(driver, events, INT64_MAX / 2, ids);
+}
+
+void
+driver_close_gate(PGconn *admin, const char *when)
+{
+    postgres_exec(admin, "select pg_advisory_lock(" GATE ")");
+    postgres_exec(
+        admin, "alter function pg_catalog.pg_sequence_last_value(regclass) rename to sequence_behind_gate");
+    postgres_exec(
+        admin,
+        "create function pg_catalog.pg_sequence_last_value(regclass) returns bigint language plpgsql as"
+        " $$ begin if %s then perform pg_advisory_xact_lock_shared(" GATE "); end if;"
+        " return pg_catalog.sequence_behind_gate($1); end $$",
+        when);
+    /* so that prepared statements are analysed again, and find it */
+    postgres_exec(admin, "alter table outbox.journal set (autovacuum_enabled = false)");
+}
+
+void
+driver_await_gate(PGconn *admin)
+{
+    wait_for(postgres_int(admin,
+                          "select count(*) from pg_locks l join pg_database d on d.oid = l.database"
+                          " where d.datname = current_database() and locktype = 'advisory' and not granted") >
+                 0,
+             GATE_MS);
+}
+
+void
+driver_open_gate(PGconn *admin)
+{
+    postgres_exec(admin, "select pg_advisory_unlock(" GATE ")");
 }
 
 void

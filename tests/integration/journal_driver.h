@@ -44,6 +44,12 @@ bool driver_finish_step(struct driver *driver, int64_t events, int64_t bytes, st
 /* Reads tick `seq` back from the journal, as a new leader does. */
 void driver_read_back(struct driver *driver, int64_t seq, int64_t events, struct ids *ids);
 
+/* While the gate is closed, whoever reads the id sequence in the database of `admin` waits before he has it, where the SQL
+ * condition `when` holds: with its snapshot taken. driver_await_gate() returns when somebody waits. */
+void driver_close_gate(PGconn *admin, const char *when);
+void driver_await_gate(PGconn *admin);
+void driver_open_gate(PGconn *admin);
+
 void driver_ids_free(struct ids *ids);
 bool driver_ids_equal(const struct ids *a, const struct ids *b);
 bool driver_has_id(const struct ids *ids, int64_t id);
