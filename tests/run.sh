@@ -46,7 +46,7 @@ for tool in ASAN LSAN UBSAN TSAN; do
     name=${tool}_OPTIONS
     export "$name=${!name:+${!name}:}log_path=$scratch/sanitizer/report:print_stacktrace=1"
 done
-ulimit -c 0
+ulimit -S -c 0
 
 # Sanitizers make everything slower, deadlines included.
 patience_of() {

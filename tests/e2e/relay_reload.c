@@ -12,17 +12,6 @@
 TestSuite(relay_reload, .timeout = 120);
 
 static void
-replace(const char *path, const char *old, const char *new)
-{
-    char *text = scratch_read_file(path), *at = strstr(text, old);
-    cr_assert_not_null(at, "%s is not in: %s", old, text);
-    char *changed = must_format("%.*s%s%s", (int)(at - text), text, new, at + strlen(old));
-    scratch_write_file(path, changed);
-    free(changed);
-    free(text);
-}
-
-static void
 hang_up(struct setup *setup, const char *answer)
 {
     kill(daemon_pid(setup->relay), SIGHUP);
@@ -47,15 +36,15 @@ Test(relay_reload, a_log_level_takes_effect_at_once_and_what_needs_a_restart_is_
     hang_up(&setup, "SIGHUP: configuration read again");
     cr_expect_not(daemon_log_contains(setup.relay, "needs a restart"), "nothing had changed");
 
-    replace(daemon_config_path(setup.relay), "level: info", "level: debug");
-    replace(daemon_config_path(setup.relay), "memory: 16MiB", "memory: 32MiB\nlease: 4s");
-    replace(daemon_config_path(setup.relay), "debug: msg", "linger.ms: 2");
+    scratch_replace_in_file(daemon_config_path(setup.relay), "level: info", "level: debug");
+    scratch_replace_in_file(daemon_config_path(setup.relay), "memory: 16MiB", "memory: 32MiB\nlease: 4s");
+    scratch_replace_in_file(daemon_config_path(setup.relay), "debug: msg", "linger.ms: 2");
     hang_up(&setup, "log.level changed from=info to=debug");
     hang_up(&setup, "changed, but needs a restart keys=\"kafka.debug, kafka.linger.ms, memory, lease\"");
     expect_published(&setup, topic);
     wait_for(daemon_log_contains(setup.relay, " debug librdkafka "), 5000);
 
-    replace(daemon_config_path(setup.relay), "level: debug", "level: error");
+    scratch_replace_in_file(daemon_config_path(setup.relay), "level: debug", "level: error");
     hang_up(&setup, "log.level changed from=debug to=error");
     expect_published(&setup, topic);
     setup_expect_all_once(&setup, 5000);
@@ -68,9 +57,10 @@ Test(relay_reload, a_broken_file_is_refused_line_by_line_and_everything_goes_on_
     const char *topic = setup_topic(&setup, "orders", 1, NULL);
     setup_run(&setup, (const char *[]){"log/level=info", "lease=3s", NULL});
     char *good = scratch_read_file(daemon_config_path(setup.relay));
-    replace(daemon_config_path(setup.relay), "level: info", "level: debug\n  levle: debug");
-    replace(daemon_config_path(setup.relay), "lease: 3s", "lease: soon");
-    replace(daemon_config_path(setup.relay), "bootstrap.servers:", "lingr.ms: 5\n  bootstrap.servers:");
+    scratch_replace_in_file(daemon_config_path(setup.relay), "level: info", "level: debug\n  levle: debug");
+    scratch_replace_in_file(daemon_config_path(setup.relay), "lease: 3s", "lease: soon");
+    scratch_replace_in_file(daemon_config_path(setup.relay),
+                            "bootstrap.servers:", "lingr.ms: 5\n  bootstrap.servers:");
     hang_up(&setup, "the configuration is refused, everything stays as it was");
     cr_expect(daemon_log_contains(setup.relay, ": log.levle: unknown key; did you mean log.level?"));
     cr_expect(daemon_log_contains(setup.relay, ": lease: "));
@@ -101,28 +91,13 @@ drop_the_connection(struct setup *setup)
                                 " where usename = '" POSTGRES_RELAY "'");
 }
 
-/* Connections of the relay need a password, from now on. */
-static void
-want_passwords(struct setup *setup, const char *password)
-{
-    char *hba = must_format("%s/data/pg_hba.conf", postgres_directory(setup->postgres));
-    char *rest = scratch_read_file(hba);
-    char *text = must_format("host all " POSTGRES_RELAY " all scram-sha-256\n%s", rest);
-    scratch_write_file(hba, text);
-    postgres_exec(setup->admin, "alter role " POSTGRES_RELAY " password '%s'", password);
-    postgres_exec(setup->admin, "select pg_reload_conf()");
-    free(text);
-    free(rest);
-    free(hba);
-}
-
 Test(relay_reload, a_new_password_of_postgres_is_used_by_the_next_connection)
 {
     struct setup setup = setup_begin_on(postgres_start(NULL), broker_shared());
     const char *topic = setup_topic(&setup, "orders", 1, NULL);
     char *directory = scratch_directory("secret"), *path = must_format("%s/password", directory);
     char *override = must_format("postgres/password_file=\"%s\"", path);
-    want_passwords(&setup, "first-hb2");
+    postgres_want_password(setup.postgres, POSTGRES_RELAY, "first-hb2");
     write_secret(path, "first-hb2\n");
     setup_run(&setup, (const char *[]){override, NULL});
     expect_published(&setup, topic);

@@ -26,6 +26,9 @@ void postgres_trust(struct postgres *postgres, const char *addresses);
 /* Restarts a server of the test's own with TLS and this certificate (authority_issue); `settings` as above. */
 void postgres_serve_tls(struct postgres *postgres, const char *certificate, const char *settings);
 
+/* From now on this role needs a password, on a server of the test's own. */
+void postgres_want_password(struct postgres *postgres, const char *role, const char *password);
+
 /* The suite's server (OUTBOXD_TEST_POSTGRES, see postgres_share); a server of its own when there is none.
  * Never stop or kill it: postgres_free() only lets go. */
 struct postgres *postgres_shared(void);

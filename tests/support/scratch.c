@@ -151,6 +151,18 @@ scratch_write_file(const char *path, const char *text)
         test_fail("%s: cannot write it: %s", path, strerror(errno));
 }
 
+void
+scratch_replace_in_file(const char *path, const char *old, const char *new)
+{
+    char *text = scratch_read_file(path), *at = strstr(text, old);
+    if (at == NULL)
+        test_fail("%s: \"%s\" is not in it:\n%s", path, old, text);
+    char *changed = must_format("%.*s%s%s", (int)(at - text), text, new, at + strlen(old));
+    scratch_write_file(path, changed);
+    free(changed);
+    free(text);
+}
+
 static int
 remove_one(const char *path, const struct stat *status, int type, struct FTW *where)
 {

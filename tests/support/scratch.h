@@ -29,6 +29,8 @@ int scratch_port(void);
 /* Whole file as a string with a NUL behind it; "" when there is no such file. The caller frees it. */
 char *scratch_read_file(const char *path);
 void scratch_write_file(const char *path, const char *text);
+/* The first `old` in the file becomes `new`; the test fails when there is none. */
+void scratch_replace_in_file(const char *path, const char *old, const char *new);
 void scratch_remove_tree(const char *path);
 
 struct process_options {

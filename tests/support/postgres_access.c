@@ -1,7 +1,8 @@
-/* postgres_tls.c: a test's own Postgres with a certificate (postgres.h). */
+/* postgres_access.c: a test's own Postgres that wants a password, or shows a certificate (postgres.h). */
 #include "support/postgres.h"
 
 #include "support/scratch.h"
+#include "support/wait.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -36,4 +37,28 @@ postgres_serve_tls(struct postgres *postgres, const char *certificate, const cha
     scratch_write_file(path, text);
     postgres_up(postgres);
     free(text), free(before), free(path);
+}
+
+static bool
+lets_in(const char *conninfo)
+{
+    PGconn *connection = PQconnectdb(conninfo);
+    bool in = PQstatus(connection) == CONNECTION_OK;
+    PQfinish(connection);
+    return in;
+}
+
+void
+postgres_want_password(struct postgres *postgres, const char *role, const char *password)
+{
+    char *path = must_format("%s/data/pg_hba.conf", postgres_directory(postgres));
+    char *rest = scratch_read_file(path);
+    char *text = must_format("host all %s all scram-sha-256\n%s", role, rest);
+    PGconn *admin = postgres_open(postgres, "postgres", POSTGRES_ADMIN);
+    scratch_write_file(path, text);
+    postgres_exec(admin, "alter role %s password '%s'", role, password);
+    postgres_exec(admin, "select pg_reload_conf()");
+    wait_for(!lets_in(postgres_conninfo(postgres, "postgres", role)), 10000);
+    PQfinish(admin);
+    free(text), free(rest), free(path);
 }

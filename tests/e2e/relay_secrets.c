@@ -1,0 +1,255 @@
+/* relay_secrets.c: the hunt for secrets (row 83): passwords of Postgres and Kafka, right ones and wrong ones, through all that can
+ * go wrong with them, at the most talkative level. Nothing that the daemon says or shows may hold one. */
+#include "relay_setup.h"
+
+#include "support/certificates.h"
+#include "support/kafka_secure.h"
+#include "support/scratch.h"
+
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+TestSuite(relay_secrets, .timeout = 120);
+
+/* Part of every password here but the broker's first one. */
+#define MARK "hunted-83"
+#define UNUSABLE 69
+#define CONFIG 78
+#define NOBODY 65534
+
+static void
+hunt_in(const char *where, const char *text)
+{
+    const char *found = strstr(text, MARK);
+    found = found != NULL ? found : strstr(text, BROKER_PASSWORD);
+    cr_expect_null(found, "a password is in %s: %.200s", where,
+                   found != NULL && found - text > 100 ? found - 100 : text);
+}
+
+/* As /proc shows a process, with zero bytes between the words. */
+static void
+hunt_in_proc(pid_t pid, const char *name)
+{
+    char *path = must_format("/proc/%d/%s", (int)pid, name), *text = must_calloc(1, 65536);
+    FILE *file = fopen(path, "re");
+    cr_assert_not_null(file, "%s", path);
+    size_t size = fread(text, 1, 65535, file);
+    fclose(file);
+    for (size_t i = 0; i < size; i++)
+        text[i] = text[i] == '\0' ? ' ' : text[i];
+    hunt_in(path, text);
+    free(text);
+    free(path);
+}
+
+static void
+hunt_in_command(const char *command, const char *flag, const struct daemon *relay)
+{
+    struct outboxd_result result =
+        outboxd_run((const char *[]){command, "--config", daemon_config_path(relay), flag, NULL});
+    hunt_in(command, result.out);
+    hunt_in(command, result.err);
+    outboxd_result_free(&result);
+}
+
+/* All that can be asked of it, and all that it has said so far. */
+static void
+hunt(const struct daemon *relay)
+{
+    static const char *const paths[] = {"/", "/metrics", "/status.json", "/health/ready", "/health/live"};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        char *body;
+        cr_expect_neq(daemon_http(relay, paths[i], &body), 0);
+        hunt_in(paths[i], body);
+        free(body);
+    }
+    char *log = daemon_log(relay);
+    hunt_in("the log", log);
+    free(log);
+    hunt_in_command("status", NULL, relay);
+    hunt_in_command("status", "--json", relay);
+}
+
+static void
+write_secret(const char *path, const char *secret)
+{
+    scratch_write_file(path, secret);
+    cr_assert_eq(chmod(path, 0600), 0);
+}
+
+static void
+hang_up(struct setup *setup, const char *answer)
+{
+    kill(daemon_pid(setup->relay), SIGHUP);
+    wait_for(daemon_log_contains(setup->relay, answer), 10000);
+}
+
+struct scene {
+    struct authority *authority;
+    char *certificate;
+    struct broker_door door;
+    struct setup setup;
+    const char *topic;
+    char *of_postgres, *of_kafka; /* files with passwords */
+};
+
+static struct scene
+begin(void)
+{
+    struct scene scene = {.authority = authority_new()};
+    char *directory = scratch_directory("secret");
+    scene.certificate = authority_issue(scene.authority, "IP:127.0.0.1", false);
+    scene.door =
+        (struct broker_door){.name = "SECURE", .protocol = "SASL_SSL", .certificate = scene.certificate};
+    scene.setup = setup_begin_on(postgres_start(NULL), broker_start_secure(&scene.door, 1, "3.9.1"));
+    scene.topic = setup_topic(&scene.setup, "orders", 1, NULL);
+    scene.of_postgres = must_format("%s/postgres", directory);
+    scene.of_kafka = must_format("%s/kafka", directory);
+    write_secret(scene.of_postgres, MARK "-wrong");
+    write_secret(scene.of_kafka, MARK "-wrong");
+    postgres_want_password(scene.setup.postgres, POSTGRES_RELAY, MARK "-right");
+    free(directory);
+    return scene;
+}
+
+static void
+start(struct scene *scene)
+{
+    char *servers = must_format("kafka/bootstrap.servers=\"127.0.0.1:%d\"", scene->door.port);
+    char *trusted = must_format("kafka/ssl.ca.location=%s", authority_certificate(scene->authority));
+    char *of_kafka = must_format("kafka/sasl.password_file=%s", scene->of_kafka);
+    char *of_postgres = must_format("postgres/password_file=%s", scene->of_postgres);
+    setup_start(&scene->setup,
+                (const char *[]){servers, trusted, of_kafka, of_postgres, "kafka/security.protocol=sasl_ssl",
+                                 "kafka/sasl.mechanisms=SCRAM-SHA-256", "kafka/sasl.username=" BROKER_USER,
+                                 "kafka/debug=all", "log/level=debug", NULL});
+    free(of_postgres), free(of_kafka), free(trusted), free(servers);
+}
+
+static void
+end(struct scene *scene)
+{
+    setup_expect_all_once(&scene->setup, 10000);
+    free(scene->of_postgres), free(scene->of_kafka), free(scene->certificate);
+    authority_free(scene->authority);
+    setup_end(&scene->setup);
+}
+
+/* Wrong for both, then right for one after the other, by files and SIGHUP; at last Postgres wants another one. */
+Test(relay_secrets, no_password_is_found_in_anything_that_the_daemon_says_or_shows__row_83)
+{
+    struct scene scene = begin();
+    struct setup *setup = &scene.setup;
+    start(&scene);
+    setup_expect_end(setup, UNUSABLE, "authentication failed", "postgres.password_file");
+    hunt_in_command("check", NULL, setup->relay);
+    write_secret(scene.of_postgres, MARK "-right");
+    daemon_again(setup->relay);
+    wait_for(daemon_http(setup->relay, "/health/ready", NULL) == 503, 10000);
+    wait_for(daemon_log_contains(setup->relay, "Kafka does not answer"), 10000);
+    hunt(setup->relay);
+    hunt_in_command("check", NULL, setup->relay);
+
+    scratch_replace_in_file(daemon_config_path(setup->relay), "level: debug", "level: loud");
+    kill(daemon_pid(setup->relay), SIGHUP);
+    wait_for(daemon_log_contains(setup->relay, "the configuration is refused"), 10000);
+    scratch_replace_in_file(daemon_config_path(setup->relay), "level: loud", "level: debug");
+    write_secret(scene.of_kafka, BROKER_PASSWORD);
+    hang_up(setup, "kafka.sasl credentials changed");
+    daemon_wait_ready(setup->relay);
+    postgres_exec(setup->app, "select outbox.emit('%s', 'k', '1')", scene.topic);
+    setup_wait_confirmed(setup, 10000);
+
+    postgres_exec(setup->admin, "alter role " POSTGRES_RELAY " password '" MARK "-other'");
+    postgres_exec(setup->admin, "select pg_terminate_backend(pid, 10000) from pg_stat_activity"
+                                " where usename = '" POSTGRES_RELAY "'");
+    wait_for(daemon_http(setup->relay, "/health/ready", NULL) == 503, 10000);
+    hunt(setup->relay);
+    write_secret(scene.of_postgres, MARK "-other");
+    hang_up(setup, "postgres.password_file changed");
+    daemon_wait_ready(setup->relay);
+    hunt(setup->relay);
+    hunt_in_proc(daemon_pid(setup->relay), "cmdline");
+    hunt_in_proc(daemon_pid(setup->relay), "environ");
+    hunt_in_proc(daemon_pid(setup->relay), "comm");
+    end(&scene);
+}
+
+Test(relay_secrets, a_password_in_the_conninfo_is_found_nowhere_either__row_83)
+{
+    struct setup setup = setup_begin_on(postgres_start(NULL), broker_shared());
+    const char *topic = setup_topic(&setup, "orders", 1, NULL);
+    char *conninfo = must_format("postgres/conninfo=\"postgresql://relay:" MARK "-wrong@127.0.0.1:%d/%s\"",
+                                 postgres_port(setup.postgres), setup.database);
+    postgres_want_password(setup.postgres, POSTGRES_RELAY, MARK "-right");
+    setup_expect_refusal(&setup, (const char *[]){conninfo, "log/level=debug", NULL}, CONFIG,
+                         "everybody may read", "chmod");
+    hunt_in_command("check", NULL, setup.relay);
+    cr_assert_eq(chmod(daemon_config_path(setup.relay), 0600), 0);
+    daemon_again(setup.relay);
+    setup_expect_end(&setup, UNUSABLE, "authentication failed", NULL);
+    hunt_in_command("status", NULL, setup.relay);
+    scratch_replace_in_file(daemon_config_path(setup.relay), MARK "-wrong", MARK "-right");
+    daemon_again(setup.relay);
+    daemon_wait_ready(setup.relay);
+    postgres_exec(setup.app, "select outbox.emit('%s', 'k', '1')", topic);
+    setup_expect_all_once(&setup, 10000);
+    hunt(setup.relay);
+    hunt_in_proc(daemon_pid(setup.relay), "cmdline");
+    free(conninfo);
+    setup_end(&setup);
+}
+
+/* A file that the kernel gives to root whoever the process is, because nobody else may look into its memory. */
+static bool
+is_closed(pid_t pid)
+{
+    struct stat status;
+    char *path = must_format("/proc/%d/environ", (int)pid);
+    bool closed = stat(path, &status) == 0 && status.st_uid == 0;
+    free(path);
+    return closed;
+}
+
+Test(relay_secrets, payloads_and_passwords_get_into_no_core_file_and_other_processes_may_not_look__row_83)
+{
+    struct setup setup = setup_begin();
+    char *directory = scratch_directory("program"), *program = must_format("%s/outboxd", directory),
+         *log = must_format("%s/log", directory);
+    const char *built = getenv("OUTBOXD_BIN") ? getenv("OUTBOXD_BIN") : "build/outboxd";
+    bool root = geteuid() == 0;
+    setup_run(&setup, NULL);
+    daemon_kill(setup.relay);
+    /* again by somebody who is nobody, and who could dump a core */
+    cr_assert_eq(
+        process_run(&(struct process_options){.argv = (const char *const[]){"cp", built, program, NULL}},
+                    10000),
+        0);
+    struct rlimit core;
+    cr_assert_eq(getrlimit(RLIMIT_CORE, &core), 0);
+    core.rlim_cur = core.rlim_max;
+    cr_assert_eq(setrlimit(RLIMIT_CORE, &core), 0);
+    const char *argv[] = {program, "run", "--config", daemon_config_path(setup.relay), NULL};
+    pid_t pid = process_start(&(struct process_options){.argv = argv,
+                                                        .output_path = log,
+                                                        .uid = root ? NOBODY : 0,
+                                                        .gid = root ? NOBODY : 0,
+                                                        .death_signal = SIGKILL});
+    wait_for(daemon_http(setup.relay, "/health/ready", NULL) == 200, 20000);
+    cr_expect(is_closed(pid));
+    char *path = must_format("/proc/%d/limits", (int)pid), *limits = scratch_read_file(path);
+    const char *line = strstr(limits, "Max core file size");
+    unsigned long soft = 1, hard = 1;
+    cr_expect(line != NULL && sscanf(line + 18, "%lu %lu", &soft, &hard) == 2, "%s", limits);
+    cr_expect(soft == 0 && hard == 0);
+    kill(pid, SIGTERM);
+    cr_expect_eq(process_wait(pid, 20000), 0);
+    free(limits), free(path), free(log), free(program), free(directory);
+    setup_end(&setup);
+}
