@@ -91,6 +91,13 @@ $(foreach suite,$(SUITES),$(eval $(call suite_rule,$(suite))))
 $(O)/obj/tests/%.o: CFLAGS += -Wno-missing-prototypes -Wno-pedantic -Wno-string-concatenation
 $(O)/obj/tests/%.o: CPPFLAGS += -Itests -Iexamples
 
+# the time of day as a test wants it, for the relay alone
+$(O)/tests/e2e: | $(O)/tests/wallclock.so
+$(O)/tests/wallclock.so: tests/support/programs/wallclock.c
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-missing-prototypes -fPIC -shared -o $@ $<
+
 .PHONY: check check-now check-unit check-integration check-e2e
 check:                    ## installs what tests need, builds, runs unit, integration and e2e tests on real servers
 	packaging/deps.sh test

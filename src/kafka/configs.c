@@ -32,21 +32,9 @@ struct message_limits
 configs_limits(const rd_kafka_ConfigResource_t *topic)
 {
     struct message_limits limits = limits_unknown();
-    const char *policy = configs_value(topic, "cleanup.policy"),
-               *type = configs_value(topic, "message.timestamp.type");
+    const char *policy = configs_value(topic, "cleanup.policy");
     limits.max_bytes = configs_number(topic, "max.message.bytes", INT64_MAX);
     limits.key_required = policy != NULL && strstr(policy, "compact") != NULL;
-    if (type != NULL && strcmp(type, "LogAppendTime") == 0)
-        return limits; /* the broker puts its own time */
-    /* Until 3.9 one older setting stood for both directions, and counts where the newer one is at its
-     * default. */
-    int64_t both = configs_number(topic, "message.timestamp.difference.max.ms", INT64_MAX);
-    limits.timestamp_before_ms = configs_number(topic, "message.timestamp.before.max.ms", INT64_MAX);
-    limits.timestamp_after_ms = configs_number(topic, "message.timestamp.after.max.ms", INT64_MAX);
-    if (limits.timestamp_before_ms == INT64_MAX)
-        limits.timestamp_before_ms = both;
-    if (limits.timestamp_after_ms == INT64_MAX)
-        limits.timestamp_after_ms = both;
     return limits;
 }
 

@@ -19,8 +19,7 @@ struct producer {
     struct topics *topics;
     struct reports reports;
 
-    bool reshape;    /* READY: an event needs another batch.size or message.max.bytes; waiting for out == 0 */
-    int64_t wall_ms; /* of this turn, for what a topic says about timestamps */
+    bool reshape; /* READY: an event needs another batch.size or message.max.bytes; waiting for out == 0 */
     int64_t message_bytes; /* message.max.bytes of the next instance: the largest that was needed so far */
     int64_t watchdog_us;   /* READY: when it looks next */
     int64_t end_us;        /* ENDING: since when */

@@ -17,8 +17,7 @@ enum { NULL_LENGTH_SIZE = 1 };
 struct message_limits
 limits_unknown(void)
 {
-    return (struct message_limits){
-        .max_bytes = INT64_MAX, .timestamp_before_ms = INT64_MAX, .timestamp_after_ms = INT64_MAX};
+    return (struct message_limits){.max_bytes = INT64_MAX};
 }
 
 /* Size of a non-negative number as a zigzag varint. */
@@ -91,35 +90,9 @@ message_batch_bytes(const struct event *event, size_t headers_wire_size)
     return (int64_t)(BATCH_HEADER_SIZE + varint_size(body) + body);
 }
 
-static bool
-timestamp_allowed(int64_t timestamp_ms, const struct message_limits *limits, int64_t wall_ms,
-                  struct outcome *why)
-{
-    /* 0 would make librdkafka put the present moment; below it, Kafka has no timestamps. */
-    if (timestamp_ms <= 0) {
-        classify_own(why, OUTCOME_EVENT, "TIMESTAMP_REFUSED", "created_at is before 1970");
-        return false;
-    }
-    if (timestamp_ms < wall_ms && wall_ms - timestamp_ms > limits->timestamp_before_ms) {
-        classify_own(why, OUTCOME_EVENT, "TIMESTAMP_REFUSED",
-                     "created_at is older than message.timestamp.before.max.ms=%" PRId64
-                     " of the topic; raise it, and it goes on by itself",
-                     limits->timestamp_before_ms);
-        return false;
-    }
-    if (timestamp_ms > wall_ms && timestamp_ms - wall_ms > limits->timestamp_after_ms) {
-        classify_own(why, OUTCOME_EVENT, "TIMESTAMP_REFUSED",
-                     "created_at is later than message.timestamp.after.max.ms=%" PRId64
-                     " of the topic; raise it, and it goes on by itself",
-                     limits->timestamp_after_ms);
-        return false;
-    }
-    return true;
-}
-
 bool
 message_allowed(const struct event *event, int64_t batch_bytes, const struct message_limits *limits,
-                bool compressed, int64_t wall_ms, struct outcome *why)
+                bool compressed, struct outcome *why)
 {
     if (event->key == NULL && limits->key_required) {
         classify_own(why, OUTCOME_EVENT, "KEY_REQUIRED",
@@ -133,7 +106,12 @@ message_allowed(const struct event *event, int64_t batch_bytes, const struct mes
                      batch_bytes, limits->max_bytes);
         return false;
     }
-    return timestamp_allowed(message_timestamp_ms(event), limits, wall_ms, why);
+    /* 0 would make librdkafka put the present moment; below it, Kafka has no timestamps. */
+    if (message_timestamp_ms(event) <= 0) {
+        classify_own(why, OUTCOME_EVENT, "TIMESTAMP_REFUSED", "created_at is before 1970");
+        return false;
+    }
+    return true;
 }
 
 rd_kafka_resp_err_t

@@ -11,10 +11,8 @@
 /* What the broker demands of a record of one topic. What is not known is not checked: see limits_unknown().
  */
 struct message_limits {
-    int64_t max_bytes;           /* max.message.bytes; INT64_MAX: unknown */
-    int64_t timestamp_before_ms; /* oldest timestamp allowed, counted back from now; INT64_MAX: any */
-    int64_t timestamp_after_ms;  /* newest timestamp allowed, counted from now; INT64_MAX: any */
-    bool key_required;           /* cleanup.policy contains "compact" */
+    int64_t max_bytes; /* max.message.bytes; INT64_MAX: unknown */
+    bool key_required; /* cleanup.policy contains "compact" */
 };
 
 struct message_limits limits_unknown(void);
@@ -36,10 +34,11 @@ message_timestamp_ms(const struct event *event)
     return event->created_at_us / 1000;
 }
 
-/* True when the broker would take the event, as far as is known; else `why` is filled (OUTCOME_EVENT).
+/* True when the broker would take the event, as far as is known; else `why` is filled (OUTCOME_EVENT). A topic's bounds for
+ * timestamps are the broker's to judge: they count from its clock, and ours may be wrong.
  * `compressed`: the size on the wire is unknown, so the broker judges it. */
 bool message_allowed(const struct event *event, int64_t batch_bytes, const struct message_limits *limits,
-                     bool compressed, int64_t wall_ms, struct outcome *why);
+                     bool compressed, struct outcome *why);
 
 /* Hands the event to librdkafka, which points into its bytes until the report, and copies only the key. On
  * success it owns `headers`; on any error they are still the caller's. */

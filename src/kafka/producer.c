@@ -291,7 +291,6 @@ producer_turn(struct producer *producer, int64_t now_us)
 {
     int64_t next_us = CLOCK_NEVER;
     unwake(producer);
-    producer->wall_ms = clock_wall_us() / 1000;
     if (producer->state == PRODUCER_NONE)
         return CLOCK_NEVER;
     reports_serve(&producer->reports, producer->instance.rk, now_us, 0);

@@ -47,7 +47,7 @@ judge_event(struct producer *producer, const struct topic_facts *facts, const st
             size_t headers_wire_size, struct outcome *why)
 {
     int64_t bytes = message_batch_bytes(event, headers_wire_size);
-    if (!message_allowed(event, bytes, &facts->limits, producer->compressed, producer->wall_ms, why))
+    if (!message_allowed(event, bytes, &facts->limits, producer->compressed, why))
         return PRODUCER_REFUSED;
     if (bytes + MESSAGE_MARGIN <= producer->instance.shape.message_bytes)
         return PRODUCER_SENT;

@@ -103,7 +103,7 @@ Test(kafka_message, malformed_headers_are_an_error_and_leave_nothing_behind)
 static bool
 allowed(const struct event *event, const struct message_limits *limits, struct outcome *why)
 {
-    return message_allowed(event, message_batch_bytes(event, 1), limits, false, NOW_MS, why);
+    return message_allowed(event, message_batch_bytes(event, 1), limits, false, why);
 }
 
 Test(kafka_message, what_is_unknown_is_left_to_the_broker)
@@ -140,25 +140,7 @@ Test(kafka_message, one_byte_too_many_is_refused_unless_compression_may_save_it)
     cr_assert_not(allowed(&event, &limits, &why));
     cr_assert_eq(why.kind, OUTCOME_EVENT);
     cr_assert_str_eq(why.name, "SIZE_REFUSED");
-    cr_assert(message_allowed(&event, message_batch_bytes(&event, 1), &limits, true, NOW_MS, &why));
-}
-
-Test(kafka_message, timestamps_outside_the_topics_bounds_are_refused)
-{
-    struct message_limits limits = limits_unknown();
-    struct event event = make_event(1, 1);
-    struct outcome why;
-    limits.timestamp_before_ms = DAY_MS;
-    limits.timestamp_after_ms = 1000;
-    event.created_at_us = (NOW_MS - DAY_MS) * 1000;
-    cr_assert(allowed(&event, &limits, &why));
-    event.created_at_us = (NOW_MS - DAY_MS - 1) * 1000;
-    cr_assert_not(allowed(&event, &limits, &why));
-    event.created_at_us = (NOW_MS + 1000) * 1000;
-    cr_assert(allowed(&event, &limits, &why));
-    event.created_at_us = (NOW_MS + 1001) * 1000;
-    cr_assert_not(allowed(&event, &limits, &why));
-    cr_assert_str_eq(why.name, "TIMESTAMP_REFUSED");
+    cr_assert(message_allowed(&event, message_batch_bytes(&event, 1), &limits, true, &why));
 }
 
 Test(kafka_message, a_timestamp_that_kafka_cannot_hold_is_refused_not_replaced_by_now)

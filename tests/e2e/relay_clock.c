@@ -1,0 +1,82 @@
+/* relay_clock.c: clocks that are wrong or are set (row 52): the lease, the time-outs and what is published go by the monotonic
+ * clock and by Postgres', never by the time of day of the relay's machine. */
+#include "e2e/relay_story.h"
+
+#include "base/clock.h"
+#include "support/wait.h"
+#include "support/wallclock.h"
+
+#include <criterion/criterion.h>
+#include <inttypes.h>
+#include <math.h>
+
+TestSuite(relay_clock, .timeout = 240);
+
+#define DAY_S (INT64_C(24) * 3600)
+
+static struct daemon *
+start_by(struct story *story, struct wallclock *clock, int64_t ahead_s)
+{
+    wallclock_set(clock, ahead_s);
+    wallclock_show(clock);
+    struct daemon *relay = story_start_relay(story);
+    wallclock_show(NULL);
+    return relay;
+}
+
+/* The relay that story_begin() has started goes; the one with the clock leads. */
+static struct daemon *
+lead_by(struct story *story, struct wallclock *clock, int64_t ahead_s)
+{
+    struct daemon *relay = start_by(story, clock, ahead_s);
+    cr_assert_eq(daemon_terminate(story->relay), 0);
+    story_await_lead(relay);
+    return relay;
+}
+
+static void
+expect_day(const struct daemon *relay, int64_t ahead_s)
+{
+    double shown_s = daemon_metric(relay, "process_start_time_seconds"),
+           real_s = (double)clock_wall_us() / 1e6;
+    cr_expect_lt(fabs(shown_s - real_s - (double)ahead_s), 60, "%f", shown_s - real_s);
+}
+
+Test(relay_clock, a_leader_a_day_ahead_and_a_standby_a_day_behind_keep_lease_and_order__P1_P2__row_52)
+{
+    struct story story;
+    struct wallclock *ahead = wallclock_new(), *behind = wallclock_new();
+    story_begin(&story, NULL);
+    story_start_load(&story);
+    struct daemon *leader = lead_by(&story, ahead, DAY_S), *standby = start_by(&story, behind, -DAY_S);
+    daemon_wait_ready(standby);
+    expect_day(leader, DAY_S);
+    expect_day(standby, -DAY_S);
+    double epoch = daemon_metric(leader, "outbox_epoch");
+    story_await_events(&story, 2000);
+    story_await_moment(&story, 3000, 3000);
+    cr_expect_eq(daemon_metric(leader, "outbox_epoch"), epoch, "the lead went to and fro");
+    cr_expect_eq(daemon_http(leader, "/health/ready", NULL), 200);
+    for (int i = 0; i < 2; i++) {
+        daemon_kill(leader);
+        int64_t killed_us = clock_monotonic_us();
+        story_await_lead(standby);
+        double took_ms = (double)(clock_monotonic_us() - killed_us) / 1e3;
+        cr_expect_lt(took_ms, (STORY_LEASE_MS + 1000) * wait_patience());
+        story_await_events(&story, 500);
+        story_await_confirmed(&story);
+        wallclock_show(i == 0 ? ahead : behind);
+        daemon_again(leader);
+        wallclock_show(NULL);
+        daemon_wait_ready(leader);
+        struct daemon *other = leader;
+        leader = standby;
+        standby = other;
+    }
+    cr_assert_eq(daemon_terminate(standby), 0);
+    story_finish(&story, leader);
+    story_judge(&story);
+    daemon_free(leader), daemon_free(standby);
+    wallclock_free(ahead), wallclock_free(behind);
+    story_end(&story);
+}
