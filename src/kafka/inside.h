@@ -22,10 +22,13 @@ struct producer {
     bool reshape; /* READY: an event needs another batch.size or message.max.bytes; waiting for out == 0 */
     int64_t message_bytes; /* message.max.bytes of the next instance: the largest that was needed so far */
     int64_t watchdog_us;   /* READY: when it looks next */
-    int64_t end_us;        /* ENDING: since when */
-    int64_t report_us;     /* ENDING: when the last report came */
-    int64_t purge_us;      /* ENDING: when what is left is purged at the latest */
-    bool purged;           /* ENDING: it was; only the reports of that are to come */
+    int64_t begun_us;      /* READY: since when */
+    int64_t ahead_us; /* READY: the clock on the wall against the monotonic one, when it was looked at last */
+    bool set_back;    /* READY: it was set back since this instance began */
+    int64_t end_us;   /* ENDING: since when */
+    int64_t report_us; /* ENDING: when the last report came */
+    int64_t purge_us;  /* ENDING: when what is left is purged at the latest */
+    bool purged;       /* ENDING: it was; only the reports of that are to come */
 };
 
 /* So that the relay's poll() returns and the next turn comes at once. */

@@ -36,6 +36,8 @@ enum { FREE_TIMEOUT_US = 2 * 1000 * 1000 };
  * broker answers, are not an outage but that topic's fault. */
 static const int64_t WATCHDOG_US = INT64_C(120) * 1000 * 1000;
 enum { WATCHDOG_EVERY_US = 1000 * 1000 };
+/* A clock that is set back by less than this costs no more than a busy broker; an instance has that long to connect. */
+enum { SET_BACK_US = 5 * 1000 * 1000 };
 static void
 set_state(struct producer *producer, enum producer_state to, const char *why)
 {
@@ -117,6 +119,9 @@ open_instance(struct producer *producer, size_t batch_events, struct error *erro
     topics_attach(producer->topics, producer->instance.handle, producer->wake_fd);
     producer->reshape = false;
     producer->purged = false;
+    producer->set_back = false;
+    producer->begun_us = clock_monotonic_us();
+    producer->ahead_us = clock_wall_us() - producer->begun_us;
     producer_wake(producer);
     return true;
 }
@@ -236,6 +241,19 @@ producer_renew(struct producer *producer, bool anew)
 
 /* ---- the turn ---- */
 
+/* librdkafka's threads wait for moments of the day. When the clock is set back, one that waits to connect again does so for that
+ * much longer; a new instance has threads that do not wait. One that is connected waits for its socket, and is left alone. */
+static void
+watch_clock(struct producer *producer, int64_t now_us)
+{
+    int64_t ahead_us = clock_wall_us() - now_us;
+    producer->set_back = producer->set_back || ahead_us < producer->ahead_us - SET_BACK_US;
+    producer->ahead_us = ahead_us;
+    if (producer->set_back && producer->reports.statistics.away_since_us != 0 &&
+        now_us - producer->begun_us >= SET_BACK_US)
+        producer_end(producer, now_us, "the clock was set back while Kafka is away");
+}
+
 /* While no broker answers, librdkafka's own patience loses and repeats nothing, and a new instance would help
  * nobody. */
 static void
@@ -244,6 +262,8 @@ watch(struct producer *producer, int64_t now_us)
     bool answering = !producer->counts_brokers || producer->reports.statistics.brokers_up > 0;
     if (topics_stalled(producer->topics, now_us, WATCHDOG_US, answering))
         producer_end(producer, now_us, "no acknowledgement for 120 s");
+    else
+        watch_clock(producer, now_us);
     producer->watchdog_us = now_us + WATCHDOG_EVERY_US;
 }
 

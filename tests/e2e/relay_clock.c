@@ -9,6 +9,8 @@
 #include <criterion/criterion.h>
 #include <inttypes.h>
 #include <math.h>
+#include <pthread.h>
+#include <stdio.h>
 
 TestSuite(relay_clock, .timeout = 240);
 
@@ -78,5 +80,86 @@ Test(relay_clock, a_leader_a_day_ahead_and_a_standby_a_day_behind_keep_lease_and
     story_judge(&story);
     daemon_free(leader), daemon_free(standby);
     wallclock_free(ahead), wallclock_free(behind);
+    story_end(&story);
+}
+
+struct stepping {
+    struct wallclock *clock;
+    _Atomic bool over;
+};
+
+static void *
+step(void *context)
+{
+    static const int64_t ahead_s[] = {DAY_S, 0, -DAY_S, 3, -3, 7 * DAY_S, -1, -7 * DAY_S};
+    struct stepping *stepping = context;
+    for (size_t i = 0; !stepping->over; i++) {
+        wallclock_set(stepping->clock, ahead_s[i % (sizeof ahead_s / sizeof *ahead_s)]);
+        int64_t next_us = clock_monotonic_us() + 100000;
+        while (!stepping->over && wait_turn(next_us))
+            ;
+    }
+    return NULL;
+}
+
+/* Postgres and Kafka go away meanwhile: every wait of the relay for them begins and ends while the clock is set. */
+Test(relay_clock, a_clock_that_is_set_ten_times_a_second_changes_neither_lead_nor_order__P1_P2__row_52)
+{
+    struct story story;
+    pthread_t thread;
+    struct stepping stepping = {.clock = wallclock_new()};
+    story_begin(&story, &(struct story_options){.own_postgres = true, .own_broker = true, .pause_us = 5000});
+    story_start_load(&story);
+    struct daemon *leader = lead_by(&story, stepping.clock, 0);
+    struct daemon *standby = start_by(&story, stepping.clock, 0);
+    daemon_wait_ready(standby);
+    cr_assert_eq(pthread_create(&thread, NULL, step, &stepping), 0);
+    double epoch = daemon_metric(leader, "outbox_epoch");
+    story_await_moment(&story, 5000, 5000);
+    cr_expect_eq(daemon_metric(leader, "outbox_epoch"), epoch, "the lead went to and fro");
+    story_await_confirmed(&story);
+    broker_stop(story.broker);
+    story_await_moment(&story, 1000, 1000);
+    broker_up(story.broker);
+    story_await_confirmed(&story);
+    postgres_stop_fast(story.postgres);
+    postgres_up(story.postgres);
+    story_await_confirmed(&story);
+    wait_for(daemon_metric(leader, "outbox_leader") + daemon_metric(standby, "outbox_leader") == 1, 10000);
+    bool changed = daemon_metric(leader, "outbox_leader") == 0;
+    cr_assert_eq(daemon_terminate(changed ? leader : standby), 0);
+    story_finish(&story, changed ? standby : leader);
+    stepping.over = true;
+    pthread_join(thread, NULL);
+    story_judge(&story);
+    daemon_free(leader), daemon_free(standby);
+    wallclock_free(stepping.clock);
+    story_end(&story);
+}
+
+/* The worst for whoever waits for a moment of the day: it has become a day longer. */
+Test(relay_clock, a_clock_that_is_set_back_for_good_delays_no_connection__P1__row_52)
+{
+    struct story story;
+    struct wallclock *clock = wallclock_new();
+    story_begin(&story, &(struct story_options){.own_broker = true, .pause_us = 5000});
+    story_start_load(&story);
+    struct daemon *relay = lead_by(&story, clock, 0);
+    story_await_events(&story, 200);
+    wallclock_set(clock, -DAY_S);
+    story_await_events(&story, 200);
+    story_await_confirmed(&story);
+    broker_kill(story.broker);
+    story_await_moment(&story, 500, 1500);
+    wallclock_set(clock, -2 * DAY_S);
+    broker_up(story.broker);
+    int64_t up_us = clock_monotonic_us();
+    story_await_confirmed(&story);
+    fprintf(stderr, "clock: confirmed %" PRId64 " ms after the broker was back\n",
+            (clock_monotonic_us() - up_us) / 1000);
+    story_finish(&story, relay);
+    story_judge(&story);
+    daemon_free(relay);
+    wallclock_free(clock);
     story_end(&story);
 }
