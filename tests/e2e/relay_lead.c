@@ -7,6 +7,7 @@
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
+#include <signal.h>
 
 TestSuite(relay_lead, .timeout = 120);
 
@@ -69,4 +70,41 @@ Test(relay_lead, a_standby_takes_over_within_its_lease_and_a_second_after_kill_9
     cr_expect_leq(verdict.duplicate_runs, STORY_STREAMS);
     daemon_free(standby);
     story_end(&story);
+}
+
+static double
+leads(const struct daemon *relay)
+{
+    return daemon_metric(relay, "outbox_leader");
+}
+
+/* On a new database they meet when they register the relay and write the first row of the journal, later on at the newest row. */
+Test(relay_lead, of_two_relays_that_start_at_once_exactly_one_leads__I4__row_46)
+{
+    struct postgres *postgres = postgres_shared();
+    struct broker *broker = broker_shared();
+    for (int round = 0; round < 10; round++) {
+        const char *database = postgres_create_outbox(postgres);
+        const struct daemon_options options = {.conninfo =
+                                                   postgres_conninfo(postgres, database, POSTGRES_RELAY),
+                                               .bootstrap = broker_bootstrap(broker)};
+        struct daemon *twins[] = {daemon_start(&options), daemon_start(&options)};
+        for (int again = 0; again < 2; again++) {
+            for (int i = 0; again > 0 && i < 2; i++)
+                daemon_again(twins[i]);
+            daemon_wait_ready(twins[0]);
+            daemon_wait_ready(twins[1]);
+            cr_expect_eq(leads(twins[0]) + leads(twins[1]), 1);
+            double epoch = leads(twins[0]) == 1 ? daemon_metric(twins[0], "outbox_epoch")
+                                                : daemon_metric(twins[1], "outbox_epoch");
+            /* the standby may have led for the moment between the two SIGTERMs */
+            cr_expect_leq(epoch, 1 + 2 * again, "round %d: the lead went to and fro: epoch %g", round, epoch);
+            kill(daemon_pid(twins[0]), SIGTERM);
+            cr_assert_eq(daemon_terminate(twins[1]), 0);
+            cr_assert_eq(daemon_terminate(twins[0]), 0);
+        }
+        daemon_free(twins[0]), daemon_free(twins[1]);
+    }
+    broker_free(broker);
+    postgres_free(postgres);
 }
