@@ -19,6 +19,7 @@
 
 /* A wake-up that is lost costs no more than this. */
 #define LONGEST_WAIT_US (INT64_C(100) * 1000)
+#define FILES_LEAST 128
 /* How often what can be seen from outside is renewed. */
 #define OBSERVE_US (INT64_C(100) * 1000)
 
@@ -58,6 +59,17 @@ prepare_process(void)
     /* payloads and passwords do not belong into a core file */
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     prctl(PR_SET_DUMPABLE, 0);
+}
+
+/* Two sockets and a pipe a broker, one for Postgres, 64 for HTTP: what is short of descriptors works or not by chance. */
+static void
+look_at_limits(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < FILES_LEAST)
+        log_warning(
+            "few files may be open at once: connections may fail; raise the limit (LimitNOFILE, ulimit -n)",
+            LOG_INT("limit", (int64_t)files.rlim_cur), LOG_INT("wanted", FILES_LEAST), LOG_END);
 }
 
 static void
@@ -173,6 +185,7 @@ command_run(int argc, char **argv)
     if (!command_load(options.config, &settings, &exit_code))
         return exit_code;
     log_configure(settings->log_level, settings->log_format);
+    look_at_limits();
     exit_code = run(settings);
     settings_free(settings);
     return exit_code;

@@ -1,9 +1,15 @@
 /* handle.c: see handle.h. Called by instance.c, lookup.c and its threads; knows nothing of what the handle is used for. */
 #include "kafka/handle.h"
 
+#include "base/clock.h"
+#include "base/log.h"
+
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
+
+static const int64_t QUIET_US = INT64_C(60) * 1000 * 1000;
 
 /* Kafka's number of the request. */
 enum { PRODUCE = 0 };
@@ -113,6 +119,19 @@ handle_release(struct handle *handle)
         destroy(handle);
 }
 
+/* Whoever needs the thread tries again and again. */
+static void
+say_no_thread(int code)
+{
+    static _Atomic int64_t quiet_until_us;
+    int64_t now_us = clock_monotonic_us();
+    if (now_us < quiet_until_us)
+        return;
+    quiet_until_us = now_us + QUIET_US;
+    log_error("cannot start a thread: raise the limit of processes (TasksMax, ulimit -u)",
+              LOG_STR("why", strerror(code)), LOG_END);
+}
+
 bool
 handle_thread(void *(*work)(void *argument), void *argument)
 {
@@ -120,9 +139,11 @@ handle_thread(void *(*work)(void *argument), void *argument)
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    bool started = pthread_create(&thread, NULL, work, argument) == 0;
+    int code = pthread_create(&thread, NULL, work, argument);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (started)
+    if (code == 0)
         pthread_detach(thread);
-    return started;
+    else
+        say_no_thread(code);
+    return code == 0;
 }

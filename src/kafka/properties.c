@@ -201,8 +201,11 @@ check_together(struct report *report)
         rd_kafka_destroy(rk);
         return;
     }
+    bool exhausted = conf != NULL && rd_kafka_last_error() == RD_KAFKA_RESP_ERR__CRIT_SYS_RESOURCE;
     if (conf != NULL)
         rd_kafka_conf_destroy(conf);
+    if (exhausted) /* no thread to be had: no mistake of the file's, and the first instance meets it again */
+        return;
     const struct property *property = property_named_in(report->settings, reason);
     if (property != NULL) {
         complain(report, property->line, property->name, reason);
