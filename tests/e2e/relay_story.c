@@ -39,6 +39,11 @@ open_broker(const struct story_options *options)
 static struct postgres *
 open_postgres(const struct story_options *options)
 {
+    if (options->xids_left > 0) {
+        struct postgres *late = postgres_start(NULL);
+        postgres_near_wraparound(late, options->epoch, options->xids_left);
+        return late;
+    }
     if (options->network == NULL)
         return options->own_postgres ? postgres_start(NULL) : postgres_shared();
     struct postgres *postgres = postgres_start("listen_addresses = '*'");

@@ -23,6 +23,7 @@ struct story_options {
     int brokers;                   /* more than one: a cluster of its own; two replicas must have an event */
     const char *kafka;             /* a version of Kafka (broker_options), on a broker of its own */
     const struct network *network; /* servers of its own, reached from there too */
+    uint32_t xids_left, epoch;     /* on a Postgres of its own: postgres_near_wraparound */
     int writers;                   /* 0: 8 */
     int keys;                      /* 0: 200 */
     int pause_us;                  /* between a writer's transactions */

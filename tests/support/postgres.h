@@ -29,6 +29,10 @@ void postgres_serve_tls(struct postgres *postgres, const char *certificate, cons
 /* From now on this role needs a password, on a server of the test's own. */
 void postgres_want_password(struct postgres *postgres, const char *role, const char *password);
 
+/* Restarts a server of the test's own, which holds nothing yet, with `left` transactions to come in this epoch before their numbers
+ * start anew in the next one. Needs Postgres 14 or later. */
+void postgres_near_wraparound(struct postgres *postgres, uint32_t epoch, uint32_t left);
+
 /* The suite's server (OUTBOXD_TEST_POSTGRES, see postgres_share); a server of its own when there is none.
  * Never stop or kill it: postgres_free() only lets go. */
 struct postgres *postgres_shared(void);

@@ -1,0 +1,76 @@
+/* relay_xids.c: transaction numbers that start anew (row 76): what is read, late or not, does not depend on them. */
+#include "e2e/relay_story.h"
+
+#include "support/wait.h"
+
+#include <criterion/criterion.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+TestSuite(relay_xids, .timeout = 240);
+
+#define EPOCH 3
+/* Schema and roles take about 200, the load some hundred a second. */
+#define LEFT 1500
+#define NUMBERS (INT64_C(1) << 32)
+
+static int64_t
+next_number(PGconn *admin)
+{
+    return postgres_int(admin, "select pg_snapshot_xmax(pg_current_snapshot())::text::bigint");
+}
+
+/* Begins before the numbers start anew; the caller ends it afterwards, by this statement. */
+static PGconn *
+begin_late(struct story *story, const char *key, int events)
+{
+    PGconn *late = postgres_open(story->postgres, story->database, POSTGRES_WRITER);
+    postgres_exec(late, "begin");
+    for (int i = 0; i < events; i++)
+        postgres_exec(late, "select outbox.emit('%s', '%s', '%d')", story->topics[0], key, i);
+    return late;
+}
+
+static void
+end_late(struct story *story, PGconn *late, const char *key, const char *statement)
+{
+    postgres_exec(late, "select outbox.emit('%s', '%s', '\"after\"')", story->topics[0], key);
+    postgres_exec(late, "%s", statement);
+    PQfinish(late);
+}
+
+Test(relay_xids, events_before_across_and_behind_the_start_of_an_epoch_come_once_and_in_order__P1_P2__row_76)
+{
+    struct story story;
+    story_begin(&story, &(struct story_options){.xids_left = LEFT, .epoch = EPOCH, .pause_us = 2000});
+    PGconn *admin = story_admin(&story);
+    int64_t before = next_number(admin), border = (EPOCH + 1) * NUMBERS;
+    cr_assert(before > border - LEFT && before < border - LEFT / 2, "%" PRId64, border - before);
+    PGconn *commits = begin_late(&story, "commits", 3), *aborts = begin_late(&story, "aborts", 3),
+           *prepares = begin_late(&story, "prepares", 3), *stays = begin_late(&story, "stays", 1);
+    story_start_load(&story);
+    wait_for(next_number(admin) > border + 100, 60000);
+    end_late(&story, commits, "commits", "commit");
+    end_late(&story, aborts, "aborts", "rollback");
+    end_late(&story, prepares, "prepares", "prepare transaction 'of-the-epoch-before'");
+    story_await_events(&story, 500);
+    postgres_exec(admin, "commit prepared 'of-the-epoch-before'");
+    story_await_confirmed(&story);
+    cr_expect_eq(postgres_int(admin, "select count(*) from load.ledger where key in ('commits', 'prepares')"),
+                 8);
+    story_finish(&story, story.relay);
+    cr_expect_eq(story_judge(&story).duplicates, 0);
+
+    /* a new process reads back what stands in the journal, on this side of the border and beyond */
+    daemon_again(story.relay);
+    story_await_lead(story.relay);
+    end_late(&story, stays, "stays", "commit");
+    struct outboxd_result result =
+        outboxd_run((const char *[]){"check", "--config", daemon_config_path(story.relay), NULL});
+    cr_expect_eq(result.exit_code, 0, "%s", result.out);
+    outboxd_result_free(&result);
+    story_finish(&story, story.relay);
+    cr_expect_eq(story_judge(&story).duplicates, 0);
+    PQfinish(admin);
+    story_end(&story);
+}
