@@ -159,12 +159,15 @@ demo-now: $(O)/outboxd examples
 
 # ---- benchmarks ------------------------------------------------------------------------------------------------------
 BENCHES := $(patsubst tests/bench/%.c,%,$(wildcard tests/bench/bench_*.c))
-.PHONY: bench bench-now
+.PHONY: bench bench-now bench-flat
 bench:                    ## drain, latency, business, takeover; beside a bare producer: a table and build/bench.json
 	packaging/deps.sh test
 	$(MAKE) bench-now
+bench-flat:               ## an hour: with 50 M events retained, a transaction open for 30 minutes, one of a million events
+	packaging/deps.sh test
+	$(MAKE) bench-now BENCH=flat
 bench-now: $(O)/outboxd examples $(BENCHES:%=$(O)/tests/bench/%)
-	O=$(O) tests/bench/bench.sh
+	O=$(O) tests/bench/bench.sh $(BENCH)
 
 bench_OBJ := $(patsubst %.c,$(O)/obj/%.o,$(filter-out tests/bench/bench_%,$(sort $(wildcard tests/bench/*.c))))
 $(O)/tests/bench/%: $(O)/obj/tests/bench/%.o $(bench_OBJ) $(support_OBJ) $(OBJ)

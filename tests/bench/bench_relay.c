@@ -36,37 +36,20 @@ struct bench {
     json_t *results;
 };
 
-static const char *
-option(const char *name, const char *otherwise)
-{
-    const char *value = getenv(name);
-    return value != NULL && *value != '\0' ? value : otherwise;
-}
-
-static void
-progress(const struct bench *bench, const char *what, const char *about)
-{
-    fprintf(stderr, "bench: %5.1f s  %s%s%s\n", (double)(clock_monotonic_us() - bench->started_us) / 1e6,
-            what, *about ? " " : "", about);
-}
-
 static bool
 in_time(const struct bench *bench)
 {
     if (clock_monotonic_us() - bench->started_us < bench->budget_us)
         return true;
-    progress(bench, "the time is over: fewer rounds than asked for", "");
+    stage_progress("the time is over: fewer rounds than asked for");
     return false;
 }
 
 static void
-describe_round(const struct bench *bench, const struct drained *relay, const struct drained *bare,
-               const char *name)
+describe_round(const char *name, const struct drained *relay, const struct drained *bare)
 {
-    char text[160];
-    snprintf(text, sizeof text, "relay %.0f/s, bare %.0f/s: %.3f", relay->events_per_s, bare->events_per_s,
-             relay->events_per_s / bare->events_per_s);
-    progress(bench, name, text);
+    stage_progress("%s relay %.0f/s, bare %.0f/s: %.3f", name, relay->events_per_s, bare->events_per_s,
+                   relay->events_per_s / bare->events_per_s);
 }
 
 /* One relay, then one bare producer with that relay's configuration. */
@@ -78,6 +61,7 @@ drain_both(struct bench *bench, struct venue *venue, const char *compression, st
     char *codec = must_format("kafka/compression.type=%s", compression);
     const char *overrides[] = {codec, NULL};
     venue_clear(venue);
+    outbox_rewind(&bench->outbox);
     *relay = drain_relay(&bench->outbox, venue, overrides, bench->events, &daemon);
     *bare = drain_bare(venue, daemon_config_path(daemon), bench->events);
     daemon_free(daemon);
@@ -92,7 +76,7 @@ bench_drain(struct bench *bench, struct venue *venue, const char *compression, b
     for (int i = first ? -WARM_UP_ROUNDS : 0; i < bench->rounds && in_time(bench); i++) {
         struct drained relay, bare;
         drain_both(bench, venue, compression, &relay, &bare);
-        describe_round(bench, &relay, &bare, name);
+        describe_round(name, &relay, &bare);
         if (i < 0)
             continue;
         rounds.relay[rounds.count] = relay;
@@ -110,9 +94,7 @@ bench_latency(struct bench *bench, struct venue *venue, const struct daemon *rel
     struct latency_results found = {.events_per_s = events_per_s};
     if (!in_time(bench))
         return;
-    char *about = must_format("%s %.0f events/s", venue_kind(venue), events_per_s);
-    progress(bench, "latency", about);
-    free(about);
+    stage_progress("latency %s %.0f events/s", venue_kind(venue), events_per_s);
     double cpu_s = process_cpu_s(daemon_pid(relay));
     int64_t since_us = clock_monotonic_us();
     found.relay = latency_of_commits(&bench->outbox, venue, &load, &found.commit);
@@ -135,9 +117,7 @@ bench_business(struct bench *bench, struct daemon *relay, struct service_results
         found->beside[i] = business_rate(&bench->outbox, BUSINESS_S);
         found->count = i + 1;
         wait_for(daemon_metric(relay, "outbox_lag_events") == 0, CATCH_UP_MS);
-        char *text = must_format("%.0f/s alone, %.0f/s beside the relay", found->alone[i], found->beside[i]);
-        progress(bench, "sign-ups", text);
-        free(text);
+        stage_progress("sign-ups %.0f/s alone, %.0f/s beside the relay", found->alone[i], found->beside[i]);
     }
 }
 
@@ -163,7 +143,7 @@ bench_service(struct bench *bench, struct venue *venue)
     bench_business(bench, relay, &found);
     daemon_terminate(relay);
     daemon_free(relay);
-    progress(bench, "takeover", venue_kind(venue));
+    stage_progress("takeover %s", venue_kind(venue));
     found.takeover = takeover_measure(&bench->outbox, venue);
     if (found.count > 0)
         results_add_service(bench->results, venue_kind(venue), &found);
@@ -177,7 +157,7 @@ bench_all(struct bench *bench)
     for (int i = 0; i < 2; i++) {
         if (strstr(bench->brokers, kinds[i]) == NULL)
             continue;
-        progress(bench, "starting", kinds[i]);
+        stage_progress("starting %s", kinds[i]);
         venues[i] = venue_open(kinds[i]);
         bench_drain(bench, venues[i], "none", true);
         bench_drain(bench, venues[i], "lz4", false);
@@ -192,12 +172,12 @@ bench_all(struct bench *bench)
 static void
 read_options(struct bench *bench)
 {
-    bench->events = strtoll(option("EVENTS", "500000"), NULL, 10);
-    bench->rounds = (int)strtol(option("ROUNDS", "3"), NULL, 10);
-    bench->brokers = option("BROKERS", "mock,kafka");
-    bench->json = option("BENCH_JSON", "build/bench.json");
-    bench->budget_us = strtoll(option("BUDGET_S", BUDGET_S_DEFAULT), NULL, 10) * 1000000;
-    if (sscanf(option("RATE", "500,5000"), "%lf,%lf", &bench->rates[0], &bench->rates[1]) < 1 ||
+    bench->events = strtoll(stage_option("EVENTS", "500000"), NULL, 10);
+    bench->rounds = (int)strtol(stage_option("ROUNDS", "3"), NULL, 10);
+    bench->brokers = stage_option("BROKERS", "mock,kafka");
+    bench->json = stage_option("BENCH_JSON", "build/bench.json");
+    bench->budget_us = strtoll(stage_option("BUDGET_S", BUDGET_S_DEFAULT), NULL, 10) * 1000000;
+    if (sscanf(stage_option("RATE", "500,5000"), "%lf,%lf", &bench->rates[0], &bench->rates[1]) < 1 ||
         bench->rates[0] < 10)
         test_fail("RATE is one or two rates of 10 or more, such as 500,5000");
     if (bench->events < 100000 || bench->rounds < 1 || bench->rounds > ROUNDS_MAX)
@@ -212,7 +192,7 @@ main(int argc, char **argv)
         bare_main(argv[2], argv[3]);
     read_options(&bench);
     bench.results = results_begin(bench.events);
-    progress(&bench, "starting Postgres, committing the backlog", "");
+    stage_progress("starting Postgres, committing the backlog");
     outbox_open(&bench.outbox, bench.events);
     business_prepare(&bench.outbox);
     json_object_set_new(json_object_get(bench.results, "versions"), "postgres",

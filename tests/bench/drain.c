@@ -89,7 +89,6 @@ drain_relay(struct outbox *outbox, struct venue *venue, const char *const *overr
                                            .overrides = overrides};
     rd_kafka_t *client = venue_client(venue, RD_KAFKA_PRODUCER, NULL, NULL);
     int64_t before = venue_end(client, STAGE_DRAIN_TOPIC);
-    outbox_rewind(outbox);
     *relay = daemon_start(&options);
     struct drained drained = watch(client, before, events, daemon_pid(*relay), outbox);
     drained.peak_rss_mib = (double)daemon_peak_rss_kib(*relay) / 1024;

@@ -17,7 +17,7 @@ struct drained {
     double rss_mib[RSS_SAMPLES];   /* of the relay over the time of the drain, evenly spaced; 0: not taken */
 };
 
-/* Rewinds the outbox and drains it with a relay of this configuration; stops it. The caller frees the relay. */
+/* Drains the `events` that are to be published with a relay of this configuration; stops it. The caller frees the relay. */
 struct drained drain_relay(struct outbox *outbox, struct venue *venue, const char *const *overrides,
                            int64_t events, struct daemon **relay);
 

@@ -1,19 +1,20 @@
 /* stage.c: servers and data of the benchmarks (stage.h). */
 #include "stage.h"
 
+#include "base/clock.h"
 #include "support/kafka.h"
+#include "support/relay.h"
 #include "support/scratch.h"
 #include "support/wait.h"
 
 #include <inttypes.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* Of one transaction of the backlog. */
-#define EVENTS_A_TRANSACTION 1000
 #define KEYS 50000
 #define MOCK_START_MS 20000
 #define ANSWER_MS 5000
@@ -25,15 +26,36 @@ static const char server_settings[] = "shared_buffers = '1GB'\n"
                                       "checkpoint_timeout = '1h'\n"
                                       "autovacuum = off\n";
 
+const char *
+stage_option(const char *name, const char *otherwise)
+{
+    const char *value = getenv(name);
+    return value != NULL && *value != '\0' ? value : otherwise;
+}
+
+void
+stage_progress(const char *format, ...)
+{
+    static int64_t since_us;
+    if (since_us == 0)
+        since_us = clock_monotonic_us();
+    va_list arguments;
+    va_start(arguments, format);
+    fprintf(stderr, "bench: %6.1f s  ", (double)(clock_monotonic_us() - since_us) / 1e6);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+}
+
 /* ---- the outbox ---- */
 
 /* Payloads of exactly STAGE_PAYLOAD_BYTES that compress about as JSON does: half of each is its own, half is names. */
-static void
-fill(PGconn *admin, int64_t events)
+void
+outbox_fill(struct outbox *outbox, int64_t events, int64_t at_once)
 {
-    postgres_exec(admin,
+    postgres_exec(outbox->admin,
                   "do $$ begin"
-                  " for base in 1 .. %" PRId64 " by %d loop"
+                  " for base in 1 .. %" PRId64 " by %" PRId64 " loop"
                   "  insert into outbox.event (topic, key, payload)"
                   "  select '" STAGE_DRAIN_TOPIC "', convert_to(lpad((i %% %d)::text, %d, '0'), 'UTF8'),"
                   "   convert_to(rpad(format('{\"order\": %%s, \"customer\": \"%%s\", \"token\": \"%%s\", "
@@ -41,39 +63,56 @@ fill(PGconn *admin, int64_t events)
                   "    \"currency\": \"EUR\", \"shipping\": \"standard\", \"note\": \"', i, md5(i::text), "
                   "md5((i + 0.5)::text)),"
                   "    %d - 2, 'none ') || '\"}', 'UTF8')"
-                  "  from generate_series(base, least(base + %d - 1, %" PRId64 ")) i order by i;"
+                  "  from generate_series(base, least(base + %" PRId64 " - 1, %" PRId64 ")) i order by i;"
                   "  commit;"
                   " end loop; end $$",
-                  events, EVENTS_A_TRANSACTION, KEYS, STAGE_KEY_BYTES, STAGE_PAYLOAD_BYTES,
-                  EVENTS_A_TRANSACTION, events);
-    CHECK(postgres_int(admin,
-                       "select count(*) from outbox.event where octet_length(payload) = %d"
-                       " and octet_length(key) = %d",
-                       STAGE_PAYLOAD_BYTES, STAGE_KEY_BYTES) == events);
-    postgres_exec(admin, "analyze outbox.event");
-    postgres_exec(admin, "checkpoint");
+                  events, at_once, KEYS, STAGE_KEY_BYTES, STAGE_PAYLOAD_BYTES, at_once, events);
 }
 
 void
 outbox_open(struct outbox *outbox, int64_t events)
 {
     outbox->postgres = postgres_start(server_settings);
+    outbox->beside = false;
     outbox->database = postgres_create_outbox(outbox->postgres);
     outbox->admin = postgres_open(outbox->postgres, outbox->database, POSTGRES_ADMIN);
-    fill(outbox->admin, events);
+    outbox_fill(outbox, events, STAGE_EVENTS_A_TRANSACTION);
+    CHECK(postgres_int(outbox->admin,
+                       "select count(*) from outbox.event where octet_length(payload) = %d"
+                       " and octet_length(key) = %d",
+                       STAGE_PAYLOAD_BYTES, STAGE_KEY_BYTES) == events);
+    postgres_exec(outbox->admin, "analyze outbox.event");
+    postgres_exec(outbox->admin, "checkpoint");
+}
+
+void
+outbox_open_beside(struct outbox *outbox, const struct outbox *first)
+{
+    outbox->postgres = first->postgres;
+    outbox->beside = true;
+    outbox->database = postgres_create_outbox(outbox->postgres);
+    outbox->admin = postgres_open(outbox->postgres, outbox->database, POSTGRES_ADMIN);
 }
 
 void
 outbox_close(struct outbox *outbox)
 {
     PQfinish(outbox->admin);
-    postgres_free(outbox->postgres);
+    if (!outbox->beside)
+        postgres_free(outbox->postgres);
 }
 
 void
 outbox_rewind(struct outbox *outbox)
 {
     postgres_exec(outbox->admin, "truncate outbox.journal, outbox.relay");
+}
+
+void
+outbox_start_now(struct outbox *outbox)
+{
+    postgres_exec(outbox->admin,
+                  "select outbox.relay_add('" DAEMON_RELAY "', '" DAEMON_SOURCE "', '{*}', '24 h', true)");
 }
 
 const char *

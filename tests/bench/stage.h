@@ -14,11 +14,19 @@
 #define STAGE_PARTITIONS 8
 #define STAGE_PAYLOAD_BYTES 200
 #define STAGE_KEY_BYTES 16
+#define STAGE_EVENTS_A_TRANSACTION 1000 /* of a backlog */
+
+/* What the environment says, unless it is empty. */
+const char *stage_option(const char *name, const char *otherwise);
+
+/* A line on standard error with the seconds since the first of them. */
+__attribute__((format(printf, 1, 2))) void stage_progress(const char *format, ...);
 
 /* ---- the outbox ---- */
 
 struct outbox {
     struct postgres *postgres;
+    bool beside; /* the server is another outbox's */
     const char *database;
     PGconn *admin;
 };
@@ -27,8 +35,17 @@ struct outbox {
 void outbox_open(struct outbox *outbox, int64_t events);
 void outbox_close(struct outbox *outbox);
 
+/* Another database with an empty outbox on the same server; close it before that one. */
+void outbox_open_beside(struct outbox *outbox, const struct outbox *first);
+
+/* Commits more of them, `at_once` in a transaction. */
+void outbox_fill(struct outbox *outbox, int64_t events, int64_t at_once);
+
 /* Nothing was ever published: the next relay starts at the first event. No relay may be running. */
 void outbox_rewind(struct outbox *outbox);
+
+/* Of an outbox that has had no relay: the first one starts behind what is there. */
+void outbox_start_now(struct outbox *outbox);
 
 const char *outbox_conninfo(const struct outbox *outbox, const char *user); /* lives as long as the outbox */
 

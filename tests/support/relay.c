@@ -103,7 +103,7 @@ config_write(struct daemon *daemon, const struct daemon_options *options)
 {
     struct lines lines = {0};
     lines_set(&lines, "source=" DAEMON_SOURCE);
-    lines_set(&lines, "relay=main");
+    lines_set(&lines, "relay=" DAEMON_RELAY);
     lines_set_quoted(&lines, "postgres/conninfo", options->conninfo);
     lines_set_quoted(&lines, "kafka/bootstrap.servers", options->bootstrap);
     lines_set_quoted(&lines, "http/listen", daemon->address);

@@ -21,6 +21,7 @@ struct daemon_options {
 };
 
 #define DAEMON_SOURCE "test" /* what the header `source` says unless overridden */
+#define DAEMON_RELAY "main"
 
 /* Writes the configuration and starts the process; does not wait. */
 struct daemon *daemon_start(const struct daemon_options *options);
