@@ -254,3 +254,9 @@ reader_read_page(struct reader *reader, struct page **page, struct error *error)
     (*page)->last_of_tick = !reader->has_more;
     return true;
 }
+
+int64_t
+reader_page_cost(const struct reader *reader)
+{
+    return reader->totals.cost;
+}

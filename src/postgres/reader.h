@@ -31,6 +31,9 @@ void reader_ask_page(struct reader *reader, int64_t events, int64_t bytes, int64
 /* The page, perhaps without any event (all passed over, or the tick's rest is empty); the caller owns it. */
 MUST_CHECK bool reader_read_page(struct reader *reader, struct page **page, struct error *error);
 
+/* What the rows of the page that was read last cost (event_cost()), those that were passed over included. */
+int64_t reader_page_cost(const struct reader *reader);
+
 /* The connection was lost while a page was under way: it is dropped, and can be asked for again. */
 void reader_lost(struct reader *reader);
 

@@ -145,11 +145,13 @@ void leading_settle(struct relay *relay); /* moves the confirmed edge over what 
 /* Until when something may be sent, as long as no other request is confirmed; 0: nothing may. */
 int64_t leading_lease_until_us(const struct relay *relay);
 bool leading_holds_lease(const struct relay *relay);
-/* The first page is small, later ones grow while they are read fast; a doubling each, so five pages to the default. */
+/* The first page is small, later ones grow while they are read fast; a doubling each, so five pages to the default. A page of a
+ * few small events tells nothing about a large one. */
 #define PAGE_FIRST (INT64_C(256) * 1024)
-void leading_took_page(struct relay *relay, int64_t took_us); /* a page was read, or was lost under way */
-int64_t leading_retention_us(const struct relay *relay);      /* between two looks at the ring */
-void leading_drop(struct relay *relay); /* forgets ticks and pages; nothing may be out */
+/* A page with so many bytes was read, or was lost under way (0). */
+void leading_took_page(struct relay *relay, int64_t bytes, int64_t took_us);
+int64_t leading_retention_us(const struct relay *relay); /* between two looks at the ring */
+void leading_drop(struct relay *relay);                  /* forgets ticks and pages; nothing may be out */
 
 /* answers.c */
 void answers_read(struct relay *relay); /* ROWS .. RETENTION */

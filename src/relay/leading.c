@@ -148,11 +148,12 @@ page_limit(const struct relay *relay)
 }
 
 void
-leading_took_page(struct relay *relay, int64_t took_us)
+leading_took_page(struct relay *relay, int64_t bytes, int64_t took_us)
 {
+    bool fast = took_us < heartbeat_us(relay) / 8;
     if (took_us > heartbeat_us(relay) / 2)
         relay->page_bytes = relay->page_bytes / 2 > PAGE_LEAST ? relay->page_bytes / 2 : PAGE_LEAST;
-    else if (took_us < heartbeat_us(relay) / 8 && relay->page_bytes < relay->settings->batch_bytes)
+    else if (fast && bytes >= relay->page_bytes / 2 && relay->page_bytes < relay->settings->batch_bytes)
         relay->page_bytes *= 2;
 }
 

@@ -40,7 +40,7 @@ link_lost(struct relay *relay, const struct error *why)
 {
     relay->take_unknown = relay->take_unknown || relay->request == REQUEST_TAKE;
     if (relay->request == REQUEST_PAGE)
-        leading_took_page(relay, relay->now_us - relay->request_sent_us);
+        leading_took_page(relay, 0, relay->now_us - relay->request_sent_us);
     relay->request = REQUEST_NONE;
     relay->prepared = false;
     relay->doubtful = relay->owns; /* the journal is looked at before anything else is sent */

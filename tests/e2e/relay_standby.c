@@ -163,3 +163,89 @@ Test(relay_standby, a_leader_behind_a_broken_network_is_replaced_and_stands_by_w
     finish(&story, &pair);
     network_close(network);
 }
+
+/* A page of 8 MiB, the default, would be under way for eight leases. */
+#define SLOW_KILOBYTES_PER_SECOND 1000
+#define SLOW_EVENTS 20000
+#define SLOW_PAYLOAD 1000
+#define SLOW_SILENCE_MS 4000 /* a page of eight leases is not waited for */
+
+/* Both processes of the relay are on the other host; the local one, which led first, is gone. */
+static struct pair
+start_remote_pair(struct story *story, const struct network *network)
+{
+    struct pair pair = {story_start_remote_relay(story, network), story_start_remote_relay(story, network)};
+    wait_for(daemon_log_contains(pair.leader, "to=standby"), 10000);
+    wait_for(daemon_log_contains(pair.standby, "to=standby"), 10000);
+    cr_assert_eq(daemon_terminate(story->relay), 0);
+    wait_for(daemon_log_contains(pair.leader, "to=leading") ||
+                 daemon_log_contains(pair.standby, "to=leading"),
+             10000);
+    if (daemon_log_contains(pair.standby, "to=leading"))
+        change_places(&pair);
+    return pair;
+}
+
+/* Small events, a page each, which come fast and tell nothing about a large page. */
+static void
+trickle(struct story *story, PGconn *admin)
+{
+    for (int i = 0; i < 20; i++) {
+        postgres_exec(admin, "insert into outbox.event (topic, key, payload) values ('%s', 'k%d', '1')",
+                      story->topics[i % STORY_TOPICS], i);
+        story_await_moment(story, 20, 40);
+    }
+    story_await_confirmed(story);
+}
+
+static int64_t
+newest_epoch(PGconn *admin)
+{
+    return postgres_int(admin, "select max(epoch) from outbox.journal where relay = 'main'");
+}
+
+/* Returns when the topics hold so many records; the number grows all the time. */
+static void
+await_records(struct story *story, int64_t records)
+{
+    int64_t begun_us = clock_monotonic_us(), grown_us = begun_us, longest_us = 0, before = 0, now;
+    while ((now = story_records(story)) < records) {
+        int64_t now_us = clock_monotonic_us(), silent_us = now_us - grown_us;
+        longest_us = silent_us > longest_us ? silent_us : longest_us;
+        cr_assert_lt((double)silent_us, SLOW_SILENCE_MS * 1000 * wait_patience(), "no progress at %" PRId64,
+                     now);
+        if (now > before) {
+            before = now;
+            grown_us = now_us;
+        }
+        story_await_moment(story, 100, 100);
+    }
+    fprintf(stderr, "standby: %" PRId64 " ms for %" PRId64 " records, at most %" PRId64 " ms without one\n",
+            (clock_monotonic_us() - begun_us) / 1000, records, longest_us / 1000);
+}
+
+Test(relay_standby, a_backlog_behind_a_slow_network_is_read_in_pages_that_leave_the_leader_its_lease__P1_P2)
+{
+    struct story story;
+    if (!network_possible())
+        cr_skip_test("needs root, for a network namespace");
+    struct network *network = network_open();
+    story_begin(&story, &(struct story_options){.network = network});
+    struct pair pair = start_remote_pair(&story, network);
+    PGconn *admin = story_admin(&story);
+    trickle(&story, admin);
+    network_slow(network, SLOW_KILOBYTES_PER_SECOND);
+    int64_t epoch = newest_epoch(admin), records = story_records(&story);
+    postgres_exec(admin,
+                  "insert into outbox.event (topic, key, payload)"
+                  " select '%s', convert_to('k' || i %% 200, 'UTF8'), convert_to(repeat('x', %d), 'UTF8')"
+                  " from generate_series(1, %d) i",
+                  story.topics[0], SLOW_PAYLOAD, SLOW_EVENTS);
+    await_records(&story, records + SLOW_EVENTS);
+    int64_t takeovers = newest_epoch(admin) - epoch;
+    fprintf(stderr, "standby: the lead was taken %" PRId64 " times meanwhile\n", takeovers);
+    cr_expect_eq(takeovers, 0);
+    PQfinish(admin);
+    cr_expect_eq(finish(&story, &pair).duplicates, 0);
+    network_close(network);
+}

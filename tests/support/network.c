@@ -25,11 +25,11 @@ network_possible(void)
     return geteuid() == 0;
 }
 
-/* `ip` with these words, NULL-terminated; in the namespace of `pid`, or here (0). */
+/* `ip` or `tc` with these words, NULL-terminated; in the namespace of `pid`, or here (0). */
 static void
-run_ip(pid_t pid, const char *const *words)
+run_tool(pid_t pid, const char *tool, const char *const *words)
 {
-    const char *argv[16] = {"ip"};
+    const char *argv[16] = {tool};
     size_t count = 1;
     for (; *words != NULL; words++)
         argv[count++] = *words;
@@ -37,7 +37,13 @@ run_ip(pid_t pid, const char *const *words)
     const struct process_options options = {.argv = argv, .network = pid, .death_signal = SIGKILL};
     int exit_code = process_run(&options, COMMAND_MS);
     if (exit_code != 0)
-        test_fail("ip %s %s: exit code %d (is iproute2 installed?)", argv[1], argv[2], exit_code);
+        test_fail("%s %s %s: exit code %d (is iproute2 installed?)", tool, argv[1], argv[2], exit_code);
+}
+
+static void
+run_ip(pid_t pid, const char *const *words)
+{
+    run_tool(pid, "ip", words);
 }
 
 /* True when the process has a namespace of its own by now. */
@@ -110,4 +116,15 @@ void
 network_heal(struct network *network)
 {
     run_ip(network->holder, (const char *[]){"link", "set", INSIDE, "up", NULL});
+}
+
+/* A token bucket: what exceeds the rate waits in the queue of a modem, 200 ms at most, and is dropped beyond. */
+void
+network_slow(struct network *network, int kilobytes_per_second)
+{
+    char *rate = must_format("%dkbps", kilobytes_per_second); /* tc's kbps are kilobytes */
+    run_tool(0, "tc",
+             (const char *[]){"qdisc", "add", "dev", network->device, "root", "tbf", "rate", rate, "burst",
+                              "64kb", "latency", "200ms", NULL});
+    free(rate);
 }

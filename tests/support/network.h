@@ -24,4 +24,7 @@ pid_t network_pid(const struct network *network);
 void network_cut(struct network *network);
 void network_heal(struct network *network);
 
+/* From now on the cable carries so much towards the other host, and not more; towards us it stays fast. Once. */
+void network_slow(struct network *network, int kilobytes_per_second);
+
 #endif
