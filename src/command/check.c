@@ -39,7 +39,7 @@ static const char help[] =
 static const char *
 backlog_cure(const struct status_relay *relay, enum report_verdict verdict)
 {
-    if (verdict == REPORT_STUCK)
+    if (verdict == REPORT_STUCK || verdict == REPORT_REFUSES)
         return relay->trouble.message;
     if (verdict == REPORT_NO_LEADER)
         return "outboxd run";

@@ -11,9 +11,13 @@
 const char *
 report_verdict_name(enum report_verdict verdict)
 {
-    static const char *const names[] = {[REPORT_OK] = "ok",           [REPORT_BEHIND] = "behind",
-                                        [REPORT_AWAY] = "kafka away", [REPORT_NO_LEADER] = "no leader",
-                                        [REPORT_STUCK] = "stuck",     [REPORT_NO_RELAY] = "no relay"};
+    static const char *const names[] = {[REPORT_OK] = "ok",
+                                        [REPORT_BEHIND] = "behind",
+                                        [REPORT_AWAY] = "kafka away",
+                                        [REPORT_NO_LEADER] = "no leader",
+                                        [REPORT_STUCK] = "stuck",
+                                        [REPORT_REFUSES] = "kafka refuses",
+                                        [REPORT_NO_RELAY] = "no relay"};
     return names[verdict];
 }
 
@@ -52,10 +56,29 @@ report_backlog(const struct status_lag *lag)
     return must_format("%s %s events, %s, oldest %s", word, print_count(lag->events, count), bytes, age);
 }
 
-bool
-report_is_outage(const struct status_trouble *trouble)
+enum report_verdict
+report_judge_trouble(const struct status_trouble *trouble)
 {
-    return trouble->active && strcmp(trouble->error, "KAFKA_AWAY") == 0;
+    if (!trouble->active)
+        return REPORT_OK;
+    if (strcmp(trouble->error, "KAFKA_AWAY") == 0)
+        return REPORT_AWAY;
+    return strcmp(trouble->error, "KAFKA_REFUSES") == 0 ? REPORT_REFUSES : REPORT_STUCK;
+}
+
+static void
+tell_trouble(const struct status_relay *relay, const char *backlog, char text[REPORT_SIZE])
+{
+    const struct status_trouble *trouble = &relay->trouble;
+    bool away = report_judge_trouble(trouble) == REPORT_AWAY;
+    char age[PRINT_SIZE];
+    print_age(trouble->age_us, age);
+    if (report_judge_trouble(trouble) == REPORT_STUCK)
+        snprintf(text, REPORT_SIZE, "STUCK: relay %s, for %s, at event %" PRId64 " of topic %s: %s",
+                 relay->name, age, trouble->event_id, trouble->topic, trouble->error);
+    else
+        snprintf(text, REPORT_SIZE, "KAFKA %s: relay %s, for %s: %.200s; backlog %s",
+                 away ? "AWAY" : "REFUSES", relay->name, age, trouble->message, backlog);
 }
 
 static void
@@ -85,7 +108,6 @@ judge_pace(const struct status_relay *relay, const char *backlog, char text[REPO
 enum report_verdict
 report_judge_relay(const struct status_relay *relay, int64_t lease_us, char text[REPORT_SIZE])
 {
-    char age[PRINT_SIZE];
     enum report_verdict verdict;
     if (!relay->has_journal) {
         snprintf(text, REPORT_SIZE,
@@ -103,15 +125,9 @@ report_judge_relay(const struct status_relay *relay, int64_t lease_us, char text
     if (strcmp(report_leadership(relay, lease_us), "leading") != 0) {
         tell_no_leader(relay, backlog, text);
         verdict = REPORT_NO_LEADER;
-    } else if (report_is_outage(&relay->trouble)) {
-        snprintf(text, REPORT_SIZE, "KAFKA AWAY: relay %s, for %s: %.200s; backlog %s", relay->name,
-                 print_age(relay->trouble.age_us, age), relay->trouble.message, backlog);
-        verdict = REPORT_AWAY;
     } else if (relay->trouble.active) {
-        snprintf(text, REPORT_SIZE, "STUCK: relay %s, for %s, at event %" PRId64 " of topic %s: %s",
-                 relay->name, print_age(relay->trouble.age_us, age), relay->trouble.event_id,
-                 relay->trouble.topic, relay->trouble.error);
-        verdict = REPORT_STUCK;
+        tell_trouble(relay, backlog, text);
+        verdict = report_judge_trouble(&relay->trouble);
     } else {
         verdict = judge_pace(relay, backlog, text);
     }

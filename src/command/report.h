@@ -15,7 +15,8 @@ enum report_verdict {
     REPORT_BEHIND,    /* it publishes, but the oldest event waits for longer than REPORT_BEHIND_US */
     REPORT_AWAY,      /* its leader says that Kafka does not answer */
     REPORT_NO_LEADER, /* nobody publishes */
-    REPORT_STUCK,     /* its leader says that Kafka refuses an event */
+    REPORT_REFUSES,   /* its leader says that Kafka refuses everything */
+    REPORT_STUCK,     /* .. or an event */
     REPORT_NO_RELAY,  /* ours is not registered, or the journal is gone or another database's */
 };
 
@@ -45,8 +46,8 @@ void report_free(struct report *report);
 enum report_verdict report_judge_relay(const struct status_relay *relay, int64_t lease_us,
                                        char text[REPORT_SIZE]);
 
-/* Kafka as a whole does not answer; other troubles are about an event. */
-bool report_is_outage(const struct status_trouble *trouble);
+/* REPORT_AWAY or REPORT_REFUSES: it is about Kafka as a whole; REPORT_STUCK: about an event; REPORT_OK: there is none. */
+enum report_verdict report_judge_trouble(const struct status_trouble *trouble);
 
 /* "leading", "released", "no leader" or "never led". */
 const char *report_leadership(const struct status_relay *relay, int64_t lease_us);
@@ -56,7 +57,7 @@ const char *report_leadership(const struct status_relay *relay, int64_t lease_us
 const char *report_role(const struct status_relay *relay, const struct status_process *process,
                         int64_t lease_us);
 
-/* "ok", "behind", "kafka away", "no leader", "stuck" or "no relay". */
+/* "ok", "behind", "kafka away", "no leader", "kafka refuses", "stuck" or "no relay". */
 const char *report_verdict_name(enum report_verdict verdict);
 
 /* "none", or "12 events, 3.1 KiB, oldest 2.5 h"; the caller frees it. */

@@ -7,14 +7,14 @@
 #include <math.h>
 #include <string.h>
 
-/* Stuck at an event, or waiting for Kafka as a whole. */
+/* null unless it is what this verdict is about. */
 static json_t *
-trouble_object(const struct status_trouble *trouble, bool outage)
+trouble_object(const struct status_trouble *trouble, enum report_verdict verdict)
 {
-    if (!trouble->active || outage != report_is_outage(trouble))
+    if (report_judge_trouble(trouble) != verdict)
         return json_null();
     json_t *object = json_object();
-    if (!outage) {
+    if (verdict == REPORT_STUCK) {
         fields_set_integer(object, "event_id", trouble->event_id);
         fields_set_text(object, "topic", trouble->topic);
     }
@@ -81,8 +81,9 @@ relay_object(const struct report *report, const struct status_relay *status)
     set_lag(relay, &status->lag);
     fields_set_number(relay, "confirmed_per_second", status->rate < 0 ? INFINITY : status->rate);
     fields_set_seconds(relay, "retention_seconds", status->retention_us);
-    json_object_set_new(relay, "stuck", trouble_object(&status->trouble, false));
-    json_object_set_new(relay, "kafka_away", trouble_object(&status->trouble, true));
+    json_object_set_new(relay, "stuck", trouble_object(&status->trouble, REPORT_STUCK));
+    json_object_set_new(relay, "kafka_away", trouble_object(&status->trouble, REPORT_AWAY));
+    json_object_set_new(relay, "kafka_refuses", trouble_object(&status->trouble, REPORT_REFUSES));
     json_object_set_new(relay, "processes", processes_array(report, status));
     return relay;
 }

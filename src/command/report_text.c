@@ -74,6 +74,17 @@ print_outage(FILE *to, const struct status_trouble *outage, bool leading)
 }
 
 static void
+print_refusal(FILE *to, const struct status_trouble *refusal, bool leading)
+{
+    char age[PRINT_SIZE];
+    print_fact(to, "  Kafka",
+               must_format(leading ? "has refused everything for %s" : "refused everything, since %s ago",
+                           print_age(refusal->age_us, age)));
+    print_fact(to, "", must_strdup(refusal->message));
+    print_fact(to, "", must_strdup("nothing is skipped; it goes on by itself once Kafka takes it"));
+}
+
+static void
 print_trouble(FILE *to, const struct status_trouble *trouble, bool leading)
 {
     char age[PRINT_SIZE];
@@ -132,10 +143,13 @@ print_relay(FILE *to, const struct report *report, const struct status_relay *re
                                print_age(relay->rate_us, age)));
     if (verdict == REPORT_BEHIND && relay->rate <= 0)
         print_fact(to, "", must_strdup("nothing was confirmed: the leader's log and /health/ready say why"));
-    if (report_is_outage(&relay->trouble))
-        print_outage(to, &relay->trouble, verdict == REPORT_AWAY);
-    else if (relay->trouble.active)
-        print_trouble(to, &relay->trouble, verdict == REPORT_STUCK);
+    enum report_verdict trouble = report_judge_trouble(&relay->trouble);
+    if (trouble == REPORT_AWAY)
+        print_outage(to, &relay->trouble, verdict == trouble);
+    else if (trouble == REPORT_REFUSES)
+        print_refusal(to, &relay->trouble, verdict == trouble);
+    else if (trouble == REPORT_STUCK)
+        print_trouble(to, &relay->trouble, verdict == trouble);
 }
 
 static const char *

@@ -22,6 +22,7 @@ static struct {
         int64_t quiet_until_us;
         int64_t left_out;
     } kinds[KIND_COUNT];
+    char refusal[256]; /* "": none, or taken */
 } seen = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* The slot of this facility, or the one that has been quiet for longest. */
@@ -57,6 +58,29 @@ may_write(const char *facility, int64_t *left_out)
     return may;
 }
 
+/* "Failed to acquire idempotence PID from broker HOST:PORT/ID: Broker: WHY: retrying"; WHY without "Broker:" is librdkafka's own
+ * (a connection that was lost, say), and an answer of nobody. */
+static void
+keep_refusal(const char *facility, const char *text)
+{
+    if (strcmp(facility, "GETPID") != 0 || strstr(text, ": Broker: ") == NULL)
+        return;
+    pthread_mutex_lock(&seen.lock);
+    snprintf(seen.refusal, sizeof seen.refusal, "%s", text);
+    pthread_mutex_unlock(&seen.lock);
+}
+
+bool
+brokerlog_refusal(char *text, size_t size)
+{
+    pthread_mutex_lock(&seen.lock);
+    bool refused = seen.refusal[0] != '\0';
+    snprintf(text, size, "%s", seen.refusal);
+    seen.refusal[0] = '\0';
+    pthread_mutex_unlock(&seen.lock);
+    return refused;
+}
+
 /* A lost connection is librdkafka's daily business: the producer says when Kafka as a whole is in trouble. */
 static enum log_level
 our_level(int level, const char *facility)
@@ -78,13 +102,14 @@ brokerlog_write(const rd_kafka_t *rk, int level, const char *facility, const cha
 {
     enum log_level ours = our_level(level, facility);
     int64_t left_out = 0;
+    const char *behind_thread = strncmp(text, "[thrd:", 6) == 0 ? strstr(text, "]: ") : NULL;
+    const char *said = behind_thread ? behind_thread + 3 : text;
     (void)rk;
+    keep_refusal(facility, said);
     if (!log_enabled(ours) || (ours != LOG_LEVEL_DEBUG && !may_write(facility, &left_out)))
         return;
-    const char *behind_thread = strncmp(text, "[thrd:", 6) == 0 ? strstr(text, "]: ") : NULL;
     log_write(ours, "librdkafka",
-              (const struct log_field[]){LOG_STR("facility", facility),
-                                         LOG_STR("text", behind_thread ? behind_thread + 3 : text),
+              (const struct log_field[]){LOG_STR("facility", facility), LOG_STR("text", said),
                                          LOG_INT("left_out", left_out), LOG_END});
 }
 

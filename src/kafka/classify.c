@@ -49,7 +49,8 @@ static const struct meaning meanings[] = {
     {RD_KAFKA_RESP_ERR__GAPLESS_GUARANTEE, OUTCOME_UNSENT, NULL},
 
     {RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED, OUTCOME_BROKER,
-     "allow IDEMPOTENT_WRITE on the cluster to the relay's principal (brokers before 2.8)"},
+     "allow the relay's principal WRITE on its topics (before Kafka 2.8 also IDEMPOTENT_WRITE on the "
+     "cluster)"},
     {RD_KAFKA_RESP_ERR__AUTHENTICATION, OUTCOME_BROKER, "check kafka.sasl.* and the broker's users"},
     {RD_KAFKA_RESP_ERR__SSL, OUTCOME_BROKER, "check kafka.ssl.* and the broker's certificate"},
     {RD_KAFKA_RESP_ERR__RESOLVE, OUTCOME_BROKER, "check kafka.bootstrap.servers and the name service"},
@@ -64,11 +65,11 @@ find(rd_kafka_resp_err_t code)
     return NULL;
 }
 
-enum outcome_kind
-classify_kind(rd_kafka_resp_err_t code)
+bool
+classify_cures(rd_kafka_resp_err_t code)
 {
     const struct meaning *meaning = find(code);
-    return meaning ? meaning->kind : OUTCOME_BROKER;
+    return meaning != NULL && meaning->cure != NULL;
 }
 
 void

@@ -7,12 +7,13 @@
 
 #include <librdkafka/rdkafka.h>
 
-/* The kind alone. What is not in the table is the broker's: patience is the only answer that loses nothing.
- */
-enum outcome_kind classify_kind(rd_kafka_resp_err_t code);
-
-/* Kind, name and a message with its cure. */
+/* Kind, name and a message with its cure. What is not in the table is the broker's: patience is the only answer that loses
+ * nothing. */
 void classify(rd_kafka_resp_err_t code, struct outcome *outcome);
+
+/* Does the table know what a person can do? Otherwise the message is librdkafka's text for this number, and a longer one tells
+ * more. */
+bool classify_cures(rd_kafka_resp_err_t code);
 
 /* An outcome of our own, without an error of librdkafka: `name` is a word like SIZE_REFUSED. */
 void classify_own(struct outcome *outcome, enum outcome_kind kind, const char *name, const char *format, ...)

@@ -36,6 +36,11 @@ struct producer_statistics {
     int64_t away_since_us; /* Kafka does not answer since then; 0: it does, as far as is known */
     int64_t away_since_wall_us;
     char away_why[400]; /* what was said last about a connection: "host:port: Connection refused" */
+
+    /* from what it answers (reports.c) */
+    int64_t refusing_since_us; /* Kafka takes nothing from anybody since then, as it says; 0: it does */
+    int64_t refusing_since_wall_us;
+    char refusing_why[400]; /* the last of them: "NAME: what is wrong; what helps" */
 };
 
 /* Checks every property with librdkafka and refuses those that would break a promise; all errors are reported

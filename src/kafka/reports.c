@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "kafka/brokerlog.h"
 #include "kafka/classify.h"
 #include "kafka/handshake.h"
 #include "kafka/statistics.h"
@@ -21,6 +22,9 @@ static const int64_t SILENT_US = INT64_C(5) * 1000 * 1000;
 static const int64_t SAME_US = INT64_C(1) * 1000 * 1000;
 /* librdkafka says the same about a broker once in 30 s: what is older is of another outage. */
 static const int64_t STALE_US = INT64_C(30) * 1000 * 1000;
+/* An instance that fails is followed by another one within two seconds and a half: so long without an acknowledgement is some
+ * instances in vain, and so long without a failure the end of them. */
+static const int64_t REFUSING_US = INT64_C(5) * 1000 * 1000;
 
 void
 reports_begin(struct reports *reports, struct brokers *brokers, int64_t batch_bytes)
@@ -33,9 +37,72 @@ reports_begin(struct reports *reports, struct brokers *brokers, int64_t batch_by
     reports->statistics.instances++;
 }
 
+/* ---- refusing: the broker answers, and takes nothing ---- */
+
+static void
+note_refusal(struct reports *reports, const struct outcome *failure)
+{
+    struct producer_statistics *statistics = &reports->statistics;
+    if (failure->kind != OUTCOME_BROKER)
+        return;
+    if (reports->refused_first_us == 0)
+        reports->refused_first_us = reports->now_us;
+    reports->refused_last_us = reports->now_us;
+    snprintf(statistics->refusing_why, sizeof statistics->refusing_why, "%s: %s", failure->name,
+             failure->message);
+}
+
+static void
+note_refused_id(struct reports *reports)
+{
+    char text[sizeof((struct outcome *)0)->message];
+    struct outcome refusal;
+    if (!brokerlog_refusal(text, sizeof text))
+        return;
+    classify_own(&refusal, OUTCOME_BROKER, "NO_PRODUCER_ID", "%s", text);
+    note_refusal(reports, &refusal);
+}
+
+static void
+forget_refusals(struct reports *reports)
+{
+    struct producer_statistics *statistics = &reports->statistics;
+    if (reports->refused_first_us == 0)
+        return;
+    if (statistics->refusing_since_us != 0)
+        log_info("Kafka refuses no longer",
+                 LOG_REAL("after_seconds", (double)(reports->now_us - statistics->refusing_since_us) / 1e6),
+                 LOG_END);
+    statistics->refusing_since_us = 0;
+    reports->refused_first_us = 0;
+}
+
+/* A refusal that passes, or that comes once, is nobody's business. One that was told is over when an event is acknowledged, or when
+ * a producer without events lives on. */
+static void
+look_at_refusals(struct reports *reports)
+{
+    struct producer_statistics *statistics = &reports->statistics;
+    bool told = statistics->refusing_since_us != 0;
+    note_refused_id(reports);
+    if (reports->refused_first_us == 0)
+        return;
+    if (reports->now_us - reports->refused_last_us >= REFUSING_US) {
+        if (!told || reports->out == 0)
+            forget_refusals(reports);
+        return;
+    }
+    if (told || reports->now_us - reports->refused_first_us < REFUSING_US)
+        return;
+    statistics->refusing_since_us = reports->refused_first_us;
+    statistics->refusing_since_wall_us = clock_wall_us() - (reports->now_us - reports->refused_first_us);
+    log_warning("Kafka refuses everything", LOG_STR("why", statistics->refusing_why), LOG_END);
+}
+
 void
 reports_fail(struct reports *reports, const struct outcome *failure)
 {
+    note_refusal(reports, failure);
     if (!reports->failed || reports->failure.kind == OUTCOME_UNSENT)
         reports->failure = *failure;
     reports->failed = true;
@@ -92,8 +159,9 @@ reports_fatal(rd_kafka_t *rk, struct outcome *outcome)
 {
     char text[200];
     rd_kafka_resp_err_t code = rd_kafka_fatal_error(rk, text, sizeof text);
-    classify_own(outcome, classify_kind(code), rd_kafka_err2name(code), "%s", text);
-    outcome->code = (int)code;
+    classify(code, outcome);
+    if (!classify_cures(code))
+        snprintf(outcome->message, sizeof outcome->message, "%s", text);
 }
 
 static void
@@ -174,6 +242,7 @@ take_report(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
         take_guess(reports, event);
     } else if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
         facts->progress_us = reports->now_us;
+        forget_refusals(reports);
         opening_acknowledged(&facts->opening, event);
         reports->report(reports->context, event, &acknowledged);
     } else {
@@ -199,4 +268,5 @@ reports_serve(struct reports *reports, rd_kafka_t *rk, int64_t now_us, int timeo
     reports->served = 0;
     rd_kafka_poll(rk, timeout_ms);
     look_at_brokers(reports);
+    look_at_refusals(reports);
 }

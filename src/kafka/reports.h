@@ -29,6 +29,10 @@ struct reports {
     int64_t gone_us;         /* no broker is connected since then; 0: one is */
     int64_t all_failed_us;   /* when librdkafka said last that every broker it knows has failed */
     int64_t said_us;         /* when statistics.away_why was said */
+
+    /* failures that are the broker's (OUTCOME_BROKER), with nothing acknowledged in between */
+    int64_t refused_first_us; /* 0: none */
+    int64_t refused_last_us;
 };
 
 /* Sets the callbacks. `reports` must stay in place as long as the instance is polled. */
@@ -43,7 +47,7 @@ void reports_serve(struct reports *reports, rd_kafka_t *rk, int64_t now_us, int 
 /* What the fatal error of the instance was. */
 void reports_fatal(rd_kafka_t *rk, struct outcome *outcome);
 
-/* Records a failure. A later one replaces it only when it tells more. */
+/* Records a failure. A later one replaces it only when it tells more; the broker's are counted as its refusals. */
 void reports_fail(struct reports *reports, const struct outcome *failure);
 
 #endif

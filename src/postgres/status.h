@@ -26,7 +26,7 @@ struct status_lag {
 /* What its leader wrote down that it is stuck at, or waits for. */
 struct status_trouble {
     bool active;
-    int64_t event_id; /* 0, and `topic` "", when `error` is KAFKA_AWAY: nothing goes out at all */
+    int64_t event_id; /* 0, and `topic` "", when `error` is KAFKA_AWAY or KAFKA_REFUSES: nothing goes out */
     char *topic, *error, *message;
     int64_t age_us;
 };

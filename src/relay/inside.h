@@ -2,7 +2,7 @@
  *   relay.c    state machine, turn                   link.c     the way to Postgres: connect, look, take the lead
  *   leading.c  what the leader asks of Postgres      answers.c  ticks and pages from what it answers
  *   sending.c  the producer: send, reports, trouble  observe.c  the snapshot
- *   outage.c   Kafka as a whole is away */
+ *   outage.c   Kafka as a whole is away, or refuses everything */
 #ifndef OUTBOXD_RELAY_INSIDE_H
 #define OUTBOXD_RELAY_INSIDE_H
 
@@ -114,7 +114,7 @@ struct relay {
     int64_t drain_until_us;
 
     /* what the database knows about an outage of Kafka (outage.c) */
-    bool outage_told;
+    const char *outage_told; /* its error; NULL: none */
     int64_t outage_told_us;
     char outage_told_why[sizeof((struct producer_statistics *)0)->away_why];
 
@@ -163,7 +163,8 @@ void sending_trouble_text(const struct relay *relay, char *text, size_t size);
 
 /* outage.c */
 void outage_turn(struct relay *relay);
-void outage_text(const struct relay *relay, char *text, size_t size); /* "": Kafka answers */
+/* "": Kafka answers, and takes events. */
+void outage_text(const struct relay *relay, char *text, size_t size);
 char *outage_tell(struct relay *relay); /* JSON for the database, to be freed; NULL: nothing (any more) */
 
 #endif

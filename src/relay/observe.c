@@ -26,9 +26,10 @@ observe_ready(const struct relay *relay, struct snapshot *snapshot)
     sending_trouble_text(relay, snapshot->trouble, sizeof snapshot->trouble);
     switch (relay->state) {
     case RELAY_LEADING:
-        if (kafka->away_since_us != 0)
-            outage_text(relay, reason, size);
-        else if (snapshot->trouble[0] != '\0')
+        outage_text(relay, reason, size);
+        if (reason[0] != '\0')
+            break;
+        if (snapshot->trouble[0] != '\0')
             snprintf(reason, size, "stuck at %.490s", snapshot->trouble);
         else if (!kafka->reached)
             snprintf(reason, size, "connecting to Kafka");

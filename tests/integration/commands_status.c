@@ -148,6 +148,32 @@ Test(commands_status, a_relay_whose_kafka_is_away_says_so_first_with_the_reason_
     outbox_close(&outbox);
 }
 
+/* .. and when one answers and takes nothing. */
+Test(commands_status, a_relay_whom_kafka_refuses_says_so_first_with_the_reason_the_cure_and_since_when)
+{
+    struct outbox outbox = outbox_open();
+    struct driver *driver = lead_outbox(&outbox);
+    emit_events(outbox.writer, "orders", 3);
+    postgres_exec(
+        outbox.relay,
+        "select outbox.relay_trouble('main', jsonb_build_object('error', 'KAFKA_REFUSES', 'message',"
+        " 'NO_PRODUCER_ID: none; ask', 'since', now() - interval '5 minutes'))");
+    expect_first_line(
+        &outbox, "KAFKA REFUSES: relay main, for 5.0 min: NO_PRODUCER_ID: none; ask; ",
+        "  Kafka        has refused everything for 5.0 min\n               NO_PRODUCER_ID: none");
+
+    json_t *object = status_object(&outbox), *relay = status_relay_of(object);
+    json_t *refuses = json_object_get(relay, "kafka_refuses");
+    cr_assert_str_eq(status_text(object, "verdict"), "kafka refuses");
+    cr_assert_str_eq(status_text(refuses, "message"), "NO_PRODUCER_ID: none; ask");
+    cr_assert_geq(status_real(refuses, "seconds"), 300);
+    cr_assert(json_is_null(json_object_get(relay, "kafka_away")));
+    cr_assert(json_is_null(json_object_get(relay, "stuck")));
+    json_decref(object);
+    driver_close(driver);
+    outbox_close(&outbox);
+}
+
 Test(commands_status, a_silent_or_released_leader_is_no_leader_also_when_it_was_stuck)
 {
     struct outbox outbox = outbox_open();

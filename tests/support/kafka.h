@@ -70,6 +70,9 @@ void broker_configure_topic(struct broker *broker, const char *topic, const char
  * BROKER_WITH_ACLS. allow: takes every such denial of the topic back. */
 void broker_deny(struct broker *broker, const char *topic, const char *operation);
 void broker_allow(struct broker *broker, const char *topic);
+/* No principal may write to any topic, nor is an idempotent writer: no producer gets its id. broker_allow(broker, "*") allows the
+ * first, which is enough. Wants BROKER_WITH_ACLS, too. */
+void broker_refuse_producers(struct broker *broker);
 
 /* Partitions of a topic; 0 when it does not exist. */
 int broker_partition_count(struct broker *broker, const char *topic);

@@ -194,6 +194,7 @@ acl_operation(const char *name)
         {"READ", RD_KAFKA_ACL_OPERATION_READ},
         {"CREATE", RD_KAFKA_ACL_OPERATION_CREATE},
         {"ALL", RD_KAFKA_ACL_OPERATION_ALL},
+        {"IDEMPOTENT_WRITE", RD_KAFKA_ACL_OPERATION_IDEMPOTENT_WRITE},
         {"DESCRIBE_CONFIGS", RD_KAFKA_ACL_OPERATION_DESCRIBE_CONFIGS},
     };
     for (size_t i = 0; i < sizeof operations / sizeof *operations; i++)
@@ -202,26 +203,45 @@ acl_operation(const char *name)
     test_fail("%s: no such ACL operation", name);
 }
 
-void
-broker_deny(struct broker *broker, const char *topic, const char *operation)
+static void
+create_acl(struct broker *broker, rd_kafka_ResourceType_t type, const char *name, const char *operation,
+           rd_kafka_AclPermissionType_t permission)
 {
     struct admin admin = admin_open(broker);
     char why[512];
-    rd_kafka_AclBinding_t *denial = rd_kafka_AclBinding_new(
-        RD_KAFKA_RESOURCE_TOPIC, topic, RD_KAFKA_RESOURCE_PATTERN_LITERAL, "User:*", "*",
-        acl_operation(operation), RD_KAFKA_ACL_PERMISSION_TYPE_DENY, why, sizeof why);
-    if (denial == NULL)
-        test_fail("deny %s: %s", topic, why);
-    rd_kafka_CreateAcls(admin.client, &denial, 1, admin.options, admin.queue);
-    rd_kafka_event_t *event = admin_answer(&admin, "deny", topic);
+    rd_kafka_AclBinding_t *binding =
+        rd_kafka_AclBinding_new(type, name, RD_KAFKA_RESOURCE_PATTERN_LITERAL, "User:*", "*",
+                                acl_operation(operation), permission, why, sizeof why);
+    if (binding == NULL)
+        test_fail("ACL of %s: %s", name, why);
+    rd_kafka_CreateAcls(admin.client, &binding, 1, admin.options, admin.queue);
+    rd_kafka_event_t *event = admin_answer(&admin, "create an ACL of", name);
     size_t count;
     const rd_kafka_acl_result_t **results =
         rd_kafka_CreateAcls_result_acls(rd_kafka_event_CreateAcls_result(event), &count);
     for (size_t i = 0; i < count; i++)
         if (rd_kafka_acl_result_error(results[i]) != NULL)
-            test_fail("deny %s: %s", topic, rd_kafka_error_string(rd_kafka_acl_result_error(results[i])));
-    rd_kafka_AclBinding_destroy(denial);
+            test_fail("ACL of %s: %s", name, rd_kafka_error_string(rd_kafka_acl_result_error(results[i])));
+    rd_kafka_AclBinding_destroy(binding);
     admin_close(&admin, event);
+}
+
+void
+broker_deny(struct broker *broker, const char *topic, const char *operation)
+{
+    create_acl(broker, RD_KAFKA_RESOURCE_TOPIC, topic, operation, RD_KAFKA_ACL_PERMISSION_TYPE_DENY);
+}
+
+/* What is not denied is allowed by name: once a resource has an ACL, nothing of it is allowed by default. */
+void
+broker_refuse_producers(struct broker *broker)
+{
+    static const char cluster[] = "kafka-cluster";
+    create_acl(broker, RD_KAFKA_RESOURCE_BROKER, cluster, "ALL", RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW);
+    create_acl(broker, RD_KAFKA_RESOURCE_BROKER, cluster, "IDEMPOTENT_WRITE",
+               RD_KAFKA_ACL_PERMISSION_TYPE_DENY);
+    create_acl(broker, RD_KAFKA_RESOURCE_TOPIC, "*", "ALL", RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW);
+    create_acl(broker, RD_KAFKA_RESOURCE_TOPIC, "*", "WRITE", RD_KAFKA_ACL_PERMISSION_TYPE_DENY);
 }
 
 void
