@@ -67,11 +67,14 @@ create_topics(struct story *story, bool replicated)
 static struct daemon *
 start_relay(struct story *story, const char *conninfo, pid_t network)
 {
-    static const char *const overrides[] = {"lease=1s", NULL};
-    return daemon_start(&(struct daemon_options){.conninfo = conninfo,
-                                                 .bootstrap = broker_bootstrap(story->broker),
-                                                 .overrides = overrides,
-                                                 .network = network});
+    char *lease = must_format("lease=%dms", story->lease_ms);
+    const char *overrides[] = {lease, NULL};
+    struct daemon *relay = daemon_start(&(struct daemon_options){.conninfo = conninfo,
+                                                                 .bootstrap = broker_bootstrap(story->broker),
+                                                                 .overrides = overrides,
+                                                                 .network = network});
+    free(lease);
+    return relay;
 }
 
 struct daemon *
@@ -101,7 +104,7 @@ story_begin(struct story *story, const struct story_options *options)
 {
     static const struct story_options none;
     options = options ? options : &none;
-    *story = (struct story){0};
+    *story = (struct story){.lease_ms = options->lease_ms > 0 ? options->lease_ms : STORY_LEASE_MS};
     draw_seed(story);
     story->postgres = open_postgres(options);
     story->broker = open_broker(options);

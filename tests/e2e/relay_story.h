@@ -27,6 +27,7 @@ struct story_options {
     int writers;                   /* 0: 8 */
     int keys;                      /* 0: 200 */
     int pause_us;                  /* between a writer's transactions */
+    int lease_ms;                  /* 0: STORY_LEASE_MS */
 };
 
 struct story {
@@ -38,6 +39,7 @@ struct story {
     struct load_options load_options;
     struct load *load;
     unsigned seed;
+    int lease_ms;
 };
 
 /* Servers, a migrated database, topics, and the relay, which leads when this returns. `options` may be NULL. */

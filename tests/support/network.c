@@ -26,7 +26,7 @@ network_possible(void)
 }
 
 /* `ip` or `tc` with these words, NULL-terminated; in the namespace of `pid`, or here (0). */
-static void
+static int
 run_tool(pid_t pid, const char *tool, const char *const *words)
 {
     const char *argv[16] = {tool};
@@ -35,15 +35,15 @@ run_tool(pid_t pid, const char *tool, const char *const *words)
         argv[count++] = *words;
     CHECK(count < sizeof argv / sizeof *argv);
     const struct process_options options = {.argv = argv, .network = pid, .death_signal = SIGKILL};
-    int exit_code = process_run(&options, COMMAND_MS);
-    if (exit_code != 0)
-        test_fail("%s %s %s: exit code %d (is iproute2 installed?)", tool, argv[1], argv[2], exit_code);
+    return process_run(&options, COMMAND_MS);
 }
 
 static void
 run_ip(pid_t pid, const char *const *words)
 {
-    run_tool(pid, "ip", words);
+    int exit_code = run_tool(pid, "ip", words);
+    if (exit_code != 0)
+        test_fail("ip %s %s: exit code %d (is iproute2 installed?)", words[0], words[1], exit_code);
 }
 
 /* True when the process has a namespace of its own by now. */
@@ -119,12 +119,13 @@ network_heal(struct network *network)
 }
 
 /* A token bucket: what exceeds the rate waits in the queue of a modem, 200 ms at most, and is dropped beyond. */
-void
+bool
 network_slow(struct network *network, int kilobytes_per_second)
 {
     char *rate = must_format("%dkbps", kilobytes_per_second); /* tc's kbps are kilobytes */
-    run_tool(0, "tc",
-             (const char *[]){"qdisc", "add", "dev", network->device, "root", "tbf", "rate", rate, "burst",
-                              "64kb", "latency", "200ms", NULL});
+    const char *words[] = {"qdisc", "add",   "dev",  network->device, "root",  "tbf", "rate",
+                           rate,    "burst", "64kb", "latency",       "200ms", NULL};
+    bool slow = run_tool(0, "tc", words) == 0;
     free(rate);
+    return slow;
 }

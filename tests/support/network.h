@@ -24,7 +24,8 @@ pid_t network_pid(const struct network *network);
 void network_cut(struct network *network);
 void network_heal(struct network *network);
 
-/* From now on the cable carries so much towards the other host, and not more; towards us it stays fast. Once. */
-void network_slow(struct network *network, int kilobytes_per_second);
+/* From now on the cable carries so much towards the other host, and not more; towards us it stays fast. Once. False: not on
+ * this kernel. */
+bool network_slow(struct network *network, int kilobytes_per_second);
 
 #endif
