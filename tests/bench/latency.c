@@ -28,7 +28,7 @@ struct course {
     int64_t *begun_us, *sent_us, *received_us; /* by number of the event; 0: not yet */
     atomic_int_fast64_t received;
     atomic_bool ready, over;
-    int64_t run; /* events of earlier runs are still in the topic */
+    int64_t run; /* events of earlier runs may still be under way */
 };
 
 /* ---- the consumer ---- */
@@ -52,8 +52,7 @@ open_consumer(struct course *course)
     rd_kafka_t *consumer = venue_client(course->venue, RD_KAFKA_CONSUMER, properties, NULL);
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(STAGE_PARTITIONS);
     for (int partition = 0; partition < STAGE_PARTITIONS; partition++)
-        rd_kafka_topic_partition_list_add(list, STAGE_LATENCY_TOPIC, partition)->offset =
-            RD_KAFKA_OFFSET_BEGINNING;
+        rd_kafka_topic_partition_list_add(list, STAGE_LATENCY_TOPIC, partition)->offset = RD_KAFKA_OFFSET_END;
     rd_kafka_assign(consumer, list);
     rd_kafka_topic_partition_list_destroy(list);
     return consumer;
