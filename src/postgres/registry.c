@@ -7,6 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of one that leads, a small part of any lease. */
+#define SQL_HARDLY_WAIT "set local lock_timeout = 100; "
+
+static bool
+failed(struct error *error, const char *what)
+{
+    bool locked = strcmp(error->sqlstate, "55P03") == 0;
+    return error_prefix(error, "%s%s", what, locked ? ": somebody has locked outbox.relay" : "");
+}
+
 /* `text` as an SQL literal, or null. Never fails on a live connection: the encoding is UTF-8 and checked by config. */
 static char *
 literal(struct session *session, const char *text)
@@ -36,15 +46,15 @@ literal_array(struct session *session, char *const *texts, size_t count)
 }
 
 void
-registry_ask_register(struct session *session, const struct settings *settings, int64_t now_us)
+registry_ask_register(struct session *session, const struct settings *settings, bool first, int64_t now_us)
 {
     char *relay = literal(session, settings->relay);
     char *source = literal(session, settings->source);
     char *topics = literal_array(session, settings->topics, settings->topics_count);
     char *sql = must_format(
-        "select outbox.relay_register(%s, %s, array[%s]::text[], interval '1 microsecond' * %" PRId64
+        "%sselect outbox.relay_register(%s, %s, array[%s]::text[], interval '1 microsecond' * %" PRId64
         "), (select string_agg(name, ', ' order by name) from outbox.relay where retired_at is null)",
-        relay, source, topics, settings->retention_us);
+        first ? "" : SQL_HARDLY_WAIT, relay, source, topics, settings->retention_us);
     session_ask(session, sql, now_us);
     free(sql);
     free(topics);
@@ -57,7 +67,7 @@ registry_read_register(struct session *session, const char *relay, struct error 
 {
     PGresult *result = session_answer(session, error);
     if (result == NULL)
-        return error_prefix(error, "cannot register the relay");
+        return failed(error, "cannot register the relay");
     bool known = PQntuples(result) == 1 && PQgetvalue(result, 0, 0)[0] == 't';
     if (!known)
         error_set(
@@ -86,7 +96,7 @@ registry_ask_trouble(struct session *session, const char *relay, const char *tro
     char *plain = trouble != NULL ? in_ascii(trouble) : NULL;
     char *name = literal(session, relay);
     char *value = literal(session, plain);
-    char *sql = must_format("select outbox.relay_trouble(%s, %s::jsonb)", name, value);
+    char *sql = must_format(SQL_HARDLY_WAIT "select outbox.relay_trouble(%s, %s::jsonb)", name, value);
     session_ask(session, sql, now_us);
     free(sql);
     free(value);
@@ -99,14 +109,14 @@ registry_read_trouble(struct session *session, struct error *error)
 {
     PGresult *result = session_answer(session, error);
     PQclear(result);
-    return result != NULL || error_prefix(error, "cannot write down what the relay is stuck at");
+    return result != NULL || failed(error, "cannot write down what the relay is stuck at");
 }
 
 void
 registry_ask_empty(struct session *session, int slot, int64_t now_us)
 {
-    char sql[64];
-    snprintf(sql, sizeof sql, "select outbox.slot_empty(%d)", slot);
+    char sql[96];
+    snprintf(sql, sizeof sql, SQL_HARDLY_WAIT "select outbox.slot_empty(%d)", slot);
     session_ask(session, sql, now_us);
 }
 
@@ -125,7 +135,7 @@ void
 registry_ask_trim(struct session *session, const char *relay, int64_t low, int64_t now_us)
 {
     char *name = literal(session, relay);
-    char *sql = must_format("select outbox.journal_trim(%s, %" PRId64 ")", name, low);
+    char *sql = must_format(SQL_HARDLY_WAIT "select outbox.journal_trim(%s, %" PRId64 ")", name, low);
     session_ask(session, sql, now_us);
     free(sql);
     free(name);

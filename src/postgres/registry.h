@@ -7,8 +7,10 @@
 #include "postgres/session.h"
 
 /* Registers the first relay of an empty registry, or brings a known one up to date. ERROR_CONFIG, naming the known relays,
- * when this name is not among them. */
-void registry_ask_register(struct session *session, const struct settings *settings, int64_t now_us);
+ * when this name is not among them. Waits for locks as long as any statement only when it is the `first` one; else, and in
+ * all the others, ERROR_RETRY comes after a moment. */
+void registry_ask_register(struct session *session, const struct settings *settings, bool first,
+                           int64_t now_us);
 MUST_CHECK bool registry_read_register(struct session *session, const char *relay, struct error *error);
 
 /* `trouble` is a JSON object as text, or NULL: nothing any more. */

@@ -57,7 +57,7 @@
     "  coalesce(l.confirmed_id, 0), l.released,"                                                                       \
     "  (extract(epoch from clock_timestamp() - l.written_at) * 1000000)::bigint,"                                      \
     "  l.sysid, l.timeline, l.dbid, " SQL_HERE ", " SQL_SEQUENCE ", " SQL_SEQUENCE_FILE ","                              \
-    "  exists (select from outbox.relay r where r.name = l.relay and r.retired_at is not null)"                        \
+    "  l.holder = 'retired'"                                                                                           \
     " from (" SQL_LAST ") l;"
 
 #define SQL_PREPARE_SET_BACK "prepare outboxd_set_back(text) as select " SQL_SET_BACK " from (" SQL_LAST ") l;"

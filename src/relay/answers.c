@@ -179,24 +179,44 @@ answer_confirm(struct relay *relay, struct error *error)
 }
 
 static bool
+answer_trim(struct relay *relay, struct error *error)
+{
+    int64_t before = relay->journal_low;
+    if (!registry_read_trim(relay->session, &relay->journal_low, error))
+        return false;
+    if (before != 0 && relay->journal_low - before >= TRIM_ROWS) {
+        relay->retention_at_us = relay->now_us + RETENTION_SOON_US;
+        relay->retention_slot--; /* the same again */
+    }
+    return true;
+}
+
+static bool
+answer_empty(struct relay *relay, struct error *error)
+{
+    char outcome[32];
+    if (!registry_read_empty(relay->session, outcome, sizeof outcome, error))
+        return false;
+    if (strcmp(outcome, "emptied") == 0)
+        log_info("slot emptied", LOG_INT("slot", relay->retention_slot / 2), LOG_END);
+    return true;
+}
+
+/* Nothing that is published waits until a lock is free that sweeping needs. */
+static bool
 answer_retention(struct relay *relay, struct error *error)
 {
+    bool trims = relay->retention_slot % 2 == 1;
     relay->retention_at_us = relay->now_us + leading_retention_us(relay);
-    if (relay->retention_slot % 2 == 1) {
-        int64_t before = relay->journal_low;
-        if (!registry_read_trim(relay->session, &relay->journal_low, error))
-            return false;
-        if (before != 0 && relay->journal_low - before >= TRIM_ROWS) {
-            relay->retention_at_us = relay->now_us + RETENTION_SOON_US;
-            return true; /* the same again */
-        }
-    } else {
-        char outcome[32];
-        if (!registry_read_empty(relay->session, outcome, sizeof outcome, error))
-            return false;
-        if (strcmp(outcome, "emptied") == 0)
-            log_info("slot emptied", LOG_INT("slot", relay->retention_slot / 2), LOG_END);
-    }
+    bool swept = trims ? answer_trim(relay, error) : answer_empty(relay, error);
+    if (!swept && error->kind != ERROR_RETRY)
+        return false;
+    if (!swept && !relay->sweep_refused)
+        log_warning("the ring cannot be swept: it is tried again, and publishing goes on",
+                    LOG_STR("why", error->message), LOG_END);
+    else if (swept && relay->sweep_refused)
+        log_info("the ring is swept again", LOG_END);
+    relay->sweep_refused = !swept;
     relay->retention_slot = (relay->retention_slot + 1) % (2 * relay->facts.slots);
     return true;
 }
@@ -224,8 +244,11 @@ answers_read(struct relay *relay)
     case REQUEST_CONFIRM:
         good = answer_confirm(relay, &error);
         break;
+    case REQUEST_REGISTER_LATER:
+        good = telling_registered(relay, &error);
+        break;
     case REQUEST_TROUBLE:
-        good = registry_read_trouble(relay->session, &error);
+        good = telling_told(relay, &error);
         break;
     case REQUEST_RETENTION:
         good = answer_retention(relay, &error);

@@ -2,7 +2,8 @@
  *   relay.c    state machine, turn                   link.c     the way to Postgres: connect, look, take the lead
  *   leading.c  what the leader asks of Postgres      answers.c  ticks and pages from what it answers
  *   sending.c  the producer: send, reports, trouble  observe.c  the snapshot
- *   outage.c   Kafka as a whole is away, or refuses everything */
+ *   outage.c   Kafka as a whole is away, or refuses everything
+ *   telling.c  what the registry is told */
 #ifndef OUTBOXD_RELAY_INSIDE_H
 #define OUTBOXD_RELAY_INSIDE_H
 
@@ -29,6 +30,7 @@ enum request {
     REQUEST_PAGE,
     REQUEST_STEP,
     REQUEST_CONFIRM,
+    REQUEST_REGISTER_LATER,
     REQUEST_TROUBLE,
     REQUEST_RETENTION,
 };
@@ -67,6 +69,12 @@ struct relay {
     bool take_unknown;         /* a takeover was asked for, and the connection was lost before its answer */
     int64_t look_at_us;        /* when to look again */
 
+    /* the registry (telling.c) */
+    bool registered;      /* it says what our configuration says; the ring is not swept before */
+    bool trouble_told;    /* it knows of verdict_trouble() */
+    bool telling_refused; /* it could not be written, and the log says so */
+    int64_t tell_at_us;   /* no sooner is it written again */
+
     /* the lead */
     struct journal_self self;
     bool owns;             /* the newest row was ours when we last looked; pages may be held */
@@ -94,6 +102,7 @@ struct relay {
     int64_t page_bytes;      /* a page of this size takes a small part of the lease, as far as is known */
     int64_t retention_at_us; /* next look at a slot */
     int retention_slot;
+    bool sweep_refused;  /* the ring could not be swept, and the log says so */
     int64_t journal_low; /* no row of ours below it is left */
 
     /* events in flight (sending.c) */
@@ -106,7 +115,6 @@ struct relay {
     uint64_t oldest_serial;       /* of the oldest event, when it was out */
     int64_t oldest_from_us;       /* since when it has been out and the oldest */
     bool dropping;                /* pages are to be dropped as soon as nothing of them is out */
-    bool trouble_told;            /* the database knows of verdict_trouble() */
     int64_t wall_us;              /* of this turn's reports */
     uint64_t acknowledged;        /* events, since the start of the process */
     int64_t progress_us;          /* the last acknowledgement, or when there was nothing to wait for */
@@ -155,6 +163,14 @@ void leading_drop(struct relay *relay);                  /* forgets ticks and pa
 
 /* answers.c */
 void answers_read(struct relay *relay); /* ROWS .. RETENTION */
+
+/* telling.c */
+void telling_register(struct relay *relay); /* asks REGISTER */
+bool telling_is_due(const struct relay *relay);
+void telling_ask(struct relay *relay); /* REGISTER_LATER or TROUBLE */
+/* The answers. True to go on, also when the registry is locked; false: the request failed. */
+bool telling_registered(struct relay *relay, struct error *error) MUST_CHECK;
+bool telling_told(struct relay *relay, struct error *error) MUST_CHECK;
 
 /* sending.c */
 bool sending_new(struct relay *relay, struct error *error) MUST_CHECK;

@@ -6,9 +6,6 @@
 #include "base/clock.h"
 #include "postgres/registry.h"
 
-#include <jansson.h>
-#include <stdlib.h>
-
 /* While there is always more to read, what is confirmed is written down so often: a crash sends again at most this much.
  * Nothing is read while a confirmation waits for the disk (or a synchronous standby), so it gets a share of the time. */
 #define CONFIRM_US (INT64_C(100) * 1000)
@@ -169,24 +166,6 @@ has_room(const struct relay *relay)
 }
 
 static void
-ask_trouble(struct relay *relay)
-{
-    const struct trouble *trouble = verdict_trouble(&relay->verdict);
-    char *text = outage_tell(relay);
-    if (text == NULL && trouble != NULL) {
-        json_t *object =
-            json_pack("{s:I, s:s, s:s, s:s}", "event_id", (json_int_t)trouble->event_id, "topic",
-                      trouble->topic->name, "error", trouble->why.name, "message", trouble->why.message);
-        text = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;
-        json_decref(object);
-    }
-    registry_ask_trouble(relay->session, relay->settings->relay, text, relay->now_us);
-    relay_asked(relay, REQUEST_TROUBLE);
-    relay->trouble_told = true;
-    free(text);
-}
-
-static void
 ask_retention(struct relay *relay)
 {
     if (relay->retention_slot % 2 == 1)
@@ -244,8 +223,8 @@ leading_ask(struct relay *relay)
         ask_while_draining(relay);
     } else if (relay->undurable) {
         ask_confirm(relay, false); /* I3: a later row that waited for the standbys covers the earlier one */
-    } else if (!relay->trouble_told) {
-        ask_trouble(relay);
+    } else if (telling_is_due(relay)) {
+        telling_ask(relay);
     } else if (unread) {
         if (confirm_due || heartbeat_due)
             ask_confirm(relay, false);
@@ -254,7 +233,7 @@ leading_ask(struct relay *relay)
     } else if (!has_room(relay)) {
         if (confirm_due || heartbeat_due)
             ask_confirm(relay, false);
-    } else if (relay->now_us >= relay->retention_at_us && !heartbeat_due) {
+    } else if (relay->now_us >= relay->retention_at_us && relay->registered && !heartbeat_due) {
         ask_retention(relay);
     } else if (relay->now_us >= relay->poll_at_us || confirm_due || heartbeat_due) {
         ask_step(relay, confirm_due || heartbeat_due); /* due by our clock, whatever the server's has done */

@@ -5,7 +5,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "postgres/failure.h"
-#include "postgres/registry.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -138,8 +137,7 @@ answer_inspect(struct relay *relay, bool outbox)
         session_ask(relay->session, inspect_outbox_sql, relay->now_us);
         relay_asked(relay, REQUEST_INSPECT_OUTBOX);
     } else if (judge(relay)) {
-        registry_ask_register(relay->session, relay->settings, relay->now_us);
-        relay_asked(relay, REQUEST_REGISTER);
+        telling_register(relay);
     }
 }
 
@@ -313,7 +311,7 @@ link_answer(struct relay *relay)
         answer_inspect(relay, request == REQUEST_INSPECT_OUTBOX);
         return;
     case REQUEST_REGISTER:
-        if (!registry_read_register(relay->session, relay->settings->relay, &error)) {
+        if (!telling_registered(relay, &error)) {
             link_failed(relay, &error);
             return;
         }

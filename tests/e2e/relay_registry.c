@@ -30,6 +30,16 @@ expect_command(const struct daemon *relay, const char *out, const char *const *a
 
 /* ---- retired ---- */
 
+static struct daemon *
+start_standby(struct setup *setup)
+{
+    struct daemon *standby = daemon_start(&(struct daemon_options){
+        .conninfo = postgres_conninfo(setup->postgres, setup->database, POSTGRES_RELAY),
+        .bootstrap = broker_bootstrap(setup->broker)});
+    daemon_wait_ready(standby);
+    return standby;
+}
+
 static void
 expect_retired(struct daemon *relay)
 {
@@ -47,10 +57,7 @@ Test(relay_registry,
     struct setup setup = setup_begin();
     const char *topic = setup_topic(&setup, "retired", 1, NULL);
     setup_run(&setup, NULL);
-    struct daemon *standby = daemon_start(&(struct daemon_options){
-        .conninfo = postgres_conninfo(setup.postgres, setup.database, POSTGRES_RELAY),
-        .bootstrap = broker_bootstrap(setup.broker)});
-    daemon_wait_ready(standby);
+    struct daemon *standby = start_standby(&setup);
     postgres_exec(setup.app, "select outbox.emit('%s', 'k', '1')", topic);
     setup_wait_confirmed(&setup, 10000);
 
@@ -67,6 +74,61 @@ Test(relay_registry,
     postgres_exec(setup.admin, "delete from outbox.event where payload = '\"while it was retired\"'");
     setup_expect_all_once(&setup, 10000);
     daemon_free(standby);
+    setup_end(&setup);
+}
+
+/* ---- locked ---- */
+
+/* What a leader that died was stuck at: the next one must take it back. */
+static const char sql_leave_trouble[] = "update outbox.relay set trouble = '{\"error\": \"MSG_SIZE\"}'";
+
+/* Everything is published while `locker` holds its lock, and the registry is told when it is free. */
+static void
+expect_published_under(struct setup *setup, PGconn *locker)
+{
+    postgres_exec(setup->app, "select outbox.emit('%s', 'k', to_jsonb(i)) from generate_series(1, 100) i",
+                  setup->topics[0]);
+    setup_wait_confirmed(setup, 10000);
+    wait_for(daemon_log_contains(setup->relay, "somebody has locked outbox.relay"), 10000);
+    cr_expect_not(daemon_log_contains(setup->relay, "Postgres is away"));
+    postgres_exec(locker, "commit");
+    wait_for(postgres_int(setup->admin, "select count(*) from outbox.relay where trouble is null") == 1,
+             20000);
+    wait_for(daemon_log_contains(setup->relay, "the registry was written"), 5000);
+}
+
+Test(relay_registry, a_relay_that_starts_while_its_row_is_locked_publishes_and_is_registered_later__P4)
+{
+    struct setup setup = setup_begin();
+    setup_topic(&setup, "row", 1, NULL);
+    setup_run(&setup, NULL);
+    cr_assert_eq(daemon_terminate(setup.relay), 0);
+    postgres_exec(setup.admin, "%s", sql_leave_trouble);
+    PGconn *locker = postgres_open(setup.postgres, setup.database, POSTGRES_ADMIN);
+    postgres_exec(locker, "begin; select from outbox.relay for update");
+    setup_run(&setup, (const char *[]){"retention=23h", NULL});
+    expect_published_under(&setup, locker);
+    cr_expect_eq(postgres_int(setup.admin, "select count(*) from outbox.relay where retention = '23 h'"), 1);
+    setup_expect_all_once(&setup, 10000);
+    PQfinish(locker);
+    setup_end(&setup);
+}
+
+Test(relay_registry, a_standby_takes_over_and_publishes_while_the_registry_is_locked_as_a_table__P4)
+{
+    struct setup setup = setup_begin();
+    setup_topic(&setup, "table", 1, NULL);
+    setup_run(&setup, NULL);
+    struct daemon *leader = setup.relay;
+    setup.relay = start_standby(&setup);
+    postgres_exec(setup.admin, "%s", sql_leave_trouble);
+    PGconn *locker = postgres_open(setup.postgres, setup.database, POSTGRES_ADMIN);
+    postgres_exec(locker, "begin; lock table outbox.relay");
+    daemon_kill(leader);
+    expect_published_under(&setup, locker);
+    setup_expect_all_once(&setup, 10000);
+    PQfinish(locker);
+    daemon_free(leader);
     setup_end(&setup);
 }
 

@@ -71,7 +71,7 @@ driver_open(const char *conninfo, const char *relay)
     driver->reader = reader_new(driver->session, driver->topics);
     session_connect(driver->session, clock_monotonic_us());
     driver_wait(driver);
-    registry_ask_register(driver->session, &driver->settings, clock_monotonic_us());
+    registry_ask_register(driver->session, &driver->settings, true, clock_monotonic_us());
     driver_wait(driver);
     cr_assert(registry_read_register(driver->session, relay, &error), "%s", error.message);
     journal_ask_prepare(driver->session, clock_monotonic_us());
