@@ -1,6 +1,6 @@
 -- 002_relays.sql: relays are added and retired, and go on in another database than their journals were written in. Run by
--- `outboxd migrate` as the owner, inside one transaction; who may do what is granted by grant.sql. Adds functions only: what
--- version 1 made stays as it is, and binaries made for version 1 go on (readable_since stays 1).
+-- `outboxd migrate` as the owner, inside one transaction; who may do what is granted by grant.sql. Functions only: the
+-- tables of version 1 stay as they are, and binaries made for version 1 go on (readable_since stays 1).
 
 -- This database: where a transaction number means something, as in the last columns of outbox.journal.
 create function outbox.place(out sysid bigint, out timeline integer, out dbid oid)
@@ -115,6 +115,55 @@ begin
 end
 $$;
 comment on function outbox.relay_retire(text) is 'outboxd: retires a relay, which then holds nothing back and has no leader';
+
+-- As in version 1, but the source of a known relay stays what it is: false, too, when it is another one. Ids are unique within
+-- their source, so of two first starts with different sources one is refused, like every later one. And no lock is taken when
+-- there is nothing to write.
+create or replace function outbox.relay_register(name text, source text, topics text[], retention interval) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    ring record;
+    present record;
+begin
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'outbox.relay_register needs read committed: it must see what others registered meanwhile'
+            using errcode = 'invalid_transaction_state';
+    end if;
+    select v.slots, v.slot_width into ring from outbox.schema_version v;
+    if relay_register.retention > (ring.slots - 2) * ring.slot_width then
+        raise exception 'a retention of % would never empty a slot of this outbox: % slots of % allow at most %',
+            relay_register.retention, ring.slots, ring.slot_width, (ring.slots - 2) * ring.slot_width
+            using errcode = 'invalid_parameter_value';
+    end if;
+
+    if not exists (select from outbox.relay r where r.name = relay_register.name and r.retired_at is null) then
+        -- One first relay: a second one waits here, and then sees it. (Never after the update below: two sessions that
+        -- hold its weaker lock and want this one would wait for each other.)
+        lock table outbox.relay in share row exclusive mode;
+        if not exists (select from outbox.relay) then
+            if exists (select from outbox.journal j where j.relay = relay_register.name) then
+                raise exception 'the registry is empty, and relay "%" has published before', relay_register.name
+                    using errcode = 'unique_violation',
+                          hint = format('outboxd relay add %s --from now (or beginning) starts it anew', relay_register.name);
+            end if;
+            return outbox.relay_add(relay_register.name, relay_register.source, relay_register.topics,
+                                    relay_register.retention, false) = 'added';
+        end if;
+    end if;
+    select (r.topics, r.retention) is distinct from (relay_register.topics, relay_register.retention) as differs into present
+      from outbox.relay r
+     where r.name = relay_register.name and r.retired_at is null and r.source = relay_register.source;
+    if present.differs then
+        update outbox.relay r set topics = relay_register.topics, retention = relay_register.retention
+         where r.name = relay_register.name and r.retired_at is null and r.source = relay_register.source;
+        return found;
+    end if;
+    return present.differs is not null;
+end
+$$;
+comment on function outbox.relay_register(text, text, text[], interval) is
+    'outboxd: registers the first relay, updates a known one; false: the registry has other names only, or another source';
 
 -- As in version 1, but it takes no lock on the registry when there is nothing to write, so that a transaction which has
 -- locked the registry and waits for its person stops no relay.

@@ -52,8 +52,7 @@ registry_ask_register(struct session *session, const struct settings *settings, 
     char *source = literal(session, settings->source);
     char *topics = literal_array(session, settings->topics, settings->topics_count);
     char *sql = must_format(
-        "%sselect outbox.relay_register(%s, %s, array[%s]::text[], interval '1 microsecond' * %" PRId64
-        "), (select string_agg(name, ', ' order by name) from outbox.relay where retired_at is null)",
+        "%sselect outbox.relay_register(%s, %s, array[%s]::text[], interval '1 microsecond' * %" PRId64 ")",
         first ? "" : SQL_HARDLY_WAIT, relay, source, topics, settings->retention_us);
     session_ask(session, sql, now_us);
     free(sql);
@@ -63,20 +62,12 @@ registry_ask_register(struct session *session, const struct settings *settings, 
 }
 
 bool
-registry_read_register(struct session *session, const char *relay, struct error *error)
+registry_read_register(struct session *session, bool *registered, struct error *error)
 {
     PGresult *result = session_answer(session, error);
-    if (result == NULL)
-        return failed(error, "cannot register the relay");
-    bool known = PQntuples(result) == 1 && PQgetvalue(result, 0, 0)[0] == 't';
-    if (!known)
-        error_set(
-            error, ERROR_CONFIG,
-            "relay \"%s\" is not registered in this database (known: %s): set `relay` to one of them, or "
-            "`outboxd relay add %s --from now` (or `beginning`)",
-            relay, PQgetisnull(result, 0, 1) ? "none" : PQgetvalue(result, 0, 1), relay);
+    *registered = result != NULL && PQgetvalue(result, 0, 0)[0] == 't';
     PQclear(result);
-    return known;
+    return result != NULL || failed(error, "cannot register the relay");
 }
 
 /* What the database's encoding may not have becomes "?": a host name, a message in the system's language. */

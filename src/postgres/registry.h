@@ -6,12 +6,12 @@
 #include "base/error.h"
 #include "postgres/session.h"
 
-/* Registers the first relay of an empty registry, or brings a known one up to date. ERROR_CONFIG, naming the known relays,
- * when this name is not among them. Waits for locks as long as any statement only when it is the `first` one; else, and in
- * all the others, ERROR_RETRY comes after a moment. */
+/* Registers the first relay of an empty registry, or brings a known one up to date; *registered is false, and nothing is
+ * changed, when the registry has other names only, or this one with another source. Waits for locks as long as any statement
+ * only when it is the `first` one; else, and in all the others, ERROR_RETRY comes after a moment. */
 void registry_ask_register(struct session *session, const struct settings *settings, bool first,
                            int64_t now_us);
-MUST_CHECK bool registry_read_register(struct session *session, const char *relay, struct error *error);
+MUST_CHECK bool registry_read_register(struct session *session, bool *registered, struct error *error);
 
 /* `trouble` is a JSON object as text, or NULL: nothing any more. */
 void registry_ask_trouble(struct session *session, const char *relay, const char *trouble, int64_t now_us);

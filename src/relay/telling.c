@@ -77,13 +77,16 @@ heal(struct relay *relay)
     relay->telling_refused = false;
 }
 
+/* When the registry has become another one since it was inspected, the next inspection says what is wrong with it. */
 bool
 telling_registered(struct relay *relay, struct error *error)
 {
-    relay->registered = registry_read_register(relay->session, relay->settings->relay, error);
-    if (relay->registered)
-        heal(relay);
-    return relay->registered || (relay->facts.relay_count > 0 && postpone(relay, error));
+    if (!registry_read_register(relay->session, &relay->registered, error))
+        return relay->facts.relay_count > 0 && postpone(relay, error);
+    if (!relay->registered)
+        return error_set(error, ERROR_RETRY, "the registry has changed meanwhile: it is inspected again");
+    heal(relay);
+    return true;
 }
 
 /* Another trouble may have come while this one was told. */

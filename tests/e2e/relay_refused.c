@@ -157,6 +157,42 @@ Test(relay_refused, another_source_than_the_registered_one_is_78_and_changes_not
     setup_end(&setup);
 }
 
+static struct daemon *
+start_with_source(struct setup *setup, const char *source)
+{
+    return daemon_start(&(struct daemon_options){
+        .conninfo = postgres_conninfo(setup->postgres, setup->database, POSTGRES_RELAY),
+        .bootstrap = broker_bootstrap(setup->broker),
+        .overrides = (const char *[]){source, NULL}});
+}
+
+/* Both have found an empty registry. */
+Test(relay_refused, of_two_first_starts_with_different_sources_one_leads_and_the_other_is_78__P3)
+{
+    struct setup setup = setup_begin();
+    PGconn *locker = postgres_open(setup.postgres, setup.database, POSTGRES_ADMIN);
+    postgres_exec(locker, "begin; lock table outbox.relay in share row exclusive mode");
+    struct daemon *one = start_with_source(&setup, "source=one"),
+                  *two = start_with_source(&setup, "source=two");
+    wait_for(postgres_int(setup.admin,
+                          "select count(*) from pg_locks where relation = 'outbox.relay'::regclass and"
+                          " not granted") == 2,
+             10000);
+    postgres_exec(locker, "commit");
+    wait_for(daemon_running(one) != daemon_running(two), 10000);
+    bool first = daemon_running(one);
+    setup.relay = first ? two : one;
+    setup_expect_end(&setup, EXIT_WRONG_CONFIGURATION,
+                     first ? "was registered with the source \\\"one\\\", the configuration says \\\"two\\\""
+                           : "was registered with the source \\\"two\\\", the configuration says \\\"one\\\"",
+                     first ? "source: one; or" : "source: two; or");
+    daemon_free(setup.relay);
+    setup.relay = first ? one : two;
+    daemon_wait_ready(setup.relay);
+    PQfinish(locker);
+    setup_end(&setup);
+}
+
 /* ---- the journal, the schema, the privileges ---- */
 
 Test(relay_refused, a_schema_dropped_under_a_running_relay_ends_it__row_70)

@@ -75,7 +75,7 @@ Test(commands_relay, list_shows_the_living_and_the_retired, .init = open_all, .f
     EXPECT(0, NULL, "", "add", "search", "--from", "now");
     EXPECT(0, NULL, "", "add", "old", "--from", "now");
     EXPECT(0, "is retired", "", "retire", "old", "--yes");
-    EXPECT(0, "main    leading     test    1d         *\n", "", "list");
+    EXPECT(0, "main    leading     shop    1d         *\n", "", "list");
     EXPECT(0, "search  never led   shop    2h         user.* order\n", "", "list");
     EXPECT(0, "old     retired     shop", "", "list");
 

@@ -337,8 +337,8 @@ Test(commands_status, the_session_of_a_command_can_change_nothing)
     struct settings settings = {
         .postgres_conninfo = must_strdup(postgres_conninfo(outbox.server, outbox.database, POSTGRES_RELAY))};
     cr_assert(oneshot_open(&session, &settings, &error), "%s", error.message);
-    cr_assert_not(
-        oneshot_ask(session, "select outbox.relay_register('main', 'other', '{*}', '1 h')", &result, &error));
+    cr_assert_not(oneshot_ask(session, "select outbox.relay_register('main', 'shop', '{other}', '1 h')",
+                              &result, &error));
     cr_assert_str_eq(error.sqlstate, "25006", "%s", error.message);
     cr_assert(oneshot_ask(session, "select 1", &result, &error), "the session goes on: %s", error.message);
     session_forget(result);

@@ -58,7 +58,7 @@ driver_open(const char *conninfo, const char *relay)
 {
     struct error error;
     struct driver *driver = must_calloc(1, sizeof *driver);
-    driver->settings = (struct settings){.source = "test",
+    driver->settings = (struct settings){.source = "shop",
                                          .relay = must_strdup(relay),
                                          .postgres_conninfo = must_strdup(conninfo),
                                          .topics = &everything,
@@ -73,7 +73,9 @@ driver_open(const char *conninfo, const char *relay)
     driver_wait(driver);
     registry_ask_register(driver->session, &driver->settings, true, clock_monotonic_us());
     driver_wait(driver);
-    cr_assert(registry_read_register(driver->session, relay, &error), "%s", error.message);
+    bool registered;
+    cr_assert(registry_read_register(driver->session, &registered, &error) && registered, "%s",
+              error.message);
     journal_ask_prepare(driver->session, clock_monotonic_us());
     driver_wait(driver);
     cr_assert(journal_read_prepare(driver->session, &error), "%s", error.message);

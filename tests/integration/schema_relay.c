@@ -44,14 +44,45 @@ Test(schema_relay, a_known_relay_is_updated_and_its_journal_left_alone)
     char *again = postgres_text(outbox.admin, "select xmin from outbox.relay");
     cr_assert_str_eq(version, again, "the same configuration writes nothing");
     cr_assert_eq(
-        postgres_int(outbox.relay, "select outbox.relay_register('main', 'store', '{x}', '30 h')::int"), 1);
+        postgres_int(outbox.relay, "select outbox.relay_register('main', 'shop', '{x}', '30 h')::int"), 1);
     cr_assert_eq(postgres_int(outbox.relay,
-                              "select count(*) from outbox.relay where source = 'store' and topics = '{x}'"
+                              "select count(*) from outbox.relay where source = 'shop' and topics = '{x}'"
                               " and retention = '30 h'"),
                  1);
     cr_assert_eq(postgres_int(outbox.relay, "select nonce from outbox.journal"), nonce);
     free(version);
     free(again);
+    outbox_close(&outbox);
+}
+
+/* P3: ids are unique within their source. */
+Test(schema_relay, a_known_relay_is_not_registered_with_another_source)
+{
+    struct outbox outbox = outbox_open();
+    outbox_register(&outbox);
+    char *before = postgres_text(outbox.admin, "select format('%%s %%s', xmin, r) from outbox.relay r");
+    cr_assert_eq(
+        postgres_int(outbox.relay, "select outbox.relay_register('main', 'tset', '{x}', '30 h')::int"), 0);
+    char *after = postgres_text(outbox.admin, "select format('%%s %%s', xmin, r) from outbox.relay r");
+    cr_assert_str_eq(before, after);
+    free(before);
+    free(after);
+    outbox_close(&outbox);
+}
+
+/* A lock on the row or the table is no reason to wait when there is nothing to write. */
+Test(schema_relay, who_has_nothing_to_change_waits_for_nobody)
+{
+    struct outbox outbox = outbox_open();
+    outbox_register(&outbox);
+    postgres_exec(outbox.admin, "begin; lock table outbox.relay in exclusive mode");
+    postgres_exec(outbox.relay, "set lock_timeout = 100");
+    outbox_register(&outbox);
+    cr_assert_str_eq(
+        postgres_sqlstate(outbox.relay, "select outbox.relay_register('main', 'shop', '{x}', '24 h')"),
+        "55P03");
+    cr_assert_eq(
+        postgres_int(outbox.relay, "select outbox.relay_register('main', 'tset', '{x}', '24 h')::int"), 0);
     outbox_close(&outbox);
 }
 
@@ -96,9 +127,20 @@ Test(schema_relay, what_cannot_work_is_refused)
     outbox_close(&outbox);
 }
 
+Test(schema_relay, a_first_relay_that_has_a_journal_does_not_begin_again_unasked)
+{
+    struct outbox outbox = outbox_open();
+    outbox_register(&outbox);
+    postgres_exec(outbox.admin, "truncate outbox.relay");
+    cr_assert_str_eq(
+        postgres_sqlstate(outbox.relay, "select outbox.relay_register('main', 'shop', '{*}', '24 h')"),
+        "23505");
+    outbox_close(&outbox);
+}
+
 struct contender {
     PGconn *connection;
-    char name[16];
+    char name[16], source[16];
     pthread_barrier_t *start;
     bool registered;
 };
@@ -109,13 +151,13 @@ register_at_once(void *context)
     struct contender *contender = context;
     pthread_barrier_wait(contender->start);
     contender->registered =
-        postgres_int(contender->connection, "select outbox.relay_register('%s', 'shop', '{*}', '24 h')::int",
-                     contender->name) == 1;
+        postgres_int(contender->connection, "select outbox.relay_register('%s', '%s', '{*}', '24 h')::int",
+                     contender->name, contender->source) == 1;
     return NULL;
 }
 
 static int
-race(const struct outbox *outbox, bool same_name)
+race(const struct outbox *outbox, bool same_name, bool same_source)
 {
     struct contender contenders[CONTENDERS];
     pthread_t threads[CONTENDERS];
@@ -125,6 +167,7 @@ race(const struct outbox *outbox, bool same_name)
         contenders[i] =
             (struct contender){.connection = outbox_session(outbox, POSTGRES_RELAY), .start = &start};
         snprintf(contenders[i].name, sizeof contenders[i].name, "r%d", same_name ? 0 : i);
+        snprintf(contenders[i].source, sizeof contenders[i].source, "s%d", same_source ? 0 : i);
         cr_assert_eq(pthread_create(&threads[i], NULL, register_at_once, &contenders[i]), 0);
     }
     int registered = 0;
@@ -141,9 +184,19 @@ Test(schema_relay, of_many_first_relays_one_is_first)
 {
     struct outbox outbox = outbox_open();
     for (int round = 0; round < 10; round++) {
-        cr_assert_eq(race(&outbox, false), 1);
+        cr_assert_eq(race(&outbox, false, true), 1);
         cr_assert_eq(postgres_int(outbox.relay, "select count(*) from outbox.relay"), 1);
         cr_assert_eq(postgres_int(outbox.relay, "select count(*) from outbox.journal"), 1);
+        postgres_exec(outbox.admin, "truncate outbox.relay, outbox.journal");
+    }
+    outbox_close(&outbox);
+}
+
+Test(schema_relay, of_many_first_starts_with_different_sources_one_is_registered__P3)
+{
+    struct outbox outbox = outbox_open();
+    for (int round = 0; round < 10; round++) {
+        cr_assert_eq(race(&outbox, true, false), 1);
         postgres_exec(outbox.admin, "truncate outbox.relay, outbox.journal");
     }
     outbox_close(&outbox);
@@ -153,7 +206,7 @@ Test(schema_relay, standbys_of_one_name_register_it_once)
 {
     struct outbox outbox = outbox_open();
     for (int round = 0; round < 5; round++) {
-        cr_assert_eq(race(&outbox, true), CONTENDERS);
+        cr_assert_eq(race(&outbox, true, true), CONTENDERS);
         cr_assert_eq(postgres_int(outbox.relay, "select count(*) from outbox.journal"), 1);
         postgres_exec(outbox.admin, "truncate outbox.relay, outbox.journal");
     }
