@@ -305,7 +305,8 @@ begin
         raise exception 'outbox.rebase needs read committed: it must see what was committed before its locks'
             using errcode = 'invalid_transaction_state';
     end if;
-    lock table outbox.relay, outbox.event, outbox.journal in share row exclusive mode;
+    -- writers wait from the last one on
+    lock table outbox.relay, outbox.journal, outbox.event in share row exclusive mode;
     select * into needed, moved, set_back, highest, oldest, masks, events, renumbered from outbox.rebase_plan(same_xids);
     if moved then
         insert into outbox.journal (relay, seq, epoch, holder, snapshot, w, lo_id, hi_id, confirmed_seq, confirmed_id,

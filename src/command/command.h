@@ -56,6 +56,9 @@ MUST_CHECK bool command_load(const char *path, struct settings **settings, int *
  * is about has been printed. ERROR_USAGE: not agreed, or nobody to ask. */
 MUST_CHECK bool command_confirm(const char *command, const char *question, bool yes, struct error *error);
 
+/* An admin_listener whose context is the command's name: what it waits for, on stderr. */
+void command_waits(void *command, const char *what);
+
 /* Says why a command ends on stderr and gives its exit code. */
 int command_failed(const char *command, const struct error *error);
 

@@ -111,7 +111,8 @@ parse_options(int argc, char **argv, struct migrate_options *options, const char
 static void
 print_line(void *context, const char *line)
 {
-    fprintf(context, "%s\n", line);
+    (void)context;
+    puts(line);
 }
 
 static bool
@@ -138,7 +139,7 @@ command_migrate(int argc, char **argv)
     else if (done && options.print)
         done = print_script(&options.wish, &error);
     else if (done)
-        done = schema_migrate(options.conninfo, &options.wish, print_line, stdout, &error);
+        done = schema_migrate(options.conninfo, &options.wish, print_line, command_waits, "migrate", &error);
     free(writers);
     free(relays);
     if (done && fflush(stdout) != 0)

@@ -90,6 +90,12 @@ command_failed(const char *command, const struct error *error)
     return error_exit_code(error->kind);
 }
 
+void
+command_waits(void *command, const char *what)
+{
+    fprintf(stderr, "outboxd %s: %s\n", (const char *)command, what);
+}
+
 bool
 command_load(const char *path, struct settings **settings, int *exit_code)
 {

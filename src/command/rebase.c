@@ -123,7 +123,7 @@ act(struct rebase *rebase, const struct rebase_options *options, struct error *e
         return true;
     if (!command_confirm("rebase", "Rebase? Writers wait until it is done.", options->yes, error))
         return false;
-    bool good = rebase_run(rebase, options->same_xids, &done, error);
+    bool good = rebase_run(rebase, options->same_xids, command_waits, "rebase", &done, error);
     if (good)
         print_done(&done);
     rebase_plan_free(&done);

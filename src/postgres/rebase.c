@@ -2,19 +2,20 @@
  * decides nothing. */
 #include "postgres/rebase.h"
 
-#include "postgres/admin.h"
 #include "postgres/failure.h"
 #include "postgres/schema.h"
 
 #include <libpq-fe.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct rebase {
     PGconn *connection;
+    char *conninfo;
 };
 
-/* Longer than the second after which an autovacuum in the way is sent off; short enough for writers that queue behind us. */
+/* The lock time-out is that of a look, which is in nobody's way. */
 static const char sql_session[] =
     "set search_path = pg_catalog, pg_temp; set default_transaction_isolation = 'read committed';"
     " set default_transaction_read_only = off; set statement_timeout = 0; set lock_timeout = 3000;"
@@ -52,13 +53,19 @@ failed(PGconn *connection, PGresult *result, struct error *error)
 }
 
 static bool
+accept(PGconn *connection, PGresult *result, struct error *error)
+{
+    ExecStatusType status = PQresultStatus(result);
+    if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
+        return true;
+    return failed(connection, result, error);
+}
+
+static bool
 ask(PGconn *connection, const char *sql, PGresult **result, struct error *error)
 {
     *result = PQexec(connection, sql);
-    ExecStatusType status = PQresultStatus(*result);
-    if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
-        return true;
-    return failed(connection, *result, error);
+    return accept(connection, *result, error);
 }
 
 static bool
@@ -119,6 +126,7 @@ rebase_open(struct rebase **rebase, const char *conninfo, struct error *error)
         return false;
     *rebase = must_calloc(1, sizeof **rebase);
     (*rebase)->connection = connection;
+    (*rebase)->conninfo = must_strdup(conninfo);
     if (tell(connection, sql_session, error) && become_owner(connection, error) &&
         has_functions(connection, error))
         return true;
@@ -133,6 +141,7 @@ rebase_close(struct rebase *rebase)
     if (rebase == NULL)
         return;
     PQfinish(rebase->connection);
+    free(rebase->conninfo);
     free(rebase);
 }
 
@@ -177,42 +186,61 @@ rebase_plan_free(struct rebase_plan *plan)
     *plan = (struct rebase_plan){0};
 }
 
-static bool
-call(struct rebase *rebase, const char *function, bool same_xids, struct rebase_plan *plan,
-     struct error *error)
+static char *
+call_sql(const char *function, bool same_xids)
 {
-    PGresult *result;
     const char *same = same_xids ? "true" : "false";
-    char *sql = must_format(sql_call, function, same, same);
-    bool good = ask(rebase->connection, sql, &result, error);
-    free(sql);
-    if (!good)
-        return false;
-    read_plan(result, plan);
-    PQclear(result);
-    return true;
+    return must_format(sql_call, function, same, same);
 }
 
 bool
 rebase_look(struct rebase *rebase, bool same_xids, struct rebase_plan *plan, struct error *error)
 {
     PGresult *result;
+    char *sql = call_sql("rebase_plan", same_xids);
     *plan = (struct rebase_plan){0};
-    if (!call(rebase, "rebase_plan", same_xids, plan, error) ||
-        !ask(rebase->connection, "select count(*) from outbox.event", &result, error))
+    bool good = ask(rebase->connection, sql, &result, error);
+    free(sql);
+    if (!good)
+        return error_prefix(error, "cannot look at the outbox");
+    read_plan(result, plan);
+    PQclear(result);
+    if (!ask(rebase->connection, "select count(*) from outbox.event", &result, error))
         return error_prefix(error, "cannot look at the outbox");
     plan->events = number_at(result, 0, 0);
     PQclear(result);
     return true;
 }
 
-bool
-rebase_run(struct rebase *rebase, bool same_xids, struct rebase_plan *done, struct error *error)
+/* One transaction. */
+static bool
+try_it(struct rebase *rebase, struct admin_patience *patience, const char *sql, struct rebase_plan *done,
+       struct error *error)
 {
-    struct admin_patience patience = admin_patience_make();
-    *done = (struct rebase_plan){0};
-    while (!call(rebase, "rebase", same_xids, done, error))
-        if (!admin_try_again(&patience, rebase->connection, error))
-            return error_prefix(error, "nothing was changed");
+    char timeout[64];
+    snprintf(timeout, sizeof timeout, "set lock_timeout = %d", admin_lock_timeout_ms(patience));
+    if (!tell(rebase->connection, timeout, error))
+        return false;
+    PGresult *result = admin_exec(patience, rebase->connection, sql);
+    if (!accept(rebase->connection, result, error))
+        return false;
+    read_plan(result, done);
+    PQclear(result);
     return true;
+}
+
+bool
+rebase_run(struct rebase *rebase, bool same_xids, admin_listener *waits, void *context,
+           struct rebase_plan *done, struct error *error)
+{
+    struct admin_patience patience = admin_patience_make(rebase->conninfo, waits, context);
+    char *sql = call_sql("rebase", same_xids);
+    bool good;
+    *done = (struct rebase_plan){0};
+    do
+        good = try_it(rebase, &patience, sql, done, error);
+    while (!good && admin_try_again(&patience, rebase->connection, error));
+    free(sql);
+    admin_patience_end(&patience);
+    return good || error_prefix(error, "nothing was changed");
 }

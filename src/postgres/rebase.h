@@ -5,6 +5,7 @@
 #define OUTBOXD_POSTGRES_REBASE_H
 
 #include "base/error.h"
+#include "postgres/admin.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -40,8 +41,9 @@ MUST_CHECK bool rebase_look(struct rebase *rebase, bool same_xids, struct rebase
                             struct error *error);
 
 /* Does it, in one transaction during which writers wait, and says what was done. Transactions that have written events are
- * waited for, three seconds at a time, for a minute. */
-MUST_CHECK bool rebase_run(struct rebase *rebase, bool same_xids, struct rebase_plan *done,
-                           struct error *error);
+ * waited for by trying again for a minute, with pauses that grow; writers queue behind a try for 0.1 to 0.8 s, a tenth of the
+ * pause before it. Each try that failed is told to `waits` (may be NULL), with who is in the way. */
+MUST_CHECK bool rebase_run(struct rebase *rebase, bool same_xids, admin_listener *waits, void *context,
+                           struct rebase_plan *done, struct error *error);
 
 #endif

@@ -2,7 +2,6 @@
  * `outboxd migrate`; what the script says is decided in schema_script.c and schema/. */
 #include "postgres/schema.h"
 
-#include "postgres/admin.h"
 #include "postgres/failure.h"
 
 #include <libpq-fe.h>
@@ -34,7 +33,7 @@ notices_receive(void *context, const PGresult *result)
 }
 
 static void
-notices_end(struct notices *notices, schema_listener *listener, void *context)
+notices_end(struct notices *notices, admin_listener *listener, void *context)
 {
     CHECK(fclose(notices->stream) == 0);
     if (listener != NULL)
@@ -46,9 +45,9 @@ notices_end(struct notices *notices, schema_listener *listener, void *context)
 
 /* One try of the whole transaction. */
 static bool
-run_script(PGconn *connection, const char *script, struct error *error)
+run_script(struct admin_patience *patience, PGconn *connection, const char *script, struct error *error)
 {
-    PGresult *result = PQexec(connection, script);
+    PGresult *result = admin_exec(patience, connection, script);
     bool done = PQresultStatus(result) == PGRES_COMMAND_OK;
     if (!done && PQstatus(connection) != CONNECTION_OK)
         failure_of_connection(connection, result, "lost the connection in the middle of the migration",
@@ -64,26 +63,25 @@ run_script(PGconn *connection, const char *script, struct error *error)
 }
 
 static bool
-run_until_done(PGconn *connection, const char *script, schema_listener *listener, void *context,
-               struct error *error)
+run_until_done(struct admin_patience *patience, PGconn *connection, const char *script,
+               admin_listener *listener, struct error *error)
 {
-    struct admin_patience patience = admin_patience_make();
     for (;;) {
         struct notices notices;
         notices_begin(&notices);
         PQsetNoticeReceiver(connection, notices_receive, &notices);
-        bool done = run_script(connection, script, error);
-        notices_end(&notices, done ? listener : NULL, context);
+        bool done = run_script(patience, connection, script, error);
+        notices_end(&notices, done ? listener : NULL, patience->context);
         if (done)
             return true;
-        if (!admin_try_again(&patience, connection, error))
+        if (!admin_try_again(patience, connection, error))
             return false;
     }
 }
 
 bool
-schema_migrate(const char *conninfo, const struct schema_wish *wish, schema_listener *listener, void *context,
-               struct error *error)
+schema_migrate(const char *conninfo, const struct schema_wish *wish, admin_listener *listener,
+               admin_listener *waits, void *context, struct error *error)
 {
     char *script;
     if (!schema_script(&script, wish, error))
@@ -91,7 +89,9 @@ schema_migrate(const char *conninfo, const struct schema_wish *wish, schema_list
     PGconn *connection;
     bool done = admin_connect(&connection, conninfo, "outboxd migrate", error);
     if (done) {
-        done = run_until_done(connection, script, listener, context, error);
+        struct admin_patience patience = admin_patience_make(conninfo, waits, context);
+        done = run_until_done(&patience, connection, script, listener, error);
+        admin_patience_end(&patience);
         PQfinish(connection);
     }
     free(script);

@@ -4,6 +4,7 @@
 #define OUTBOXD_POSTGRES_SCHEMA_H
 
 #include "base/error.h"
+#include "postgres/admin.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -36,14 +37,12 @@ struct schema_wish {
  * that it seems to be, and for a slot width that is none. */
 MUST_CHECK bool schema_script(char **script, const struct schema_wish *wish, struct error *error);
 
-/* One line about something that was done. */
-typedef void schema_listener(void *context, const char *line);
-
 /* Connects and runs the script. Whatever holds a lock that it needs, or migrates at the same time, is waited
- * for by trying again for a minute; no try queues for longer than 100 ms, so that writers never
- * wait behind it. After the commit, what was done goes to `listener`. ERROR_USAGE: names or conninfo;
- * ERROR_UNUSABLE, ERROR_RETRY: the server says why not, and nothing was changed. */
-MUST_CHECK bool schema_migrate(const char *conninfo, const struct schema_wish *wish,
-                               schema_listener *listener, void *context, struct error *error);
+ * for by trying again for a minute, with pauses that grow; no try queues for longer than 100 ms, so that writers never
+ * wait behind it. Each one that failed is told to `waits`, with who is in the way; after the commit, what was done goes to
+ * `listener`; both may be NULL. ERROR_USAGE: names or conninfo; ERROR_UNUSABLE, ERROR_RETRY: the server says why not, and
+ * nothing was changed. */
+MUST_CHECK bool schema_migrate(const char *conninfo, const struct schema_wish *wish, admin_listener *listener,
+                               admin_listener *waits, void *context, struct error *error);
 
 #endif

@@ -65,8 +65,9 @@ create_ring(struct postgres *server)
                                      .slot_width_us = 1000000};
     const char *database = postgres_create_database(server);
     struct error error;
-    cr_assert(schema_migrate(postgres_conninfo(server, database, POSTGRES_ADMIN), &wish, NULL, NULL, &error),
-              "%s", error.message);
+    cr_assert(
+        schema_migrate(postgres_conninfo(server, database, POSTGRES_ADMIN), &wish, NULL, NULL, NULL, &error),
+        "%s", error.message);
     return database;
 }
 

@@ -4,11 +4,8 @@
 
 #include "base/clock.h"
 #include "command/command.h"
-#include "postgres/rebase.h"
 #include "support/load.h"
-#include "support/wait.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -156,7 +153,7 @@ Test(rebase_ids, a_journal_without_the_row_that_says_what_is_confirmed_is_gone__
     outbox_close(&outbox);
 }
 
-/* ---- when nothing is wrong, and what is in the way ---- */
+/* ---- when nothing is wrong ---- */
 
 Test(rebase_ids, under_a_hostile_load_a_healthy_database_has_nothing_to_rebase)
 {
@@ -177,52 +174,6 @@ Test(rebase_ids, under_a_hostile_load_a_healthy_database_has_nothing_to_rebase)
     }
     load_stop(load);
     rebase_expect(&outbox, 0, NOTHING_TO_DO, "", "--yes");
-    driver_close(driver);
-    outbox_close(&outbox);
-}
-
-struct run {
-    struct rebase *rebase;
-    struct rebase_plan done;
-    struct error error;
-    bool good;
-};
-
-static void *
-rebase_in_thread(void *context)
-{
-    struct run *run = context;
-    run->good = rebase_run(run->rebase, false, &run->done, &run->error);
-    return NULL;
-}
-
-Test(rebase_ids, transactions_that_have_written_events_are_waited_for_and_writers_wait_for_it__P1)
-{
-    struct outbox outbox = rebase_open_own();
-    struct run run = {0};
-    pthread_t thread;
-    rebase_three_of_seven(&outbox, "main");
-    postgres_exec(outbox.admin, "select setval('outbox.event_id_seq', 2)");
-    postgres_exec(outbox.writer, "begin");
-    emit_named(outbox.writer, "open");
-    cr_assert(rebase_open(&run.rebase, postgres_conninfo(outbox.server, outbox.database, POSTGRES_ADMIN),
-                          &run.error),
-              "%s", run.error.message);
-    cr_assert_eq(pthread_create(&thread, NULL, rebase_in_thread, &run), 0);
-    wait_for(postgres_int(outbox.admin,
-                          "select count(*) from pg_locks where relation = 'outbox.event'::regclass"
-                          " and mode = 'ShareRowExclusiveLock' and not granted") == 1,
-             10000);
-    postgres_exec(outbox.writer, "commit");
-    emit_named(outbox.writer, "next"); /* behind it */
-    pthread_join(thread, NULL);
-    cr_assert(run.good, "%s", run.error.message);
-    cr_assert_eq(run.done.renumbered, 3);
-    struct driver *driver = rebase_lead(&outbox, "main");
-    rebase_expect_tick(driver, REBASE_IDS(4, 5, 8, 9, 10, 11));
-    expect_order(&outbox, 9, "\"open\" \"next\"");
-    rebase_plan_free(&run.done);
-    rebase_close(run.rebase);
     driver_close(driver);
     outbox_close(&outbox);
 }

@@ -19,7 +19,7 @@ outbox_migrate(struct postgres *server, const char *database, const char *admin,
                const struct schema_wish *wish)
 {
     struct error error;
-    if (!schema_migrate(postgres_conninfo(server, database, admin), wish, NULL, NULL, &error))
+    if (!schema_migrate(postgres_conninfo(server, database, admin), wish, NULL, NULL, NULL, &error))
         test_fail("migrate: %s", error.message);
 }
 
@@ -27,7 +27,7 @@ const char *
 outbox_migrate_refused(struct postgres *server, const char *database, const struct schema_wish *wish)
 {
     static struct error error;
-    if (schema_migrate(postgres_conninfo(server, database, POSTGRES_ADMIN), wish, NULL, NULL, &error))
+    if (schema_migrate(postgres_conninfo(server, database, POSTGRES_ADMIN), wish, NULL, NULL, NULL, &error))
         test_fail("migrate succeeded, and should have been refused");
     return error.message;
 }

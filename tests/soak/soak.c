@@ -53,7 +53,7 @@ create_outbox(struct stage *stage)
     struct error error;
     stage->database = postgres_create_database(stage->postgres);
     if (!schema_migrate(postgres_conninfo(stage->postgres, stage->database, POSTGRES_ADMIN), &wish, NULL,
-                        NULL, &error))
+                        NULL, NULL, &error))
         test_fail("%s", error.message);
 }
 

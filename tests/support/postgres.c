@@ -360,7 +360,8 @@ postgres_migrate(struct postgres *postgres, const char *database)
     const struct schema_wish wish = {
         .writers = &writer, .writer_count = 1, .relays = &relay, .relay_count = 1, .create_roles = true};
     struct error error;
-    if (!schema_migrate(postgres_conninfo(postgres, database, POSTGRES_ADMIN), &wish, NULL, NULL, &error))
+    if (!schema_migrate(postgres_conninfo(postgres, database, POSTGRES_ADMIN), &wish, NULL, NULL, NULL,
+                        &error))
         test_fail("migrating %s: %s", database, error.message);
 }
 
