@@ -185,19 +185,21 @@ print_findings(const struct findings *findings)
 int
 command_check(int argc, char **argv)
 {
-    struct command_options options;
+    bool create = false;
+    struct command_option options[] = {{"create", .flag = &create}, {0}};
+    struct command_line line = {.help = help, .options = options};
     struct settings *settings = NULL;
     struct inspect_facts facts = {0};
     struct findings findings = {0};
     struct error error;
     int exit_code;
-    if (!command_parse(argc, argv, "create", help, &options, &exit_code))
+    if (!command_parse(argc, argv, &line, &exit_code))
         return exit_code;
-    if (!command_load(options.config, &settings, &exit_code))
+    if (!command_load(line.config, &settings, &exit_code))
         return exit_code;
     findings_ok(&findings, "configuration %s", settings->file);
     check_postgres(settings, &facts, &findings);
-    check_kafka(settings, &facts, options.flag, &findings);
+    check_kafka(settings, &facts, create, &findings);
     exit_code = print_findings(&findings);
     if (fflush(stdout) != 0) {
         error_set(&error, ERROR_UNUSABLE, "cannot write to standard output: %s", strerror(errno));

@@ -28,23 +28,37 @@ int command_rebase(int argc, char **argv);
 
 /* ---- for the commands themselves (command/options.c, confirm.c) ---- */
 
-/* What most commands take: --config FILE, --help, and at most two flags of their own. */
-struct command_options {
-    const char *config;
-    bool flag; /* the command's own switch (--create, --json) was given */
+/* Values of an option that may be given several times; the caller frees `texts`. */
+struct command_list {
+    const char **texts;
+    size_t count;
 };
 
-/* Parses argv. `flag` may be NULL. Returns true to go on; false with *exit_code set when help was asked for (0, printed on
- * stdout) or the usage was wrong (64, said on stderr). */
-MUST_CHECK bool command_parse(int argc, char **argv, const char *flag, const char *help,
-                              struct command_options *options, int *exit_code);
+/* An option of a command's own: it sets a flag, or its value is kept as text, put on a list, or looked at by `take`. */
+struct command_option {
+    const char *name;
+    bool *flag;
+    const char **text;
+    struct command_list *list;
+    bool (*take)(void *context, const char *value, struct error *error); /* ERROR_USAGE */
+    bool given;                                                          /* was met */
+};
 
-/* What getopt_long has met, '?' or ':' (with opterr 0 and ':' first in its letters), as "unknown option --x" or "--x needs a
- * value"; the text is static. */
-const char *command_bad_option(int argc, char **argv, int met);
+/* What a command takes beside --config FILE and --help. */
+struct command_line {
+    const char *help;
+    struct command_option *options; /* ended by a NULL name; NULL: none */
+    void *context;                  /* of `take` */
+    int operands_most;
+    /* what was given */
+    const char *config; /* or the default */
+    char **operands;
+    int operand_count;
+};
 
-/* "unexpected argument ..": the part of a conninfo that was not quoted is not repeated behind its =. The text is static. */
-const char *command_bad_argument(const char *argument);
+/* Parses argv. Returns true to go on; false with *exit_code set when help was asked for (0, printed on stdout) or the usage
+ * was wrong (64, said on stderr). */
+MUST_CHECK bool command_parse(int argc, char **argv, struct command_line *line, int *exit_code);
 
 /* Says what is wrong with the command line on stderr; 64. */
 int command_misused(const char *command, const char *what);

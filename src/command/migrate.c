@@ -6,7 +6,6 @@
 #include "postgres/schema.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,77 +34,13 @@ static const char help[] =
     "without a password. Privileges on the outbox that anybody else has are revoked.\n"
     "Exit codes: 0 done, 64 usage, 69 the database refuses or cannot be reached, 78 configuration.\n";
 
-struct migrate_options {
-    const char *conninfo;
-    struct schema_wish wish;
-    bool print;
-    bool help;
-};
-
 static bool
-parse_width(const char *text, int64_t *width_us, struct error *error)
+take_width(void *context, const char *value, struct error *error)
 {
-    if (!units_parse_duration(text, width_us, error))
-        return error_set(error, ERROR_USAGE, "--slot-width: '%s' is no duration, such as 3h", text);
-    return *width_us > 0 || error_set(error, ERROR_USAGE, "--slot-width: '%s' is nothing", text);
-}
-
-/* Arrays of argc elements: more names than arguments cannot be given. */
-static bool
-parse_options(int argc, char **argv, struct migrate_options *options, const char **writers,
-              const char **relays, struct error *error)
-{
-    static const struct option names[] = {{"conninfo", required_argument, NULL, 'a'},
-                                          {"writer", required_argument, NULL, 'w'},
-                                          {"relay", required_argument, NULL, 'r'},
-                                          {"owner", required_argument, NULL, 'o'},
-                                          {"no-create-roles", no_argument, NULL, 'n'},
-                                          {"slot-width", required_argument, NULL, 's'},
-                                          {"print", no_argument, NULL, 'p'},
-                                          {"config", required_argument, NULL, 'c'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {0}};
-    *options = (struct migrate_options){.wish = {.writers = writers, .relays = relays, .create_roles = true}};
-    optind = 0; /* the command line may have been scanned before */
-    opterr = 0;
-    for (int option; (option = getopt_long(argc, argv, ":c:h", names, NULL)) != -1;) {
-        switch (option) {
-        case 'a':
-            options->conninfo = optarg;
-            break;
-        case 'w':
-            writers[options->wish.writer_count++] = optarg;
-            break;
-        case 'r':
-            relays[options->wish.relay_count++] = optarg;
-            break;
-        case 'o':
-            options->wish.owner = optarg;
-            break;
-        case 'n':
-            options->wish.create_roles = false;
-            break;
-        case 's':
-            if (!parse_width(optarg, &options->wish.slot_width_us, error))
-                return false;
-            break;
-        case 'p':
-            options->print = true;
-            break;
-        case 'c':
-            break;
-        case 'h':
-            options->help = true;
-            return true;
-        default:
-            return error_set(error, ERROR_USAGE, "%s", command_bad_option(argc, argv, option));
-        }
-    }
-    if (optind < argc)
-        return error_set(error, ERROR_USAGE, "%s", command_bad_argument(argv[optind]));
-    if (options->conninfo == NULL && !options->print)
-        return error_set(error, ERROR_USAGE, "--conninfo is missing");
-    return true;
+    int64_t *width_us = context;
+    if (!units_parse_duration(value, width_us, error))
+        return error_set(error, ERROR_USAGE, "--slot-width: '%s' is no duration, such as 3h", value);
+    return *width_us > 0 || error_set(error, ERROR_USAGE, "--slot-width: '%s' is nothing", value);
 }
 
 static void
@@ -126,26 +61,50 @@ print_script(const struct schema_wish *wish, struct error *error)
     return true;
 }
 
+static bool
+act(const char *conninfo, bool print, const struct schema_wish *wish, struct error *error)
+{
+    if (conninfo == NULL && !print)
+        return error_set(error, ERROR_USAGE, "--conninfo is missing");
+    bool done = print ? print_script(wish, error)
+                      : schema_migrate(conninfo, wish, print_line, command_waits, "migrate", error);
+    if (done && fflush(stdout) != 0)
+        return error_set(error, ERROR_UNUSABLE, "cannot write to standard output: %s", strerror(errno));
+    return done;
+}
+
 int
 command_migrate(int argc, char **argv)
 {
-    struct migrate_options options;
-    struct error error = {.kind = ERROR_NONE};
-    const char **writers = must_calloc((size_t)argc, sizeof *writers);
-    const char **relays = must_calloc((size_t)argc, sizeof *relays);
-    bool done = parse_options(argc, argv, &options, writers, relays, &error);
-    if (done && options.help)
-        fputs(help, stdout);
-    else if (done && options.print)
-        done = print_script(&options.wish, &error);
-    else if (done)
-        done = schema_migrate(options.conninfo, &options.wish, print_line, command_waits, "migrate", &error);
-    free(writers);
-    free(relays);
-    if (done && fflush(stdout) != 0)
-        done = error_set(&error, ERROR_UNUSABLE, "cannot write to standard output: %s", strerror(errno));
-    if (done)
-        return 0;
-    return error.kind == ERROR_USAGE ? command_misused("migrate", error.message)
-                                     : command_failed("migrate", &error);
+    struct command_list writers = {0}, relays = {0};
+    const char *conninfo = NULL, *owner = NULL;
+    bool no_create_roles = false, print = false;
+    int64_t slot_width_us = 0;
+    struct command_option options[] = {{"conninfo", .text = &conninfo},
+                                       {"writer", .list = &writers},
+                                       {"relay", .list = &relays},
+                                       {"owner", .text = &owner},
+                                       {"no-create-roles", .flag = &no_create_roles},
+                                       {"slot-width", .take = take_width},
+                                       {"print", .flag = &print},
+                                       {0}};
+    struct command_line line = {.help = help, .options = options, .context = &slot_width_us};
+    struct error error;
+    int exit_code;
+    if (command_parse(argc, argv, &line, &exit_code)) {
+        struct schema_wish wish = {.owner = owner,
+                                   .writers = writers.texts,
+                                   .writer_count = writers.count,
+                                   .relays = relays.texts,
+                                   .relay_count = relays.count,
+                                   .create_roles = !no_create_roles,
+                                   .slot_width_us = slot_width_us};
+        bool done = act(conninfo, print, &wish, &error);
+        exit_code = done                        ? 0
+                    : error.kind == ERROR_USAGE ? command_misused("migrate", error.message)
+                                                : command_failed("migrate", &error);
+    }
+    free(writers.texts);
+    free(relays.texts);
+    return exit_code;
 }

@@ -1,4 +1,4 @@
-/* options.c: what the commands have in common: --config, --help, one switch, loading the configuration, saying why not. */
+/* options.c: what the commands have in common: their command lines, loading the configuration, saying why not. */
 #include "command/command.h"
 
 #include "kafka/properties.h"
@@ -17,28 +17,24 @@ name_size(const char *word)
     return size < 60 ? (int)size : 60;
 }
 
-/* An unknown long option leaves no letter; one in a cluster of letters is not an argument of its own. */
-const char *
-command_bad_option(int argc, char **argv, int met)
+/* getopt_long has met '?' or ':'. An unknown long option leaves no letter; one in a cluster of letters is not an argument of
+ * its own. */
+static bool
+bad_option(int argc, char **argv, int met, struct error *error)
 {
-    static char text[128];
     const char *word = optind > 0 && optind <= argc ? argv[optind - 1] : "";
     if (met == ':')
-        snprintf(text, sizeof text, "%.60s needs a value", word);
-    else if (optopt > 0 && strncmp(word, "--", 2) != 0)
-        snprintf(text, sizeof text, "unknown option -%c", optopt);
-    else
-        snprintf(text, sizeof text, "unknown option %.*s", name_size(word), word);
-    return text;
+        return error_set(error, ERROR_USAGE, "%.60s needs a value", word);
+    if (optopt > 0 && strncmp(word, "--", 2) != 0)
+        return error_set(error, ERROR_USAGE, "unknown option -%c", optopt);
+    return error_set(error, ERROR_USAGE, "unknown option %.*s", name_size(word), word);
 }
 
-const char *
-command_bad_argument(const char *argument)
+static bool
+bad_argument(const char *argument, struct error *error)
 {
-    static char text[128];
-    snprintf(text, sizeof text, "unexpected argument %.*s%s", name_size(argument), argument,
-             strchr(argument, '=') != NULL ? "=..; quote what has blanks in it" : "");
-    return text;
+    return error_set(error, ERROR_USAGE, "unexpected argument %.*s%s", name_size(argument), argument,
+                     strchr(argument, '=') != NULL ? "=..; quote what has blanks in it" : "");
 }
 
 int
@@ -48,39 +44,76 @@ command_misused(const char *command, const char *what)
     return error_exit_code(ERROR_USAGE);
 }
 
-bool
-command_parse(int argc, char **argv, const char *flag, const char *help, struct command_options *options,
-              int *exit_code)
+/* Their values in getopt's terms: no letters. */
+#define OWN_FIRST 256
+#define OWN_MOST 8
+
+/* Appends them to `longs`, which is zero behind what it has. */
+static void
+add_own(struct option *longs, const struct command_option *options)
 {
-    const struct option longs[] = {{"config", required_argument, NULL, 'c'},
-                                   {"help", no_argument, NULL, 'h'},
-                                   {flag, no_argument, NULL, 'f'},
-                                   {NULL, 0, NULL, 0}};
-    *options = (struct command_options){.config = COMMAND_DEFAULT_CONFIG};
+    for (int i = 0; options != NULL && options[i].name != NULL; i++) {
+        CHECK(i < OWN_MOST);
+        longs[i] = (struct option){options[i].name, options[i].flag != NULL ? no_argument : required_argument,
+                                   NULL, OWN_FIRST + i};
+    }
+}
+
+/* More values than arguments cannot be given. */
+static void
+append(struct command_list *list, const char *value, int most)
+{
+    if (list->texts == NULL)
+        list->texts = must_calloc((size_t)most, sizeof *list->texts);
+    list->texts[list->count++] = value;
+}
+
+static bool
+take(struct command_option *option, void *context, int argc, const char *value, struct error *error)
+{
+    option->given = true;
+    if (option->flag != NULL)
+        *option->flag = true;
+    else if (option->text != NULL)
+        *option->text = value;
+    else if (option->list != NULL)
+        append(option->list, value, argc);
+    else
+        return option->take(context, value, error);
+    return true;
+}
+
+bool
+command_parse(int argc, char **argv, struct command_line *line, int *exit_code)
+{
+    struct option longs[2 + OWN_MOST + 1] = {{"config", required_argument, NULL, 'c'},
+                                             {"help", no_argument, NULL, 'h'}};
+    struct error error;
+    bool good = true;
+    add_own(longs + 2, line->options);
+    line->config = COMMAND_DEFAULT_CONFIG;
     optind = 0; /* main looked at the options before; 0 makes glibc start afresh */
     opterr = 0;
-    for (int option; (option = getopt_long(argc, argv, ":c:h", longs, NULL)) != -1;) {
-        switch (option) {
-        case 'c':
-            options->config = optarg;
-            break;
-        case 'f':
-            options->flag = true;
-            break;
-        case 'h':
-            fputs(help, stdout);
+    for (int met; good && (met = getopt_long(argc, argv, ":c:h", longs, NULL)) != -1;) {
+        if (met == 'h') {
+            fputs(line->help, stdout);
             *exit_code = 0;
             return false;
-        default:
-            *exit_code = command_misused(argv[0], command_bad_option(argc, argv, option));
-            return false;
         }
+        if (met == 'c')
+            line->config = optarg;
+        else if (met < OWN_FIRST)
+            good = bad_option(argc, argv, met, &error);
+        else
+            good = take(&line->options[met - OWN_FIRST], line->context, argc, optarg, &error);
     }
-    if (optind < argc) {
-        *exit_code = command_misused(argv[0], command_bad_argument(argv[optind]));
-        return false;
-    }
-    return true;
+    line->operands = argv + optind;
+    line->operand_count = argc - optind;
+    if (good && line->operand_count > line->operands_most)
+        good = bad_argument(line->operands[line->operands_most], &error);
+    if (!good)
+        *exit_code = command_misused(argv[0], error.message);
+    return good;
 }
 
 int

@@ -6,7 +6,6 @@
 #include "command/print.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,37 +33,8 @@ static const char help[] =
 
 struct rebase_options {
     const char *conninfo;
-    bool same_xids, dry_run, yes, help;
+    bool same_xids, dry_run, yes;
 };
-
-static bool
-parse(int argc, char **argv, struct rebase_options *options, struct error *error)
-{
-    static const struct option names[] = {{"conninfo", required_argument, NULL, 'a'},
-                                          {"same-xids", no_argument, NULL, 's'},
-                                          {"dry-run", no_argument, NULL, 'd'},
-                                          {"yes", no_argument, NULL, 'y'},
-                                          {"config", required_argument, NULL, 'c'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {0}};
-    *options = (struct rebase_options){0};
-    optind = 0; /* the command line may have been scanned before */
-    opterr = 0;
-    for (int option; (option = getopt_long(argc, argv, ":c:h", names, NULL)) != -1;) {
-        if (option == ':' || option == '?')
-            return error_set(error, ERROR_USAGE, "%s", command_bad_option(argc, argv, option));
-        if (option == 'a')
-            options->conninfo = optarg;
-        options->same_xids |= option == 's';
-        options->dry_run |= option == 'd';
-        options->yes |= option == 'y';
-        options->help |= option == 'h';
-    }
-    if (optind < argc)
-        return error_set(error, ERROR_USAGE, "%s", command_bad_argument(argv[optind]));
-    return options->help || options->conninfo != NULL ||
-           error_set(error, ERROR_USAGE, "--conninfo is missing");
-}
 
 static void
 print_relay(const struct rebase_relay *relay, const struct rebase_plan *plan)
@@ -133,15 +103,20 @@ act(struct rebase *rebase, const struct rebase_options *options, struct error *e
 int
 command_rebase(int argc, char **argv)
 {
-    struct rebase_options options;
+    struct rebase_options options = {0};
+    struct command_option own[] = {{"conninfo", .text = &options.conninfo},
+                                   {"same-xids", .flag = &options.same_xids},
+                                   {"dry-run", .flag = &options.dry_run},
+                                   {"yes", .flag = &options.yes},
+                                   {0}};
+    struct command_line line = {.help = help, .options = own};
     struct rebase *rebase = NULL;
-    struct error error = {.kind = ERROR_NONE};
-    if (!parse(argc, argv, &options, &error))
-        return command_misused("rebase", error.message);
-    if (options.help) {
-        fputs(help, stdout);
-        return 0;
-    }
+    struct error error;
+    int exit_code;
+    if (!command_parse(argc, argv, &line, &exit_code))
+        return exit_code;
+    if (options.conninfo == NULL)
+        return command_misused("rebase", "--conninfo is missing");
     bool good = rebase_open(&rebase, options.conninfo, &error) && act(rebase, &options, &error);
     rebase_close(rebase);
     if (good && fflush(stdout) != 0)

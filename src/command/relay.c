@@ -101,12 +101,12 @@ static bool
 add(struct session *session, const struct settings *settings, const struct relay_options *options,
     struct error *error)
 {
-    bool own_topics = options->topic_count > 0;
+    bool own_topics = options->topics.count > 0;
     struct relays_wish wish = {
         .name = options->name,
         .source = options->source != NULL ? options->source : settings->source,
-        .topics = own_topics ? options->topics : (const char *const *)settings->topics,
-        .topic_count = own_topics ? options->topic_count : settings->topics_count,
+        .topics = own_topics ? options->topics.texts : (const char *const *)settings->topics,
+        .topic_count = own_topics ? options->topics.count : settings->topics_count,
         .retention_us = options->retention_us > 0 ? options->retention_us : settings->retention_us,
         .from_now = options->from == RELAY_FROM_NOW,
     };
@@ -221,6 +221,6 @@ command_relay(int argc, char **argv)
         exit_code = act(settings, &options, &error) ? 0 : command_failed("relay", &error);
         settings_free(settings);
     }
-    free(options.topics);
+    free(options.topics.texts);
     return exit_code;
 }

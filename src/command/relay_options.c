@@ -1,12 +1,8 @@
 /* relay_options.c: parses the command line of `outboxd relay`. Called by relay.c; looks at nothing else. */
 #include "command/relay_options.h"
 
-#include "command/command.h"
 #include "config/units.h"
 
-#include <getopt.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const char help[] =
@@ -30,22 +26,12 @@ static const char help[] =
     "\n"
     "Exit codes: 0 done, 64 usage (also: not agreed to), 69 Postgres did not do it, 78 configuration.\n";
 
-static const struct option longs[] = {{"config", required_argument, NULL, 'c'},
-                                      {"help", no_argument, NULL, 'h'},
-                                      {"json", no_argument, NULL, 'j'},
-                                      {"from", required_argument, NULL, 'f'},
-                                      {"topic", required_argument, NULL, 't'},
-                                      {"source", required_argument, NULL, 's'},
-                                      {"retention", required_argument, NULL, 'r'},
-                                      {"yes", no_argument, NULL, 'y'},
-                                      {NULL, 0, NULL, 0}};
-
-/* In the order of enum relay_action: the name, how many operands, and which options beside -c and -h. */
+/* In the order of enum relay_action: the name, how many operands, and which options. */
 static const struct {
     const char *name;
     int operands;
     const char *options;
-} actions[] = {{"list", 0, "j"}, {"add", 1, "ftsr"}, {"retire", 1, "y"}};
+} actions[] = {{"list", 0, "json"}, {"add", 1, "from topic source retention"}, {"retire", 1, "yes"}};
 
 static bool
 find_action(const char *name, enum relay_action *action, struct error *error)
@@ -59,8 +45,9 @@ find_action(const char *name, enum relay_action *action, struct error *error)
 }
 
 static bool
-take_from(struct relay_options *options, const char *value, struct error *error)
+take_from(void *context, const char *value, struct error *error)
 {
+    struct relay_options *options = context;
     if (strcmp(value, "now") == 0)
         options->from = RELAY_FROM_NOW;
     else if (strcmp(value, "beginning") == 0)
@@ -71,8 +58,9 @@ take_from(struct relay_options *options, const char *value, struct error *error)
 }
 
 static bool
-take_retention(struct relay_options *options, const char *value, struct error *error)
+take_retention(void *context, const char *value, struct error *error)
 {
+    struct relay_options *options = context;
     if (!units_parse_duration(value, &options->retention_us, error)) {
         error_prefix(error, "--retention: '%s'", value);
         error->kind = ERROR_USAGE;
@@ -91,81 +79,61 @@ take_name(const char **field, const char *option, const char *value, struct erro
 }
 
 static bool
-take(struct relay_options *options, int option, const char *value, struct error *error)
+take_source(void *context, const char *value, struct error *error)
 {
-    switch (option) {
-    case 'c':
-        options->config = value;
-        return true;
-    case 'j':
-        return options->json = true;
-    case 'y':
-        return options->yes = true;
-    case 'f':
-        return take_from(options, value, error);
-    case 's':
-        return take_name(&options->source, "--source: ", value, error);
-    case 'r':
-        return take_retention(options, value, error);
-    default: /* 't' */
-        options->topics[options->topic_count++] = value;
-        return settings_is_pattern(value) ||
-               error_set(error, ERROR_USAGE, "--topic: '%s' matches no legal topic name", value);
-    }
+    struct relay_options *options = context;
+    return take_name(&options->source, "--source: ", value, error);
 }
 
 /* What only an action that is known by now can say. */
 static bool
-judge(const struct relay_options *options, const char *given, struct error *error)
+judge(const struct relay_options *options, const struct command_option *own, struct error *error)
 {
     const char *allowed = actions[options->action].options, *name = actions[options->action].name;
-    for (const char *option = given; *option != '\0'; option++)
-        for (const struct option *known = longs; known->name != NULL; known++)
-            if (known->val == *option && strchr(allowed, *option) == NULL)
-                return error_set(error, ERROR_USAGE, "%s takes no --%s", name, known->name);
+    for (; own->name != NULL; own++)
+        if (own->given && strstr(allowed, own->name) == NULL)
+            return error_set(error, ERROR_USAGE, "%s takes no --%s", name, own->name);
+    for (size_t i = 0; i < options->topics.count; i++)
+        if (!settings_is_pattern(options->topics.texts[i]))
+            return error_set(error, ERROR_USAGE, "--topic: '%s' matches no legal topic name",
+                             options->topics.texts[i]);
     if (options->action == RELAY_ADD && options->from == RELAY_FROM_NOWHERE)
         return error_set(error, ERROR_USAGE, "add needs --from beginning or --from now");
     return true;
 }
 
 static bool
-take_operands(int argc, char **argv, struct relay_options *options, struct error *error)
+take_operands(const struct command_line *line, struct relay_options *options, struct error *error)
 {
-    if (optind >= argc)
+    if (line->operand_count == 0)
         return error_set(error, ERROR_USAGE, "list, add or retire?");
-    if (!find_action(argv[optind++], &options->action, error))
+    if (!find_action(line->operands[0], &options->action, error))
         return false;
     int operands = actions[options->action].operands;
-    if (argc - optind > operands)
-        return error_set(error, ERROR_USAGE, "unexpected argument '%s'", argv[optind + operands]);
-    if (argc - optind < operands)
+    if (line->operand_count - 1 > operands)
+        return error_set(error, ERROR_USAGE, "unexpected argument '%s'", line->operands[1 + operands]);
+    if (line->operand_count - 1 < operands)
         return error_set(error, ERROR_USAGE, "%s needs the name of a relay", actions[options->action].name);
-    return operands == 0 || take_name(&options->name, "", argv[optind], error);
+    return operands == 0 || take_name(&options->name, "", line->operands[1], error);
 }
 
 bool
 relay_options_parse(int argc, char **argv, struct relay_options *options, int *exit_code)
 {
-    struct error error = {.kind = ERROR_NONE};
-    char given[64] = "";
-    size_t count = 0;
-    bool good = true;
-    *options = (struct relay_options){.config = COMMAND_DEFAULT_CONFIG,
-                                      .topics = must_calloc((size_t)argc, sizeof *options->topics)};
-    optind = 0; /* the command line may have been scanned before */
-    opterr = 0;
-    for (int option; good && (option = getopt_long(argc, argv, ":c:h", longs, NULL)) != -1;) {
-        if (option == 'h') {
-            fputs(help, stdout);
-            *exit_code = 0;
-            return false;
-        }
-        if (option == '?' || option == ':')
-            good = error_set(&error, ERROR_USAGE, "%s", command_bad_option(argc, argv, option));
-        else if ((good = take(options, option, optarg, &error)) && option != 'c' && count + 1 < sizeof given)
-            given[count++] = (char)option;
-    }
-    if (good && take_operands(argc, argv, options, &error) && judge(options, given, &error))
+    *options = (struct relay_options){0};
+    struct command_option own[] = {{"json", .flag = &options->json},
+                                   {"from", .take = take_from},
+                                   {"topic", .list = &options->topics},
+                                   {"source", .take = take_source},
+                                   {"retention", .take = take_retention},
+                                   {"yes", .flag = &options->yes},
+                                   {0}};
+    struct command_line line = {.help = help, .options = own, .context = options, .operands_most = argc};
+    struct error error;
+    if (!command_parse(argc, argv, &line, exit_code))
+        return false;
+    options->config = line.config;
+    if (take_operands(&line, options, &error) && judge(options, own, &error))
         return true;
     *exit_code = command_misused("relay", error.message);
     return false;

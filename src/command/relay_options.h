@@ -3,6 +3,7 @@
 #define OUTBOXD_COMMAND_RELAY_OPTIONS_H
 
 #include "base/error.h"
+#include "command/command.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -13,14 +14,13 @@ enum relay_from { RELAY_FROM_NOWHERE, RELAY_FROM_BEGINNING, RELAY_FROM_NOW };
 struct relay_options {
     const char *config;
     enum relay_action action;
-    const char *name;     /* of add and retire */
-    enum relay_from from; /* of add: given */
-    const char **topics;  /* of add; none: those of the configuration. The caller frees the list */
-    size_t topic_count;
-    const char *source;   /* of add; NULL: that of the configuration */
-    int64_t retention_us; /* of add; 0: that of the configuration */
-    bool yes;             /* of retire */
-    bool json;            /* of list */
+    const char *name;           /* of add and retire */
+    enum relay_from from;       /* of add: given */
+    struct command_list topics; /* of add; none: those of the configuration. The caller frees it */
+    const char *source;         /* of add; NULL: that of the configuration */
+    int64_t retention_us;       /* of add; 0: that of the configuration */
+    bool yes;                   /* of retire */
+    bool json;                  /* of list */
 };
 
 /* True to go on; false with *exit_code set when help was asked for (0) or the usage was wrong (64, said on stderr). `topics`

@@ -176,13 +176,13 @@ run(struct settings *settings)
 int
 command_run(int argc, char **argv)
 {
-    struct command_options options;
+    struct command_line line = {.help = help};
     struct settings *settings = NULL;
     int exit_code;
-    if (!command_parse(argc, argv, NULL, help, &options, &exit_code))
+    if (!command_parse(argc, argv, &line, &exit_code))
         return exit_code;
     prepare_process();
-    if (!command_load(options.config, &settings, &exit_code))
+    if (!command_load(line.config, &settings, &exit_code))
         return exit_code;
     log_configure(settings->log_level, settings->log_format);
     look_at_limits();

@@ -68,20 +68,22 @@ print(const struct settings *settings, const struct inspect_facts *facts, const 
 int
 command_status(int argc, char **argv)
 {
-    struct command_options options;
+    bool json = false;
+    struct command_option options[] = {{"json", .flag = &json}, {0}};
+    struct command_line line = {.help = help, .options = options};
     struct settings *settings = NULL;
     struct inspect_facts facts = {0};
     struct status status = {0};
     struct error error;
     int exit_code;
-    if (!command_parse(argc, argv, "json", help, &options, &exit_code))
+    if (!command_parse(argc, argv, &line, &exit_code))
         return exit_code;
-    if (!command_load(options.config, &settings, &exit_code))
+    if (!command_load(line.config, &settings, &exit_code))
         return exit_code;
-    struct progress *progress = options.flag ? NULL : progress_begin("status", "asking Postgres");
+    struct progress *progress = json ? NULL : progress_begin("status", "asking Postgres");
     bool good = collect(settings, &facts, &status, &error);
     progress_end(progress);
-    good = good && print(settings, &facts, &status, options.flag, &error);
+    good = good && print(settings, &facts, &status, json, &error);
     exit_code = good ? 0 : command_failed(argv[0], &error);
     status_free(&status);
     inspect_facts_free(&facts);
