@@ -12,6 +12,7 @@
 #include <glob.h>
 #include <pwd.h>
 #include <signal.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,11 +21,16 @@
 
 #define CHILDREN_MAX 1024
 
+/* Called by the threads of a load, too. */
 const char *
 postgres_keep(struct postgres *postgres, char *text)
 {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&lock);
     postgres->kept = must_realloc(postgres->kept, postgres->kept_count + 1, sizeof *postgres->kept);
-    return postgres->kept[postgres->kept_count++] = text;
+    postgres->kept[postgres->kept_count++] = text;
+    pthread_mutex_unlock(&lock);
+    return text;
 }
 
 /* The newest server installed: OUTBOXD_TEST_PG_BINDIR, else Debian's place, else whatever PATH finds. */
