@@ -190,8 +190,10 @@ stop_relay() {
 kill_relay() {
     local before after
     before=$(sql -c 'select count(*) from app_user')
-    kill -KILL "$relay"
-    wait_end "$relay" || true
+    {
+        kill -KILL "$relay"
+        wait_end "$relay" || true
+    } 2>/dev/null # bash says "Killed", as if something had gone wrong
     say "kill -9 of outboxd (process $relay), without warning: $before sign-ups are committed so far"
     sleep 2
     after=$(sql -c 'select count(*) from app_user')

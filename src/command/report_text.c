@@ -46,7 +46,8 @@ print_leader(FILE *to, const struct status_relay *relay, int64_t lease_us)
 {
     char age[PRINT_SIZE];
     print_fact(to, "  leader",
-               must_format("%s, epoch %" PRId64 ", last sign of life %s ago",
+               must_format(relay->led ? "%s, epoch %" PRId64 ", last sign of life %s ago"
+                                      : "%s, epoch %" PRId64 ", registered %s ago",
                            report_leadership(relay, lease_us), relay->epoch,
                            print_age(relay->heartbeat_age_us, age)));
     if (relay->led)
@@ -73,6 +74,13 @@ print_outage(FILE *to, const struct status_trouble *outage, bool leading)
     print_fact(to, "", must_strdup("events wait for it; they go out by themselves when it answers"));
 }
 
+static const char *
+whats_next(bool leading)
+{
+    return leading ? "nothing is skipped; the relay tries again and again"
+                   : "nothing is skipped; the next leader tries it again";
+}
+
 static void
 print_refusal(FILE *to, const struct status_trouble *refusal, bool leading)
 {
@@ -81,7 +89,7 @@ print_refusal(FILE *to, const struct status_trouble *refusal, bool leading)
                must_format(leading ? "has refused everything for %s" : "refused everything, since %s ago",
                            print_age(refusal->age_us, age)));
     print_fact(to, "", must_strdup(refusal->message));
-    print_fact(to, "", must_strdup("nothing is skipped; it goes on by itself once Kafka takes it"));
+    print_fact(to, "", must_strdup(whats_next(leading)));
 }
 
 static void
@@ -92,7 +100,7 @@ print_trouble(FILE *to, const struct status_trouble *trouble, bool leading)
                must_format("event %" PRId64 " of topic %s, since %s ago", trouble->event_id, trouble->topic,
                            print_age(trouble->age_us, age)));
     print_fact(to, "", must_format("%s: %s", trouble->error, trouble->message));
-    print_fact(to, "", must_strdup("nothing is skipped; it goes on by itself once Kafka takes it"));
+    print_fact(to, "", must_strdup(whats_next(leading)));
 }
 
 /* One line each: "leader 0123abcd, backend 4711, from 10.0.0.7, for 3.2 h". */
@@ -137,7 +145,7 @@ print_relay(FILE *to, const struct report *report, const struct status_relay *re
     print_leader(to, relay, lease_us);
     print_processes(to, report, relay);
     print_fact(to, "  backlog", report_backlog(&relay->lag));
-    if (relay->rate >= 0)
+    if (relay->led && relay->rate >= 0)
         print_fact(to, "  rate",
                    must_format("about %.*f events/s over the last %s", relay->rate < 10 ? 1 : 0, relay->rate,
                                print_age(relay->rate_us, age)));
@@ -194,7 +202,7 @@ print_slots(FILE *to, const struct report *report)
             continue;
         snprintf(label, sizeof label, "  %s", slot->name);
         print_fact(to, label,
-                   must_format("%s events, %s, newest %s ago: %s", print_count(slot->events, count),
+                   must_format("about %s events, %s, newest %s ago: %s", print_count(slot->events, count),
                                print_bytes(slot->bytes, bytes), print_age(slot->newest_age_us, age),
                                state_meaning(slot->state)));
     }

@@ -105,7 +105,9 @@ listen_open(const char *text, int *fd, uint16_t *port, struct error *error)
     if (*fd < 0)
         *fd = try_family(list, AF_INET6);
     if (*fd < 0)
-        error_set(error, ERROR_UNUSABLE, "cannot serve HTTP on %s: %s", text, strerror(errno));
+        error_set(error, ERROR_UNUSABLE,
+                  "cannot serve HTTP on %s: %s; set http.listen to a free port, or http to null", text,
+                  strerror(errno));
     else
         *port = bound_port(*fd);
     freeaddrinfo(list);

@@ -155,10 +155,16 @@ write_backlog(FILE *out, const struct snapshot *snapshot)
                 (double)snapshot->lag_events);
     write_gauge(out, "outbox_tick_events", "Events of the last tick that was not empty.",
                 snapshot->tick_events);
+    write_gauge(
+        out, "outbox_stuck",
+        "1 while publishing stands still in front of an event that Kafka refuses; /health/ready says which.",
+        snapshot->trouble[0] != '\0');
     write_gauge(out, "outbox_dead_letters",
-                "Events that Kafka refused for their own sake, waiting for a person.",
+                "Events that Kafka refused for their own sake, waiting for a person; 0 in this version, see "
+                "outbox_stuck.",
                 (double)snapshot->dead_letters);
-    write_gauge(out, "outbox_held_events", "Events waiting behind a dead letter of their key.",
+    write_gauge(out, "outbox_held_events",
+                "Events waiting behind a dead letter of their key; 0 in this version.",
                 (double)snapshot->held_events);
     write_gauge(out, "outbox_in_flight_events", "Events read and not yet confirmed.",
                 (double)snapshot->in_flight_events);

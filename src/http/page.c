@@ -29,7 +29,6 @@ static const char style[] =
     ".tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(13rem,1fr));gap:.8rem;margin-top:.8rem}"
     ".tile{background:var(--card);border:1px solid var(--line);border-radius:.4rem;padding:.7rem 1rem}"
     ".tile b{display:block;font-size:1.6rem;line-height:1.3;font-variant-numeric:tabular-nums}"
-    ".tile.warn b{color:var(--warn)}"
     "progress{width:100%;height:.4rem;accent-color:var(--wait)}"
     "table{width:100%;border-collapse:collapse;background:var(--card);border:1px solid var(--line)}"
     "th,td{text-align:left;padding:.3rem .8rem;border-top:1px solid "
@@ -149,10 +148,6 @@ judge(const struct snapshot *snapshot, int64_t now_us)
         return (struct verdict){snapshot->ready ? "warn" : "bad", "Stuck", snapshot->trouble};
     if (!snapshot->ready)
         return (struct verdict){"bad", "Not ready", snapshot->reason};
-    if (snapshot->dead_letters > 0)
-        return (struct verdict){
-            "warn", "Publishing, with dead letters",
-            "Kafka refused events for their own sake; later events of their keys may wait."};
     if (snapshot->leader)
         return (struct verdict){"good", "Leading", "Events are published. Nothing is stuck."};
     if (strcmp(snapshot->state, "standby") == 0)
@@ -177,15 +172,11 @@ write_verdict(FILE *out, const struct snapshot *snapshot, int64_t now_us)
     fputs("</h1><p class=\"why\">", out);
     write_text(out, verdict.why);
     fputs("</p>", out);
-    if (snapshot->reason[0] != '\0' && strcmp(verdict.why, snapshot->reason) != 0) {
+    if (snapshot->reason[0] != '\0' && strstr(snapshot->reason, verdict.why) == NULL) {
         fputs("<p class=\"why\">", out);
         write_text(out, snapshot->reason);
         fputs("</p>", out);
     }
-    if (snapshot->dead_letters > 0)
-        fputs("<p>To see what was refused and why: <code>outboxd dead list</code>; then "
-              "<code>outboxd dead retry</code> or <code>outboxd dead discard</code>.</p>",
-              out);
     fputs("</section>", out);
 }
 
@@ -205,15 +196,9 @@ write_tiles(FILE *out, const struct snapshot *snapshot)
     write_bytes(out, (double)snapshot->in_flight_bytes);
     fputs(" of ", out);
     write_bytes(out, (double)snapshot->memory_bytes);
-    fprintf(out, "</span><progress max=\"%lld\" value=\"%lld\"></progress></div>",
+    fprintf(out, "</span><progress max=\"%lld\" value=\"%lld\"></progress></div></section>",
             (long long)(snapshot->memory_bytes > 0 ? snapshot->memory_bytes : 1),
             (long long)snapshot->in_flight_bytes);
-    fprintf(out, "<div class=\"tile%s\">Dead letters<b>", snapshot->dead_letters > 0 ? " warn" : "");
-    write_signed(out, snapshot->dead_letters);
-    fputs("</b><span class=\"soft\">refused by Kafka</span></div>", out);
-    fprintf(out, "<div class=\"tile%s\">Held<b>", snapshot->held_events > 0 ? " warn" : "");
-    write_signed(out, snapshot->held_events);
-    fputs("</b><span class=\"soft\">behind a dead letter of their key</span></div></section>", out);
 }
 
 static void

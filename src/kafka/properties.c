@@ -111,6 +111,21 @@ complain_of_unknown(struct report *report, const struct property *property)
     free(suggestion);
 }
 
+/* librdkafka reads a number as far as it goes and ignores what follows: "1kb" is 1 to it. */
+static bool
+number_is_cut(rd_kafka_conf_t *scratch, const struct property *property)
+{
+    char taken[64], *end;
+    size_t size = sizeof taken;
+    if (rd_kafka_conf_get(scratch, property->name, taken, &size) != RD_KAFKA_CONF_OK || size > sizeof taken)
+        return false;
+    (void)strtod(taken, &end);
+    if (end == taken || *end != '\0')
+        return false; /* no number */
+    (void)strtod(property->value, &end);
+    return end != property->value && *end != '\0' && strcmp(property->value, taken) != 0;
+}
+
 /* One property alone: our rules first, for their reasons are about promises; then librdkafka's. */
 static void
 check_property(struct report *report, rd_kafka_conf_t *scratch, const struct property *property)
@@ -128,6 +143,8 @@ check_property(struct report *report, rd_kafka_conf_t *scratch, const struct pro
     else if (result == RD_KAFKA_CONF_INVALID)
         complain(report, property->line, property->name,
                  property->secret ? "has a value that librdkafka does not accept" : reason);
+    else if (number_is_cut(scratch, property))
+        complain(report, property->line, property->name, "must be a number without a unit");
 }
 
 /* host, host:port, [v6]:port, each perhaps behind protocol:// ; librdkafka would only log what it cannot

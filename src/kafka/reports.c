@@ -92,7 +92,7 @@ look_at_refusals(struct reports *reports)
             forget_refusals(reports);
         return;
     }
-    if (told || reports->now_us - reports->refused_first_us < REFUSING_US)
+    if (told || reports->refused_last_us - reports->refused_first_us < REFUSING_US)
         return;
     statistics->refusing_since_us = reports->refused_first_us;
     statistics->refusing_since_wall_us = clock_wall_us() - (reports->now_us - reports->refused_first_us);

@@ -69,10 +69,10 @@ failure_of_result(const struct pg_result *result, struct error *error)
     const char *hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
     if (message == NULL)
         message = PQresultErrorMessage(result);
-    error_set(error, failure_kind(sqlstate), "%s%s%s%s%s%s%s%s",
+    error_set(error, failure_kind(sqlstate), "%s%s%s%s%s%s%s%s%s",
               message[0] ? message : "no answer from Postgres", detail ? " (" : "", detail ? detail : "",
-              detail ? ")" : "", hint ? " hint: " : "", hint ? hint : "", sqlstate ? " SQLSTATE " : "",
-              sqlstate ? sqlstate : "");
+              detail ? ")" : "", hint ? "; " : "", hint ? hint : "", sqlstate ? " (SQLSTATE " : "",
+              sqlstate ? sqlstate : "", sqlstate ? ")" : "");
     if (sqlstate != NULL)
         memcpy(error->sqlstate, sqlstate, sizeof error->sqlstate - 1), error->sqlstate[5] = '\0';
     one_line(error->message);
@@ -137,6 +137,8 @@ find_sign(const char *text)
 const char *
 failure_cure(const struct error *error)
 {
+    if (error->kind == ERROR_CONFIG)
+        return "mend it in the configuration; the chapter on libpq in Postgres' manual lists the options";
     if (error->kind != ERROR_UNUSABLE)
         return "see that Postgres runs there, is no standby, and can be reached from here";
     const struct sign *sign = find_sign(error->message);

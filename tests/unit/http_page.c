@@ -39,8 +39,6 @@ Test(http_page, the_verdict_is_the_most_urgent_thing)
 
     snapshot = (struct snapshot){.state = "leading", .leader = true, .ready = true, .turned_at_us = NOW};
     assert_verdict(&snapshot, "good", "Leading", "Events are published. Nothing is stuck.");
-    snapshot.dead_letters = 3;
-    assert_verdict(&snapshot, "warn", "Publishing, with dead letters", "Kafka refused events");
     strcpy(snapshot.trouble, "topic x: no such topic");
     assert_verdict(&snapshot, "warn", "Stuck", "topic x: no such topic");
     snapshot.ready = false;
@@ -58,15 +56,14 @@ Test(http_page, the_verdict_is_the_most_urgent_thing)
     assert_verdict(&snapshot, "wait", "draining", "asked to stop");
 }
 
-Test(http_page, dead_letters_come_with_the_command_that_helps)
+Test(http_page, what_it_is_stuck_at_stands_there_once)
 {
-    struct snapshot snapshot = {.state = "leading", .leader = true, .ready = true, .turned_at_us = NOW};
-    char *text = page_of(&snapshot);
-    cr_assert_null(strstr(text, "outboxd dead list"));
-    free(text);
-    snapshot.dead_letters = 1;
-    text = page_of(&snapshot);
-    cr_assert_not_null(strstr(text, "<code>outboxd dead list</code>"));
+    struct snapshot snapshot = {.state = "leading", .leader = true, .turned_at_us = NOW};
+    strcpy(snapshot.trouble, "event 7 of topic x");
+    strcpy(snapshot.reason, "stuck at event 7 of topic x");
+    char *text = page_of(&snapshot), *first = strstr(text, "event 7 of topic x");
+    cr_assert_not_null(first);
+    cr_assert_null(strstr(first + 1, "event 7 of topic x"));
     free(text);
 }
 

@@ -125,6 +125,17 @@ Test(kafka_properties, our_own_values_may_be_written_down)
         expect_taken(taken[i][0], taken[i][1]);
 }
 
+/* librdkafka takes 1kb for 1 and says nothing. */
+Test(kafka_properties, a_number_with_a_unit_is_refused_and_names_that_look_like_one_are_not__I7)
+{
+    expect_refused("batch.size", "65536b", "must be a number without a unit");
+    expect_refused("linger.ms", "5x", "must be a number");
+    expect_refused("socket.keepalive.enable", "1x", "");
+    expect_taken("linger.ms", "0.5");
+    expect_taken("socket.send.buffer.bytes", "0x10000");
+    expect_taken("client.id", "7th");
+}
+
 Test(kafka_properties, what_is_the_users_to_choose_is_passed_on)
 {
     static const char *const taken[][2] = {
