@@ -214,7 +214,12 @@ Test(relay_registry, two_relays_publish_disjoint_topics_to_two_clusters_each_exa
     wait_for(load_committed_events(load) > 1000, 60000);
     COMMAND(search, "from the beginning", "relay", "add", "search", "--from", "beginning");
     daemon_again(search);
-    wait_for(load_committed_events(load) > 4000, 60000);
+    wait_for(load_committed_events(load) > 4000 &&
+                 postgres_int(setup.admin,
+                              "select min(n) from (select count(*) filter (where topic = t) as n"
+                              " from load.ledger, (values ('%s'), ('%s')) v(t) group by t) c",
+                              ours, theirs) > 500,
+             60000);
     load_stop(load);
     wait_for(is_confirmed(setup.admin, "main") && is_confirmed(setup.admin, "search"), 60000);
 
