@@ -22,7 +22,7 @@ check_access(const struct file *file, struct error *error)
                          (long)file->owner, (long)geteuid());
     if (file->mode & (S_IWGRP | S_IRWXO))
         return error_set(error, ERROR_CONFIG,
-                         "has mode %04o: others may use it; chmod it to 0400, 0600 or 0640",
+                         "has mode %04o: others may use it; chmod it to 0400, 0440, 0600 or 0640",
                          (unsigned)(file->mode & 07777));
     return true;
 }

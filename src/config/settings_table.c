@@ -57,8 +57,7 @@ const struct setting SETTINGS[] = {
      .help = "The absolute path of a file that holds the password and nothing else. It must be a regular "
              "file, not a "
              "symbolic link, belong to root or to the user who runs outboxd, and be closed to others (mode "
-             "0400, 0600 "
-             "or 0640)."},
+             "0400, 0440, 0600 or 0640)."},
 
     {.path = "kafka",
      .type = SETTING_PROPERTIES,
@@ -88,7 +87,7 @@ const struct setting SETTINGS[] = {
      .type = SETTING_PATTERNS,
      .fallback = "*",
      .help = "Shell patterns: the topics that this relay publishes. Events of other topics are passed over "
-             "and counted; they are not published later, also when their topic is added."},
+             "and counted; they are not published later, not even when their topic is added."},
 
     {.path = "poll", .type = SETTING_SECTION, .help = "How often Postgres is asked for new events."},
     {.path = "poll.idle",

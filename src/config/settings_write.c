@@ -9,23 +9,41 @@
 #define EXAMPLE_WIDTH 98
 #define MANUAL_WIDTH 78
 
-/* Writes words in lines of at most `width` columns, each behind `margin`. With `sentences` a new sentence
- * takes a new line, as mdoc wants it. */
+/* `text` begins with a `literal`, and punctuation may follow it: as a line of mdoc. Returns what comes then. */
+static const char *
+write_literal(FILE *to, const char *text)
+{
+    size_t size = strcspn(text + 1, "`");
+    const char *behind = text + 1 + size + 1;
+    size_t punctuation = strcspn(behind, " ");
+    fprintf(to, ".Ql %.*s%s%.*s\n", (int)size, text + 1, punctuation > 0 ? " " : "", (int)punctuation,
+            behind);
+    return behind + punctuation;
+}
+
+/* Writes words in lines of at most `width` columns, each behind `margin`. In `mdoc` a new sentence takes a new line, and so
+ * does a literal. */
 static void
-write_wrapped(FILE *to, const char *text, const char *margin, size_t width, bool sentences)
+write_wrapped(FILE *to, const char *text, const char *margin, size_t width, bool mdoc)
 {
     size_t column = 0;
-    for (const char *word = text; *word != '\0';) {
+    for (const char *word = text; *word != '\0'; word += *word == ' ') {
         size_t size = strcspn(word, " ");
-        bool starts = column == 0 || column + 1 + size > width || (sentences && word[-2] == '.');
+        bool literal = mdoc && *word == '`';
+        bool starts = column == 0 || column + 1 + size > width || literal || (mdoc && word[-2] == '.');
         if (starts && column > 0)
             fputc('\n', to);
+        if (literal) {
+            word = write_literal(to, word);
+            column = 0;
+            continue;
+        }
         column = (starts ? strlen(margin) : column + 1) + size;
         fprintf(to, "%s%.*s", starts ? margin : " ", (int)size, word);
         word += size;
-        word += *word == ' ';
     }
-    fputc('\n', to);
+    if (column > 0)
+        fputc('\n', to);
 }
 
 /* What may be given, as the end of the explanation: "Duration, 1ms to 10s." Nothing where the text says it

@@ -69,6 +69,7 @@ Test(config_documents, the_manual_is_what_the_table_says)
     else
         cr_expect(strlen(expected) == (size_t)(end - begin) && memcmp(expected, begin, strlen(expected)) == 0,
                   MANUAL " " HINT);
+    cr_expect(strchr(expected, '`') == NULL, "a `literal` of the table is marked up in the manual");
     free(page);
     free(expected);
 }

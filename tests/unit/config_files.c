@@ -222,8 +222,8 @@ Test(config_files, refuses_secrets_that_others_may_use)
     static const mode_t MODES[] = {0644, 0604, 0602, 0601, 0620, 0660, 0666, 0777};
     for (size_t i = 0; i < sizeof MODES / sizeof *MODES; i++) {
         char message[200];
-        snprintf(message, sizeof message, "has mode %04o: others may use it; chmod it to 0400, 0600 or 0640",
-                 MODES[i]);
+        snprintf(message, sizeof message,
+                 "has mode %04o: others may use it; chmod it to 0400, 0440, 0600 or 0640", MODES[i]);
         write_text("secret", "a", MODES[i]);
         expect_no_secret(message);
     }
