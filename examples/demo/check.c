@@ -154,7 +154,7 @@ judge(const struct counts *counts, int events, long claimed_done, long claimed_t
 {
     printf("\n"
            "    sign-ups committed    %6ld   rows of app_user\n"
-           "    sign-ups rolled back  %6ld   account numbers drawn that have no row\n"
+           "    sign-ups rolled back  %6ld   refused; their account ids were used and left no row\n"
            "    orphaned accounts     %6ld   accounts without a user\n"
            "    events committed      %6d   rows of outbox.event\n"
            "    events published      %6ld   different ids in Kafka\n"

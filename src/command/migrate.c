@@ -32,7 +32,7 @@ static const char help[] =
     "\n"
     "Role names are taken as Postgres stores them, without quotes. Logins that do not exist are created,\n"
     "without a password. Privileges on the outbox that anybody else has are revoked.\n"
-    "Exit codes: 0 done, 64 usage, 69 the database refuses or cannot be reached, 78 configuration.\n";
+    "Exit codes: 0 done, 64 usage, 69 the database refuses or cannot be reached.\n";
 
 static bool
 take_width(void *context, const char *value, struct error *error)

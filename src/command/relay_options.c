@@ -18,13 +18,14 @@ static const char help[] =
     "add      registers one, also a retired one anew. From the beginning: of what is still in the outbox.\n"
     "         From now: whatever commits later, also of transactions that are open at this moment. What is\n"
     "         not given is taken from the configuration; topics and retention follow that of each `run`\n"
-    "retire   holds nothing back for it any more; whoever runs it stops with exit code 78. Says first what\n"
+    "retire   holds nothing back for it any more; whoever runs it stops with exit code 78. First says what\n"
     "         is not confirmed, which it would never publish, and asks; --yes does not ask\n"
     "\n"
     "  -c, --config FILE   configuration (default " COMMAND_DEFAULT_CONFIG ")\n"
     "  -h, --help          this text\n"
     "\n"
-    "Exit codes: 0 done, 64 usage (also: not agreed to), 69 Postgres did not do it, 78 configuration.\n";
+    "Exit codes: 0 done, 64 usage (also: not agreed to), 69 Postgres did not do it, 70 it gave an answer\n"
+    "that must not be, 78 configuration.\n";
 
 /* In the order of enum relay_action: the name, how many operands, and which options. */
 static const struct {

@@ -32,10 +32,11 @@ static const char help[] =
     "  -c, --config FILE   configuration (default " COMMAND_DEFAULT_CONFIG ")\n"
     "  -h, --help          this text\n"
     "\n"
-    "Signals: SIGTERM or SIGINT stops cleanly: what is in flight is awaited and confirmed and the lead is\n"
-    "released; a second one stops at once. SIGHUP reads the log level and the secrets again.\n"
-    "Exit codes: 0 stopped as asked, 64 usage, 69 Postgres or Kafka cannot be used as configured,\n"
-    "70 broken invariant, 78 configuration.\n";
+    "Signals: SIGTERM or SIGINT stops cleanly: what is in flight is awaited, for 20 s at most, and\n"
+    "confirmed, and the lead is released; what is not confirmed by then keeps the lead until the lease has\n"
+    "run out. A second one stops at once. SIGHUP reads the log level and the secrets again.\n"
+    "Exit codes: 0 stopped as asked, 64 usage, 69 Postgres or Kafka cannot be used as configured, or the\n"
+    "HTTP address is taken, 70 broken invariant, 78 configuration.\n";
 
 struct daemon {
     struct settings *settings;
@@ -56,7 +57,7 @@ const char *malloc_conf = "narenas:2,dirty_decay_ms:1000,muzzy_decay_ms:0";
 static void
 prepare_process(void)
 {
-    /* payloads and passwords do not belong into a core file */
+    /* payloads and passwords do not belong in a core file */
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     prctl(PR_SET_DUMPABLE, 0);
 }

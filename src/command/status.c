@@ -13,15 +13,15 @@
 static const char help[] =
     "Usage: outboxd status [--config FILE] [--json]\n"
     "\n"
-    "Says who leads and who stands by, how far behind it is, what it is stuck at, and what keeps the\n"
+    "Says who leads and who stands by, how far behind it is, where it is stuck, and what keeps the\n"
     "outbox from being emptied, as the database knows it. The first line is the verdict.\n"
     "\n"
     "  -c, --config FILE   configuration (default " COMMAND_DEFAULT_CONFIG ")\n"
     "      --json          one JSON object, for scripts\n"
     "  -h, --help          this text\n"
     "\n"
-    "Exit codes: 0 Postgres answered, whatever it said; 64 usage, 69 it did not, or has no outbox, 78\n"
-    "configuration.\n";
+    "Exit codes: 0 Postgres answered, whatever it said; 64 usage, 69 it did not, or has no outbox, 70 it\n"
+    "gave an answer that must not be, 78 configuration.\n";
 
 /* False when there is nothing to tell about. */
 static bool

@@ -1,4 +1,4 @@
-/* relay.c: the state machine of the relay and its turn. Reads of top to bottom: states, turn, stop.
+/* relay.c: the state machine of the relay and its turn. Read from top to bottom: states, turn, stop.
  *
  *  START -> CONNECTING -> STANDBY -> LEADING -> DRAINING -> STOPPED
  *             ^  ^           |          |           (asked to stop: opens no more ticks, waits for what is in flight,
@@ -10,7 +10,8 @@
  *  I1  The confirmed position passes an event only after Kafka acknowledged it with acks=all.   pipeline_settle
  *  I2  Events of one key go to the producer in tick order, then id order; after a refusal is known nothing later is sent
  *      until it is settled (policy `stop`).                                                     verdict_allows
- *  I3  No event is sent before the tick that contains it is durable on the primary.             relay->undurable
+ *  I3  No event is sent before the tick that contains it is durable: on the primary, and on its synchronous standbys
+ *      where it has any.                                                                        relay->undurable
  *  I4  Only the owner of the journal's newest epoch appends; whoever finds a newer one stops publishing, purges, and
  *      becomes a standby.                                                                       journal_read_step, link.c
  *  I5  No Postgres transaction is open while Kafka is waited for: every statement is its own.   session.c
