@@ -1,6 +1,6 @@
 # outboxd: one Makefile, read from top to bottom. `make help` lists the targets.
 #   make demo | make check     the two commands of a newcomer; both install what they need (packaging/deps.sh)
-#   make                       build/outboxd
+#   make                       build/outboxd, from what packaging/deps.sh build installs; make install puts it in its place
 
 VERSION := 0.1.0
 O ?= build
@@ -191,11 +191,11 @@ $(O)/tests/soak/soak: $(patsubst %.c,$(O)/obj/%.o,$(sort $(wildcard tests/soak/*
 # ---- install -----------------------------------------------------------------------------------------------------------
 PREFIX ?= /usr/local
 .PHONY: install clean help
-install: $(O)/outboxd     ## DESTDIR and PREFIX (/usr/local): binary, manual pages, example configuration, systemd unit
+install: $(O)/outboxd     ## DESTDIR and PREFIX (/usr/local): binary, manual pages, documentation, systemd unit
 	install -D -m 755 $(O)/outboxd $(DESTDIR)$(PREFIX)/bin/outboxd
 	install -D -m 644 docs/man/outboxd.8 $(DESTDIR)$(PREFIX)/share/man/man8/outboxd.8
 	install -D -m 644 docs/man/outboxd.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5/outboxd.yaml.5
-	install -D -m 644 config.yaml.example $(DESTDIR)$(PREFIX)/share/doc/outboxd/config.yaml.example
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/outboxd README.md config.yaml.example
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/outboxd/docs docs/*.md
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's,/usr/bin/outboxd,$(PREFIX)/bin/outboxd,' packaging/outboxd.service \

@@ -8,7 +8,7 @@ create table account (
   created_at timestamptz not null default now()
 );
 
--- A real application keeps a password hash (argon2id, scrypt) beside the e-mail. It never belongs into an event.
+-- A real application keeps a password hash (argon2id, scrypt) beside the e-mail. It never belongs in an event.
 create table app_user (
   id         bigint      generated always as identity primary key,
   account_id bigint      not null references account (id),
