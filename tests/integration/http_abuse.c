@@ -69,6 +69,8 @@ start(void)
     cr_assert_eq(http_client_request(port, "GET", "/metrics")->status, 200);
     descriptors_before = count_descriptors();
     cr_assert_eq(pthread_create(&relay, NULL, publish_all_the_time, NULL), 0);
+    while (http_client_request(port, "GET", "/health/live")->status != 200) /* until something is published */
+        poll(NULL, 0, 1);
 }
 
 static void
