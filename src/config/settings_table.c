@@ -103,7 +103,9 @@ const struct setting SETTINGS[] = {
      .fallback = "1ms",
      .least = 1 * MS,
      .most = 10 * SECOND,
-     .help = "While events come. Not above poll.idle."},
+     .help =
+         "While events come; many of them a second are asked for less often, up to poll.idle, so that the "
+         "applications keep the processor. Not above poll.idle."},
 
     {.path = "batch",
      .type = SETTING_SECTION,

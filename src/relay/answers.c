@@ -115,12 +115,19 @@ accept(struct relay *relay, const struct journal_stepped *stepped, struct error 
     return true;
 }
 
-/* Events keep the interval short; silence doubles it up to poll.idle. */
+/* A step and its page cost the same for one event as for ten. On a busy database the events of a moment more are read with one
+ * step, and who writes them keeps the processor: at 2,000 transactions a second on two cores a step every millisecond costs
+ * them a fifth of their rate. 1,000 events a second and less are asked for at once. */
+#define COLLECT_US_PER_EVENT 500
+
+/* Events keep the interval short, many of them less so; silence doubles it up to poll.idle. */
 static void
 schedule_poll(struct relay *relay, bool found)
 {
     const struct settings *settings = relay->settings;
-    int64_t interval = found ? settings->poll_busy_us : relay->poll_interval_us * 2;
+    int64_t collect = relay->counters.tick_events * COLLECT_US_PER_EVENT; /* of the tick before */
+    int64_t busy = collect > settings->poll_busy_us ? collect : settings->poll_busy_us;
+    int64_t interval = found ? busy : relay->poll_interval_us * 2;
     relay->poll_interval_us = interval < settings->poll_idle_us ? interval : settings->poll_idle_us;
     relay->poll_at_us = relay->now_us + relay->poll_interval_us;
 }
