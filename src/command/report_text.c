@@ -63,17 +63,6 @@ print_leader(FILE *to, const struct status_relay *relay, int64_t lease_us)
             must_format("newest %" PRId64 ", confirmed %" PRId64, relay->tick_seq, relay->confirmed_seq));
 }
 
-static void
-print_outage(FILE *to, const struct status_trouble *outage, bool leading)
-{
-    char age[PRINT_SIZE];
-    print_fact(to, "  Kafka",
-               must_format(leading ? "has not answered for %s" : "did not answer, since %s ago",
-                           print_age(outage->age_us, age)));
-    print_fact(to, "", must_strdup(outage->message));
-    print_fact(to, "", must_strdup("events wait for it; they go out by themselves when it answers"));
-}
-
 static const char *
 whats_next(bool leading)
 {
@@ -81,15 +70,21 @@ whats_next(bool leading)
                    : "nothing is skipped; the next leader tries it again";
 }
 
+/* Kafka as a whole: what it has done for so long; or what it did, since so long ago. */
 static void
-print_refusal(FILE *to, const struct status_trouble *refusal, bool leading)
+print_outage(FILE *to, const struct status_trouble *outage, bool leading)
 {
+    bool away = report_judge_trouble(outage) == REPORT_AWAY;
+    const char *does = away ? "has not answered" : "has refused everything",
+               *did = away ? "did not answer" : "refused everything";
     char age[PRINT_SIZE];
+    print_age(outage->age_us, age);
     print_fact(to, "  Kafka",
-               must_format(leading ? "has refused everything for %s" : "refused everything, since %s ago",
-                           print_age(refusal->age_us, age)));
-    print_fact(to, "", must_strdup(refusal->message));
-    print_fact(to, "", must_strdup(whats_next(leading)));
+               leading ? must_format("%s for %s", does, age) : must_format("%s, since %s ago", did, age));
+    print_fact(to, "", must_strdup(outage->message));
+    print_fact(to, "",
+               must_strdup(away ? "events wait for it; they go out by themselves when it answers"
+                                : whats_next(leading)));
 }
 
 static void
@@ -152,10 +147,8 @@ print_relay(FILE *to, const struct report *report, const struct status_relay *re
     if (verdict == REPORT_BEHIND && relay->rate <= 0)
         print_fact(to, "", must_strdup("nothing was confirmed: the leader's log and /health/ready say why"));
     enum report_verdict trouble = report_judge_trouble(&relay->trouble);
-    if (trouble == REPORT_AWAY)
+    if (trouble == REPORT_AWAY || trouble == REPORT_REFUSES)
         print_outage(to, &relay->trouble, verdict == trouble);
-    else if (trouble == REPORT_REFUSES)
-        print_refusal(to, &relay->trouble, verdict == trouble);
     else if (trouble == REPORT_STUCK)
         print_trouble(to, &relay->trouble, verdict == trouble);
 }

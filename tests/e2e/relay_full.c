@@ -16,17 +16,6 @@
 
 TestSuite(relay_full, .timeout = 180);
 
-/* /health/ready is 503 with this reason. */
-static bool
-unready_because(const struct daemon *daemon, const char *reason)
-{
-    char *body;
-    int status = daemon_http(daemon, "/health/ready", &body);
-    bool is = status == 503 && strstr(body, reason) != NULL;
-    free(body);
-    return is;
-}
-
 static int
 count_in(char *text, const char *wanted)
 {
@@ -69,12 +58,12 @@ Test(relay_full, without_a_connection_for_its_role_it_waits_and_goes_on__P1_P4__
     postgres_exec(setup.admin, "alter role " POSTGRES_RELAY " connection limit 0");
     postgres_exec(setup.admin, "select pg_terminate_backend(pid) from pg_stat_activity where usename = '%s'",
                   POSTGRES_RELAY);
-    wait_for(unready_because(setup.relay, reason), 10000);
+    wait_for(daemon_readiness_is(setup.relay, 503, reason), 10000);
     emit(&setup);
     struct daemon *late = setup.relay; /* and one that starts into it */
     setup.relay = NULL;
     setup_start(&setup, NULL);
-    wait_for(unready_because(setup.relay, reason), 10000);
+    wait_for(daemon_readiness_is(setup.relay, 503, reason), 10000);
     wait_for(daemon_log_contains(setup.relay, reason) && daemon_log_contains(late, reason), 20000);
     int before = refusals(&setup, reason);
     wait_for(refusals(&setup, reason) >= before + 6, 20000);
@@ -130,7 +119,7 @@ Test(relay_full, with_the_disk_of_the_journal_full_it_waits_and_goes_on__P1_P4__
     setup_wait_confirmed(&setup, 10000);
 
     fill(filler);
-    for (int64_t end_us = wait_deadline_us(30000); !unready_because(setup.relay, reason);) {
+    for (int64_t end_us = wait_deadline_us(30000); !daemon_readiness_is(setup.relay, 503, reason);) {
         emit(&setup); /* until the journal's last page is full */
         cr_assert(wait_turn(end_us), "the journal has room");
     }

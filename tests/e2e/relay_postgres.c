@@ -59,17 +59,6 @@ Test(relay_postgres,
     story_end(&story);
 }
 
-/* /health/ready is 503 with this reason. */
-static bool
-unready_because(const struct story *story, const char *reason)
-{
-    char *body;
-    int status = daemon_http(story->relay, "/health/ready", &body);
-    bool is = status == 503 && strstr(body, reason) != NULL;
-    free(body);
-    return is;
-}
-
 /* What an operator is told: sum(outbox_leader), and ready. */
 Test(relay_postgres, a_leader_whose_postgres_hangs_says_so_and_leads_again_when_it_goes_on)
 {
@@ -78,7 +67,7 @@ Test(relay_postgres, a_leader_whose_postgres_hangs_says_so_and_leads_again_when_
     double polls = daemon_metric(story.relay, "outbox_polls_total");
     postgres_pause(story.postgres);
     wait_for(daemon_metric(story.relay, "outbox_leader") == 0, 5000);
-    wait_for(unready_because(&story, "no answer from Postgres for"), 30000);
+    wait_for(daemon_readiness_is(story.relay, 503, "no answer from Postgres for"), 30000);
     postgres_continue(story.postgres);
     wait_for(daemon_metric(story.relay, "outbox_leader") == 1, 10000);
     cr_expect_gt(daemon_metric(story.relay, "outbox_polls_total"), polls);

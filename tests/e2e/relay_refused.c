@@ -297,15 +297,6 @@ Test(relay_refused, an_unknown_relay_name_is_refused_and_the_known_ones_are_list
 
 /* ---- not the same database ---- */
 
-static bool
-is_unready_for(const struct setup *setup, const char *reason)
-{
-    char *body = NULL;
-    bool is = daemon_http(setup->relay, "/health/ready", &body) == 503 && strstr(body, reason) != NULL;
-    free(body);
-    return is;
-}
-
 Test(relay_refused, a_hot_standby_is_refused_until_it_is_promoted__row_61)
 {
     struct setup setup = setup_begin_on(postgres_start(NULL), broker_shared());
@@ -321,7 +312,7 @@ Test(relay_refused, a_hot_standby_is_refused_until_it_is_promoted__row_61)
     wait_for(postgres_int(setup.admin, "select pg_last_wal_replay_lsn() - '0/0'") >= at, 10000);
     setup_start(&setup, NULL);
     wait_for(daemon_log_contains(setup.relay, "hot standby mode"), 10000);
-    wait_for(is_unready_for(&setup, "hot standby mode"), 5000);
+    wait_for(daemon_readiness_is(setup.relay, 503, "hot standby mode"), 5000);
     cr_expect_eq(setup_count(&setup), 0);
     postgres_free(primary);
     postgres_promote(standby);

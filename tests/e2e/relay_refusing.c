@@ -77,15 +77,6 @@ emit(struct scene *scene, int count)
 }
 
 static bool
-readiness_is(const struct scene *scene, int status, const char *text)
-{
-    char *body = NULL;
-    bool is = daemon_http(scene->setup.relay, "/health/ready", &body) == status && strstr(body, text) != NULL;
-    free(body);
-    return is;
-}
-
-static bool
 status_says(const struct scene *scene, const char *verdict, const char *text)
 {
     struct outboxd_result result = outboxd_run(
@@ -112,8 +103,8 @@ warnings(const struct scene *scene)
 static void
 expect_named(struct scene *scene, const char *text)
 {
-    wait_for(readiness_is(scene, 503, "Kafka refuses everything since "), 12000);
-    cr_expect(readiness_is(scene, 503, text));
+    wait_for(daemon_readiness_is(scene->setup.relay, 503, "Kafka refuses everything since "), 12000);
+    cr_expect(daemon_readiness_is(scene->setup.relay, 503, text));
     wait_for(status_says(scene, "kafka refuses", text), 5000);
     cr_expect_eq(postgres_int(scene->setup.admin,
                               "select count(*) from outbox.relay where trouble->>'error' = 'KAFKA_REFUSES'"
@@ -126,7 +117,7 @@ expect_named(struct scene *scene, const char *text)
 static void
 expect_healed(struct scene *scene, int64_t records)
 {
-    wait_for(readiness_is(scene, 200, "true"), 15000);
+    wait_for(daemon_readiness_is(scene->setup.relay, 200, "true"), 15000);
     wait_for(status_says(scene, "ok", "\"kafka_refuses\": null"), 5000);
     wait_for(consumer_count(rd_kafka_mock_cluster_bootstraps(scene->mock), TOPIC) == records, 5000);
     cr_expect(daemon_log_contains(scene->setup.relay, "Kafka refuses no longer"));
@@ -143,7 +134,7 @@ Test(relay_refusing, a_principal_that_may_write_nowhere_is_told_so_before_the_fi
     setup_start(&scene.setup, NULL);
     expect_named(&scene, REFUSED_WITH_CURE);
     broker_allow(broker, "*");
-    wait_for(readiness_is(&scene, 200, "true"), 15000);
+    wait_for(daemon_readiness_is(scene.setup.relay, 200, "true"), 15000);
     wait_for(status_says(&scene, "ok", "\"kafka_refuses\": null"), 5000);
     postgres_exec(scene.setup.app, "select outbox.emit('%s', 'k', '1')", topic);
     setup_expect_all_once(&scene.setup, 10000);
@@ -201,7 +192,7 @@ Test(relay_refusing, a_refusal_that_passes_alarms_nobody__P5)
     setup_wait_confirmed(&scene.setup, 10000);
     wait_for(daemon_metric(scene.setup.relay, "outbox_producer_instances_total") > 1, 1000);
     for (int64_t end_us = wait_deadline_us(8000); wait_turn(end_us);)
-        cr_assert(readiness_is(&scene, 200, "true"));
+        cr_assert(daemon_readiness_is(scene.setup.relay, 200, "true"));
     cr_expect_eq(warnings(&scene), 0);
     end(&scene);
 }

@@ -39,15 +39,6 @@ emit(struct scene *scene, int count)
 }
 
 static bool
-readiness_is(const struct scene *scene, int status, const char *text)
-{
-    char *body = NULL;
-    bool is = daemon_http(scene->setup.relay, "/health/ready", &body) == status && strstr(body, text) != NULL;
-    free(body);
-    return is;
-}
-
-static bool
 status_says(const struct scene *scene, const char *text)
 {
     struct outboxd_result result = outboxd_run(
@@ -64,7 +55,7 @@ expect_named_without_last(struct scene *scene, const char *error, const char *te
     broker_stop(scene->last);
     int64_t from_us = clock_monotonic_us();
     emit(scene, 20);
-    wait_for(readiness_is(scene, 503, text), 15000);
+    wait_for(daemon_readiness_is(scene->setup.relay, 503, text), 15000);
     fprintf(stderr, "replicas: %s was named after %" PRId64 " ms\n", error,
             (clock_monotonic_us() - from_us) / 1000);
     wait_for(postgres_int(scene->setup.admin,
@@ -84,7 +75,7 @@ expect_healed(struct scene *scene)
 {
     broker_up(scene->last);
     setup_expect_all_once(&scene->setup, 60000);
-    wait_for(readiness_is(scene, 200, ""), 5000);
+    wait_for(daemon_readiness_is(scene->setup.relay, 200, ""), 5000);
     wait_for(
         postgres_int(scene->setup.admin, "select count(*) from outbox.relay where trouble is not null") == 0,
         5000);

@@ -79,18 +79,9 @@ publish(struct scene *scene)
 }
 
 static bool
-is_said(struct setup *setup, const char *why)
-{
-    char *body;
-    bool said = daemon_http(setup->relay, "/health/ready", &body) == 503 && strstr(body, why) != NULL;
-    free(body);
-    return said;
-}
-
-static bool
 is_shut_out(struct setup *setup)
 {
-    return is_said(setup, "SASL authentication error: Authentication failed");
+    return daemon_readiness_is(setup->relay, 503, "SASL authentication error: Authentication failed");
 }
 
 /* Knocks on and on, but not like a burglar, whom a broker would lock out. */
@@ -172,7 +163,7 @@ Test(relay_sasl, where_SCRAM_cannot_work_the_library_is_named_and_not_the_passwo
     publish(&scene);
     if (rd_kafka_version() < SCRAM_IS_SOUND) {
         wait_for(is_shut_out(&scene.setup), 10000);
-        wait_for(is_said(&scene.setup, "cannot do SCRAM with Kafka 4"), 1000);
+        wait_for(daemon_readiness_is(scene.setup.relay, 503, "cannot do SCRAM with Kafka 4"), 1000);
         expect_check(&scene, 69, "Authentication failed", "2.6.1");
         cr_expect_eq(setup_count(&scene.setup), 0);
     } else {

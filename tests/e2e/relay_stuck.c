@@ -16,15 +16,6 @@ emit(struct setup *setup, const char *topic, const char *key, int payload)
 }
 
 static bool
-ready_says(const struct setup *setup, int status, const char *text)
-{
-    char *body = NULL;
-    bool says = daemon_http(setup->relay, "/health/ready", &body) == status && strstr(body, text) != NULL;
-    free(body);
-    return says;
-}
-
-static bool
 status_says(const struct setup *setup, const char *text)
 {
     struct outboxd_result result =
@@ -44,7 +35,7 @@ expect_stuck_at(struct setup *setup, const char *topic, int published, const cha
     wait_for(postgres_int(setup->admin, "select count(*) from outbox.relay where trouble->>'topic' = '%s'",
                           topic) == 1,
              30000);
-    wait_for(ready_says(setup, 503, topic), 2000);
+    wait_for(daemon_readiness_is(setup->relay, 503, topic), 2000);
     /* a later event may be refused first, while the report of this one is on its way */
     wait_for(postgres_int(setup->admin,
                           "select count(*) from outbox.relay where (trouble->>'event_id')::bigint ="

@@ -25,15 +25,6 @@ topic_of_today(struct setup *setup, int partitions)
     return topic;
 }
 
-static bool
-unready_for(const struct setup *setup, const char *text)
-{
-    char *body = NULL;
-    bool is = daemon_http(setup->relay, "/health/ready", &body) == 503 && strstr(body, text) != NULL;
-    free(body);
-    return is;
-}
-
 /* Events in one transaction, of which those at the positions `bad` and `bad + 1` are of yesterday: waits until the first of these
  * two is named, and prints how long that took. */
 static void
@@ -49,7 +40,7 @@ expect_named(struct setup *setup, const char *topic, int bad)
             culprit =
                 postgres_int(setup->admin, "select id from outbox.event order by id offset %d limit 1", bad);
     char *text = must_format("event %" PRId64 " of topic %s: INVALID_TIMESTAMP", culprit, topic);
-    wait_for(unready_for(setup, text), 60000);
+    wait_for(daemon_readiness_is(setup->relay, 503, text), 60000);
     fprintf(stderr, "suspects: event %d of %d was named after %" PRId64 " ms\n", bad, EVENTS,
             (clock_monotonic_us() - from_us) / 1000);
     wait_for(postgres_int(setup->admin,

@@ -115,19 +115,10 @@ set_out(struct scene *scene, const struct way *way)
     return traveller;
 }
 
-static bool
-says(const struct daemon *relay, const char *why)
-{
-    char *body;
-    bool said = daemon_http(relay, "/health/ready", &body) == 503 && strstr(body, why) != NULL;
-    free(body);
-    return said;
-}
-
 static void
 expect_refused(struct traveller *traveller, const struct way *way)
 {
-    wait_for(says(traveller->relay, way->why), 20000);
+    wait_for(daemon_readiness_is(traveller->relay, 503, way->why), 20000);
     if (way->cure == NULL)
         return;
     int exit_code = process_wait(traveller->check, CHECK_MS);

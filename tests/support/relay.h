@@ -46,6 +46,9 @@ long daemon_rss_kib(const struct daemon *daemon);      /* VmRSS */
 /* GET `path`: the status, 0 when nobody answers within 2 s. *body (may be NULL) is the caller's to free. */
 int daemon_http(const struct daemon *daemon, const char *path, char **body);
 
+/* /health/ready answers with this status and has `text` in its body. */
+bool daemon_readiness_is(const struct daemon *daemon, int status, const char *text);
+
 /* One sample of /metrics by its name with labels exactly as printed; NAN when absent or nobody answers. */
 double daemon_metric(const struct daemon *daemon, const char *sample);
 

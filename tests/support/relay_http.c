@@ -54,6 +54,15 @@ daemon_http(const struct daemon *daemon, const char *path, char **body)
     return (int)status;
 }
 
+bool
+daemon_readiness_is(const struct daemon *daemon, int status, const char *text)
+{
+    char *body = NULL;
+    bool is = daemon_http(daemon, "/health/ready", &body) == status && strstr(body, text) != NULL;
+    free(body);
+    return is;
+}
+
 double
 daemon_metric(const struct daemon *daemon, const char *sample)
 {
