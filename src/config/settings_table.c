@@ -104,8 +104,8 @@ const struct setting SETTINGS[] = {
      .least = 1 * MS,
      .most = 10 * SECOND,
      .help =
-         "While events come; many of them a second are asked for less often, up to poll.idle, so that the "
-         "applications keep the processor. Not above poll.idle."},
+         "While events come. From 800 a second on they are asked for less often, at 2,000 every two times "
+         "poll.idle, so that the applications keep the processor. Not above poll.idle."},
 
     {.path = "batch",
      .type = SETTING_SECTION,

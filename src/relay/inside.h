@@ -99,6 +99,8 @@ struct relay {
     int64_t appended_at_us; /* when the newest row of ours was asked for */
     int64_t append_took_us; /* until it was durable */
     int64_t poll_at_us, poll_interval_us;
+    int64_t rate_events, rate_from_us; /* events read since then */
+    double events_per_s;               /* as they came lately */
     int64_t page_bytes;      /* a page of this size takes a small part of the lease, as far as is known */
     int64_t retention_at_us; /* next look at a slot */
     int retention_slot;

@@ -104,19 +104,30 @@ bench_latency(struct bench *bench, struct venue *venue, const struct daemon *rel
     results_add_latency(bench->results, venue_kind(venue), &found);
 }
 
-/* Rounds of sign-ups, alone and beside the relay. What the first half left behind is published before the second begins. */
+static double
+business_beside(struct bench *bench, struct daemon *relay)
+{
+    daemon_again(relay);
+    daemon_wait_ready(relay);
+    wait_for(daemon_metric(relay, "outbox_lag_events") == 0, CATCH_UP_MS);
+    double rate = business_rate(&bench->outbox, BUSINESS_S);
+    wait_for(daemon_metric(relay, "outbox_lag_events") == 0, CATCH_UP_MS);
+    daemon_terminate(relay);
+    return rate;
+}
+
+/* Rounds of sign-ups, alone and beside the relay, each half first in turn: the tables grow, and the later half is slower. */
 static void
 bench_business(struct bench *bench, struct daemon *relay, struct service_results *found)
 {
+    daemon_terminate(relay);
     for (int i = 0; i < bench->rounds && in_time(bench); i++) {
-        daemon_terminate(relay);
+        if (i % 2 == 1)
+            found->beside[i] = business_beside(bench, relay);
         found->alone[i] = business_rate(&bench->outbox, BUSINESS_S);
-        daemon_again(relay);
-        daemon_wait_ready(relay);
-        wait_for(daemon_metric(relay, "outbox_lag_events") == 0, CATCH_UP_MS);
-        found->beside[i] = business_rate(&bench->outbox, BUSINESS_S);
+        if (i % 2 == 0)
+            found->beside[i] = business_beside(bench, relay);
         found->count = i + 1;
-        wait_for(daemon_metric(relay, "outbox_lag_events") == 0, CATCH_UP_MS);
         stage_progress("sign-ups %.0f/s alone, %.0f/s beside the relay", found->alone[i], found->beside[i]);
     }
 }
@@ -141,7 +152,6 @@ bench_service(struct bench *bench, struct venue *venue)
     for (int i = 0; i < RATES && bench->rates[i] > 0; i++)
         bench_latency(bench, venue, relay, bench->rates[i]);
     bench_business(bench, relay, &found);
-    daemon_terminate(relay);
     daemon_free(relay);
     stage_progress("takeover %s", venue_kind(venue));
     found.takeover = takeover_measure(&bench->outbox, venue);
