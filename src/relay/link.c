@@ -287,6 +287,8 @@ answer_take(struct relay *relay)
     relay->take_unknown = false;
     if (!taken) {
         relay->look_at_us = relay->now_us + LOOK_SOON_US;
+        if (relay->state == RELAY_DRAINING && !relay->owns)
+            relay_change(relay, RELAY_STOPPED, "another process was faster");
         return;
     }
     relay->owns = true;

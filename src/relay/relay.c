@@ -43,7 +43,7 @@ static const char *const state_names[] = {"start", "connecting", "standby", "lea
 static const unsigned edges[] = {
     [RELAY_START] = BIT(RELAY_CONNECTING) | BIT(RELAY_STOPPED),
     [RELAY_CONNECTING] = BIT(RELAY_STANDBY) | BIT(RELAY_LEADING) | BIT(RELAY_STOPPED) | BIT(RELAY_DRAINING),
-    [RELAY_STANDBY] = BIT(RELAY_CONNECTING) | BIT(RELAY_LEADING) | BIT(RELAY_STOPPED),
+    [RELAY_STANDBY] = BIT(RELAY_CONNECTING) | BIT(RELAY_LEADING) | BIT(RELAY_DRAINING) | BIT(RELAY_STOPPED),
     [RELAY_LEADING] = BIT(RELAY_CONNECTING) | BIT(RELAY_STANDBY) | BIT(RELAY_DRAINING) | BIT(RELAY_STOPPED),
     [RELAY_DRAINING] = BIT(RELAY_STOPPED),
     [RELAY_STOPPED] = 0,
@@ -217,7 +217,9 @@ relay_stop(struct relay *relay, int64_t now_us)
 {
     relay->now_us = now_us;
     relay->drain_until_us = now_us + DRAIN_TIMEOUT_US;
-    if (relay->owns && (relay->state == RELAY_LEADING || relay->state == RELAY_CONNECTING))
+    /* a lead that is being taken has to be given back, or the next process waits for its lease to end */
+    bool takes = relay->request == REQUEST_TAKE;
+    if (takes || (relay->owns && (relay->state == RELAY_LEADING || relay->state == RELAY_CONNECTING)))
         relay_change(relay, RELAY_DRAINING, "asked to stop");
     else if (relay->state != RELAY_STOPPED && relay->state != RELAY_DRAINING)
         relay_change(relay, RELAY_STOPPED, "asked to stop");

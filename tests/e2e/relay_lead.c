@@ -72,6 +72,40 @@ Test(relay_lead, a_standby_takes_over_within_its_lease_and_a_second_after_kill_9
     story_end(&story);
 }
 
+static bool
+waits_for_a_lock(PGconn *admin)
+{
+    return postgres_int(admin, "select count(*) from pg_stat_activity where usename = '" POSTGRES_RELAY "'"
+                               " and datname = current_database() and wait_event_type = 'Lock'") == 1;
+}
+
+/* Its row is on the way when it is asked to stop: whoever comes next must not have to wait for the lease of a dead process. */
+Test(relay_lead, a_standby_that_is_stopped_while_it_takes_the_lead_gives_it_back__I4)
+{
+    struct story story;
+    story_begin(&story, NULL);
+    struct daemon *standby = story_start_relay(&story);
+    daemon_wait_ready(standby);
+    PGconn *admin = postgres_open(story.postgres, story.database, POSTGRES_ADMIN),
+           *blocker = postgres_open(story.postgres, story.database, POSTGRES_ADMIN);
+    daemon_kill(story.relay);
+    postgres_exec(blocker, "begin; lock table outbox.journal in share mode");
+    wait_for(waits_for_a_lock(admin), 20000);
+    kill(daemon_pid(standby), SIGTERM);
+    wait_for(daemon_log_contains(standby, "asked to stop"), 10000);
+    int64_t epoch = postgres_int(admin, "select max(epoch) from outbox.journal");
+    postgres_exec(blocker, "commit");
+    cr_assert_eq(daemon_wait_exit(standby, 20000), 0);
+    cr_expect_eq(postgres_int(admin, "select max(epoch) from outbox.journal"), epoch + 1,
+                 "it has taken the lead");
+    cr_expect_eq(postgres_int(admin, "select released::int from outbox.journal order by seq desc limit 1"),
+                 1);
+    PQfinish(blocker);
+    PQfinish(admin);
+    daemon_free(standby);
+    story_end(&story);
+}
+
 static double
 leads(const struct daemon *relay)
 {
