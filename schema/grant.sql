@@ -1,13 +1,14 @@
 -- grant.sql: what `outboxd migrate` runs after the numbered migrations, as the owner: takes every privilege on the outbox
 -- from everybody else, be it PUBLIC's, a default privilege or an old grant, and gives writers and relays what they need.
--- In: the setting outboxd.grantees, {writers, relays} (prepare.sql).
+-- In: the setting outboxd.grantees, {writers, relays, consumers} (prepare.sql).
 
 do $grant$
 declare
     owner oid := (select nspowner from pg_namespace where nspname = 'outbox');
     grantees jsonb := current_setting('outboxd.grantees');
     known name[] := array(select jsonb_array_elements_text(grantees -> 'writers')
-                          union select jsonb_array_elements_text(grantees -> 'relays'));
+                          union select jsonb_array_elements_text(grantees -> 'relays')
+                          union select jsonb_array_elements_text(grantees -> 'consumers'));
     given record;
 begin
     for given in
@@ -59,6 +60,12 @@ begin
                        ' outbox.journal_trim(text, bigint), outbox.relay_add(text, text, text[], interval, boolean),'
                        ' outbox.relay_retire(text) to %I', role);
         raise notice '% may publish events', quote_ident(role);
+    end loop;
+    for role in select jsonb_array_elements_text(grantees -> 'consumers') loop
+        execute format('grant usage on schema outbox to %I', role);
+        execute format('grant execute on function outbox.inbox_accept(text, bigint, text),'
+                       ' outbox.inbox_prune(interval, integer, text) to %I', role);
+        raise notice '% may use the inbox', quote_ident(role);
     end loop;
     raise notice 'the schema outbox is at version %', (select version from outbox.schema_version);
 end

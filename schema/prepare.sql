@@ -1,7 +1,7 @@
 -- prepare.sql: what `outboxd migrate` runs before the numbered migrations, as the administrator: sees whether this database
 -- can hold the outbox, makes roles and memberships, makes the schema, and becomes its owner until the transaction ends.
--- In: the setting outboxd.migrate, a JSON object {version, owner, writers, relays, create_roles} (src/postgres/schema.c).
--- Out: outboxd.version, the schema's version, 0 for none; outboxd.grantees, {writers, relays}, for grant.sql.
+-- In: the setting outboxd.migrate, a JSON object {version, owner, writers, relays, consumers, create_roles} (schema_script.c).
+-- Out: outboxd.version, the schema's version, 0 for none; outboxd.grantees, {writers, relays, consumers}, for grant.sql.
 
 -- ---- the database ----------------------------------------------------------------------------------------------
 do $prepare$
@@ -79,9 +79,9 @@ begin
 end
 $prepare$;
 
--- ---- writers and relays ----------------------------------------------------------------------------------------
--- Privileges go to the group roles outbox_writer and outbox_relay, whose members the named logins become; without
--- permission to make roles, to the named roles themselves. Whoever was granted the functions before keeps them.
+-- ---- writers, relays and consumers -----------------------------------------------------------------------------
+-- Privileges go to the group roles outbox_writer, outbox_relay and outbox_consumer, whose members the named logins become;
+-- without permission to make roles, to the named roles themselves. Whoever was granted the functions before keeps them.
 do $prepare$
 declare
     wish jsonb := current_setting('outboxd.migrate');
@@ -95,14 +95,16 @@ declare
     login name;
 begin
     for kind in select * from (values
-        ('writers', 'outbox_writer', 'emit'), ('relays', 'outbox_relay', 'slot_empty')) k(plural, standard_role, door)
+        ('writers', 'outbox_writer', 'emit', true), ('relays', 'outbox_relay', 'slot_empty', true),
+        ('consumers', 'outbox_consumer', 'inbox_accept', false)) k(plural, standard_role, door, needed)
     loop
         named := array(select jsonb_array_elements_text(wish -> kind.plural));
         granted := array(select r.rolname from pg_proc p join pg_namespace n on n.oid = p.pronamespace
                            cross join aclexplode(p.proacl) a join pg_roles r on r.oid = a.grantee
                           where n.nspname = 'outbox' and p.proname = kind.door and a.privilege_type = 'EXECUTE'
                             and a.grantee <> p.proowner);
-        if named = '{}' and granted = '{}' or create_roles and named <> '{}' then
+        -- (a database whose inbox nobody uses is complete; one that nobody may write to or publish from is not)
+        if kind.needed and named = '{}' and granted = '{}' or create_roles and named <> '{}' then
             granted := array(select unnest(granted) union select kind.standard_role::name);
             if create_roles and not exists (select from pg_roles where rolname = kind.standard_role) then
                 execute format('create role %I nologin', kind.standard_role);

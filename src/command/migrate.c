@@ -11,8 +11,8 @@
 #include <string.h>
 
 static const char help[] =
-    "Usage: outboxd migrate --conninfo ADMIN [--writer LOGIN].. [--relay LOGIN].. [--owner ROLE]\n"
-    "                       [--no-create-roles] [--slot-width DURATION] [--print]\n"
+    "Usage: outboxd migrate --conninfo ADMIN [--writer LOGIN].. [--relay LOGIN].. [--consumer LOGIN]..\n"
+    "                       [--owner ROLE] [--no-create-roles] [--slot-width DURATION] [--print]\n"
     "\n"
     "Installs the schema \"outbox\" in a database, or upgrades it; may be run again at any time.\n"
     "\n"
@@ -20,6 +20,8 @@ static const char help[] =
     "                          but with CREATEROLE and with CREATE on the database\n"
     "      --writer LOGIN      a role of the application, made a member of outbox_writer\n"
     "      --relay LOGIN       the role of the daemon, made a member of outbox_relay\n"
+    "      --consumer LOGIN    the role of a consumer that keeps its inbox in this database, made a\n"
+    "                          member of outbox_consumer\n"
     "      --owner ROLE        the owner of the schema (outbox_owner); another one is\n"
     "                          said at each upgrade too\n"
     "      --no-create-roles   create no role: grant to the named LOGINs themselves, which must exist\n"
@@ -76,13 +78,14 @@ act(const char *conninfo, bool print, const struct schema_wish *wish, struct err
 int
 command_migrate(int argc, char **argv)
 {
-    struct command_list writers = {0}, relays = {0};
+    struct command_list writers = {0}, relays = {0}, consumers = {0};
     const char *conninfo = NULL, *owner = NULL;
     bool no_create_roles = false, print = false;
     int64_t slot_width_us = 0;
     struct command_option options[] = {{"conninfo", .text = &conninfo},
                                        {"writer", .list = &writers},
                                        {"relay", .list = &relays},
+                                       {"consumer", .list = &consumers},
                                        {"owner", .text = &owner},
                                        {"no-create-roles", .flag = &no_create_roles},
                                        {"slot-width", .take = take_width},
@@ -97,6 +100,8 @@ command_migrate(int argc, char **argv)
                                    .writer_count = writers.count,
                                    .relays = relays.texts,
                                    .relay_count = relays.count,
+                                   .consumers = consumers.texts,
+                                   .consumer_count = consumers.count,
                                    .create_roles = !no_create_roles,
                                    .slot_width_us = slot_width_us};
         bool done = act(conninfo, print, &wish, &error);
@@ -106,5 +111,6 @@ command_migrate(int argc, char **argv)
     }
     free(writers.texts);
     free(relays.texts);
+    free(consumers.texts);
     return exit_code;
 }

@@ -10,8 +10,9 @@
 #include <string.h>
 
 /* Names are looked up in the catalogs: to_regclass() and the like fail for a role without rights on the
- * schema. `door` is what grant.sql gives to relays (r; o: what `run` can do without) and to writers (w), `held` is
- * who has what. A writer is known by its right to emit, a relay by its right to empty slots. */
+ * schema. `door` is what grant.sql gives to relays (r; o: what `run` can do without), to writers (w) and to
+ * consumers (c), `held` is who has what. A writer is known by its right to emit, a relay by its right to empty slots, a consumer
+ * by its right to accept. */
 const char inspect_catalog_sql[] =
     "with space as (select * from pg_namespace where nspname = 'outbox'),"
     " class as (select c.*, case relkind when 'S' then 'sequence' else 'table' end as kind"
@@ -29,7 +30,8 @@ const char inspect_catalog_sql[] =
     "   ('w', 'EXECUTE', 'function', 'emit'), ('w', 'EXECUTE', 'function', 'emit_bytes'),"
     "   ('w', 'INSERT', 'column', 'event.topic'), ('w', 'INSERT', 'column', 'event.key'),"
     "   ('w', 'INSERT', 'column', 'event.payload'), ('w', 'INSERT', 'column', 'event.headers'),"
-    "   ('w', 'SELECT', 'column', 'event.id')),"
+    "   ('w', 'SELECT', 'column', 'event.id'), ('c', 'USAGE', 'schema', 'outbox'),"
+    "   ('c', 'EXECUTE', 'function', 'inbox_accept'), ('c', 'EXECUTE', 'function', 'inbox_prune')),"
     " acl(kind, name, items) as (select 'schema', nspname, nspacl from space"
     "   union all select kind, relname, relacl from class"
     "   union all select 'column', c.relname || '.' || a.attname, attacl from class c"
@@ -37,8 +39,9 @@ const char inspect_catalog_sql[] =
     "   union all select 'function', proname, coalesce(proacl, acldefault('f', proowner)) from proc),"
     " held as (select i.grantee, a.kind, a.name, i.privilege_type as privilege from acl a"
     "   cross join aclexplode(a.items) i where i.grantee <> (select nspowner from space)),"
-    " role as (select grantee, case name when 'emit' then 'w' else 'r' end as who from held"
-    "   where kind = 'function' and name in ('emit', 'slot_empty') and grantee <> 0)"
+    " role as (select grantee, case name when 'emit' then 'w' when 'slot_empty' then 'r' else 'c' end as who "
+    "from held"
+    "   where kind = 'function' and name in ('emit', 'slot_empty', 'inbox_accept') and grantee <> 0)"
     "select current_setting('server_version_num'), pg_is_in_recovery(),"
     " (select system_identifier from pg_control_system()),"
     " (select oid from pg_database where datname = current_database()),"

@@ -11,7 +11,7 @@
 
 /* The version that this binary is made for: the number of the newest file in schema/. It works with a
  * database whose version is at least this one and whose readable_since is at most this one. */
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 
 /* One file of schema/; made by packaging/embed-sql.sh. */
 struct schema_file {
@@ -28,6 +28,8 @@ struct schema_wish {
     size_t writer_count;
     const char *const *relays;
     size_t relay_count;
+    const char *const *consumers; /* who may use the inbox */
+    size_t consumer_count;
     bool create_roles;     /* false: make no role; the privileges go to the named roles themselves */
     int64_t slot_width_us; /* of the ring, while it is new; whole seconds. 0: as it is */
 };

@@ -40,7 +40,8 @@ check_roles(const char *const *roles, size_t count, const char *owner, struct er
             return false;
         if (strcmp(roles[i], owner ? owner : "outbox_owner") == 0)
             return error_set(error, ERROR_USAGE,
-                             "role \"%s\" owns the schema: writers and relays must be other roles", roles[i]);
+                             "role \"%s\" owns the schema: writers, relays and consumers must be other roles",
+                             roles[i]);
     }
     return true;
 }
@@ -79,9 +80,10 @@ write_wish(FILE *to, const struct schema_wish *wish)
 {
     int64_t width_s = wish->slot_width_us / 1000000;
     json_t *object =
-        json_pack("{s:i, s:s?, s:o, s:o, s:b, s:o}", "version", SCHEMA_VERSION, "owner", wish->owner,
+        json_pack("{s:i, s:s?, s:o, s:o, s:o, s:b, s:o}", "version", SCHEMA_VERSION, "owner", wish->owner,
                   "writers", names_array(wish->writers, wish->writer_count), "relays",
-                  names_array(wish->relays, wish->relay_count), "create_roles", wish->create_roles,
+                  names_array(wish->relays, wish->relay_count), "consumers",
+                  names_array(wish->consumers, wish->consumer_count), "create_roles", wish->create_roles,
                   "slot_width", width_s > 0 ? json_integer(width_s) : json_null());
     CHECK(object != NULL);
     char *text = json_dumps(object, JSON_COMPACT);
@@ -141,7 +143,8 @@ schema_script(char **script, const struct schema_wish *wish, struct error *error
     if (wish->owner != NULL && !check_role(wish->owner, error))
         return false;
     if (!check_roles(wish->writers, wish->writer_count, wish->owner, error) ||
-        !check_roles(wish->relays, wish->relay_count, wish->owner, error))
+        !check_roles(wish->relays, wish->relay_count, wish->owner, error) ||
+        !check_roles(wish->consumers, wish->consumer_count, wish->owner, error))
         return false;
     if (!check_slot_width(wish->slot_width_us, error))
         return false;
