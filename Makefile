@@ -51,7 +51,7 @@ ALLOBJ = $(OBJ) $(O)/obj/src/main.o
 
 .DEFAULT_GOAL := all
 .PHONY: all
-all: $(O)/outboxd
+all: $(O)/outboxd $(O)/liboutbox.so $(O)/liboutbox.a
 
 $(O)/outboxd: $(ALLOBJ)
 	$(call say,LINK)
@@ -72,10 +72,35 @@ $(O)/gen/schema_sql.c: $(sort $(wildcard schema/*.sql)) packaging/embed-sql.sh
 	@mkdir -p $(@D)
 	packaging/embed-sql.sh schema/*.sql > $@.tmp && mv $@.tmp $@
 
+# ---- liboutbox: src/client and the two files of src/base that it uses; everything that outbox.h does not name is hidden -----
+SOVERSION  := 0
+CLIENT_SRC := $(sort $(wildcard src/client/*.c))
+CLIENT_OBJ := $(patsubst %.c,$(O)/obj/client/%.o,$(CLIENT_SRC) src/base/backoff.c src/base/clock.c)
+CLIENTLIBS  = $(shell pkg-config --libs libpq jansson 2>/dev/null)
+
+$(O)/obj/client/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(HARDEN) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
+
+$(O)/liboutbox.so.$(SOVERSION): $(CLIENT_OBJ) src/client/liboutbox.map
+	$(call say,LINK)
+	$(Q)$(CC) -shared $(filter-out -pie,$(LINKHARD)) -Wl,-soname,$(@F),--version-script=src/client/liboutbox.map,-z,defs \
+		-o $@ $(CLIENT_OBJ) $(CLIENTLIBS)
+
+$(O)/liboutbox.so: $(O)/liboutbox.so.$(SOVERSION)
+	$(Q)ln -sf $(<F) $@
+
+# one object, so that the names that the library keeps to itself stay its own in a static program too
+$(O)/liboutbox.a: $(CLIENT_OBJ)
+	$(call say,AR)
+	$(Q)$(LD) -r -o $(O)/obj/client/liboutbox.o $^
+	$(Q)objcopy --localize-hidden $(O)/obj/client/liboutbox.o
+	$(Q)rm -f $@ && $(AR) rcs $@ $(O)/obj/client/liboutbox.o
+
 # ---- tests: one Criterion binary a suite; tests/support is linked into each -------------------------------------
-SUITES      := unit integration e2e
+SUITES      := unit integration e2e examples
 support_OBJ := $(patsubst %.c,$(O)/obj/%.o,$(sort $(wildcard tests/support/*.c)))
-signup_OBJ  := $(O)/obj/examples/signup/signup.o
 suite_obj    = $(patsubst %.c,$(O)/obj/%.o,$(sort $(wildcard tests/$(1)/*.c)))
 TESTLIBS    += $(shell pkg-config --libs criterion libcurl 2>/dev/null)
 
@@ -86,6 +111,8 @@ $(O)/tests/$(1): $$(call suite_obj,$(1)) $$(support_OBJ) $$(OBJ)
 	$$(Q)$$(CC) $$(LINKHARD) -o $$@ $$^ $$(LDLIBS) $$(TESTLIBS)
 endef
 $(foreach suite,$(SUITES),$(eval $(call suite_rule,$(suite))))
+$(O)/tests/integration: $(O)/liboutbox.a | $(O)/liboutbox.so
+$(O)/tests/examples: $(O)/obj/tests/e2e/support_suite.o # one Postgres and one Kafka for this suite too
 
 # Criterion makes functions without prototypes; lists of long SQL texts are concatenated on purpose
 $(O)/obj/tests/%.o: CFLAGS += -Wno-missing-prototypes -Wno-pedantic -Wno-string-concatenation
@@ -98,13 +125,13 @@ $(O)/tests/wallclock.so: tests/support/programs/wallclock.c
 	$(call say,LINK)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-missing-prototypes -fPIC -shared -o $@ $<
 
-.PHONY: check check-now check-unit check-integration check-e2e
+.PHONY: check check-now check-unit check-integration check-e2e check-examples
 check:                    ## installs what tests need, builds, runs unit, integration and e2e tests on real servers
 	packaging/deps.sh test
 	$(MAKE) check-now
 check-now: $(O)/outboxd $(SUITES:%=$(O)/tests/%) examples
 	O=$(O) tests/run.sh $(SUITES)
-check-unit check-integration check-e2e: check-%: $(O)/outboxd $(O)/tests/% examples
+check-unit check-integration check-e2e check-examples: check-%: $(O)/outboxd $(O)/tests/% examples
 	O=$(O) tests/run.sh $*
 
 .PHONY: check-asan check-asan-now
@@ -137,16 +164,23 @@ mutants:                  ## plants known mistakes into a copy of the source: th
 	O=$(O) tests/mutants/run.sh
 
 # ---- examples and the demo -----------------------------------------------------------------------------------------
-EXAMPLES := signup/signup demo/mock_broker demo/create_topic demo/tail demo/check
+# a directory with a main.c is a program, of all its files and of liboutbox; NAME_LIBS are further packages of pkg-config
+EXAMPLES    := $(patsubst examples/%/main.c,%,$(sort $(wildcard examples/*/main.c)))
+signup_LIBS := libcrypt
+DEMO        := mock_broker create_topic tail check
 .PHONY: examples demo demo-now
-examples: $(EXAMPLES:%=$(O)/examples/%)
+examples: $(foreach name,$(EXAMPLES),$(O)/examples/$(name)/$(name)) $(DEMO:%=$(O)/examples/demo/%)
 
-$(O)/examples/signup/signup: $(O)/obj/examples/signup/main.o $(signup_OBJ)
-$(O)/examples/demo/mock_broker: $(O)/obj/examples/demo/mock_broker.o
-$(O)/examples/demo/create_topic: $(O)/obj/examples/demo/create_topic.o
-$(O)/examples/demo/tail: $(O)/obj/examples/demo/tail.o $(O)/obj/examples/demo/consumer.o
-$(O)/examples/demo/check: $(O)/obj/examples/demo/check.o $(O)/obj/examples/demo/consumer.o
-$(O)/examples/%:
+define example_rule
+$(O)/examples/$(1)/$(1): $$(patsubst %.c,$$(O)/obj/%.o,$$(sort $$(wildcard examples/$(1)/*.c))) $$(O)/liboutbox.a
+	@mkdir -p $$(@D)
+	$$(call say,LINK)
+	$$(Q)$$(CC) $$(LINKHARD) -o $$@ $$^ $$(shell pkg-config --libs libpq jansson $$($(1)_LIBS)) -pthread
+endef
+$(foreach name,$(EXAMPLES),$(eval $(call example_rule,$(name))))
+
+$(O)/examples/demo/tail $(O)/examples/demo/check: $(O)/obj/examples/demo/consumer.o
+$(O)/examples/demo/%: $(O)/obj/examples/demo/%.o
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CC) $(LINKHARD) -o $@ $^ $(LDLIBS)
@@ -190,8 +224,8 @@ $(O)/tests/soak/soak: $(patsubst %.c,$(O)/obj/%.o,$(sort $(wildcard tests/soak/*
 
 # ---- install -----------------------------------------------------------------------------------------------------------
 PREFIX ?= /usr/local
-.PHONY: install clean help
-install: $(O)/outboxd     ## DESTDIR and PREFIX (/usr/local): binary, manual pages, documentation, systemd unit
+.PHONY: install install-lib clean help
+install: $(O)/outboxd install-lib     ## DESTDIR and PREFIX (/usr/local): daemon, library, manual pages, systemd unit
 	install -D -m 755 $(O)/outboxd $(DESTDIR)$(PREFIX)/bin/outboxd
 	install -D -m 644 docs/man/outboxd.8 $(DESTDIR)$(PREFIX)/share/man/man8/outboxd.8
 	install -D -m 644 docs/man/outboxd.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5/outboxd.yaml.5
@@ -201,6 +235,19 @@ install: $(O)/outboxd     ## DESTDIR and PREFIX (/usr/local): binary, manual pag
 	sed 's,/usr/bin/outboxd,$(PREFIX)/bin/outboxd,' packaging/outboxd.service \
 		> $(DESTDIR)$(PREFIX)/lib/systemd/system/outboxd.service
 
+# a page for each function: it points to the page that describes it
+ALSO = run:begin run:commit run:rollback run:optional run:connection run:query run:fail run:fail_result emit:emit_many \
+       emit:text inbox_accept:inbox_prune
+install-lib: $(O)/liboutbox.so $(O)/liboutbox.a
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include include/outbox.h
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib $(O)/liboutbox.so.$(SOVERSION) $(O)/liboutbox.a
+	ln -sf liboutbox.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/liboutbox.so
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	sed 's,@PREFIX@,$(PREFIX),; s,@VERSION@,$(VERSION),' packaging/outbox.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/outbox.pc
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man3 docs/man/*.3
+	for also in $(ALSO); do echo ".so man3/outbox_$${also%%:*}.3" \
+		> $(DESTDIR)$(PREFIX)/share/man/man3/outbox_$${also##*:}.3 || exit; done
+
 clean:                    ## removes build/
 	rm -rf build
 
@@ -208,4 +255,4 @@ help:                     ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 .SECONDARY:
--include $(wildcard $(O)/obj/src/*.d $(O)/obj/src/*/*.d $(O)/obj/tests/*/*.d $(O)/obj/examples/*/*.d)
+-include $(wildcard $(O)/obj/client/src/*/*.d $(O)/obj/src/*.d $(O)/obj/src/*/*.d $(O)/obj/tests/*/*.d $(O)/obj/examples/*/*.d)

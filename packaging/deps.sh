@@ -5,7 +5,7 @@ set -eu
 
 build="gcc libc6-dev make pkg-config libpq-dev libssl-dev librdkafka-dev libyaml-dev libmicrohttpd-dev libjansson-dev libsystemd-dev libjemalloc-dev"
 demo="$build postgresql"
-tests="$demo libcriterion-dev libcurl4-openssl-dev maven default-jre-headless pgbouncer iproute2 openssl"
+tests="$demo g++ libcriterion-dev libcurl4-openssl-dev maven default-jre-headless pgbouncer iproute2 openssl"
 lint="$build clang clang-tidy clang-format"
 
 [ $# -gt 0 ] || set -- --help

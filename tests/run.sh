@@ -1,6 +1,6 @@
 #!/bin/bash
-# run.sh [--jobs N] [--timeout SECONDS] [--filter PATTERN] SUITE..: runs test suites (unit, integration, e2e, or paths of
-# suite binaries) out of $O/tests (O=build by default). The last line is `N passed, N failed`; the exit code is 0 when
+# run.sh [--jobs N] [--timeout SECONDS] [--filter PATTERN] SUITE..: runs test suites (unit, integration, e2e, examples, or
+# paths of suite binaries) out of $O/tests (O=build by default). The last line is `N passed, N failed`; the exit code is 0 when
 # at least one test ran and none failed. Logs of a suite that failed are left in $O/test-logs.
 # A suite starts the servers that its tests share and ends them; everything else a test starts dies with it. Each test has
 # its own deadline; --timeout is that of a whole suite.
@@ -13,7 +13,7 @@ logs=$build/test-logs
 jobs='' timeout=3600 filter='*' suites=() child=''
 
 usage() {
-    echo "usage: tests/run.sh [--jobs N] [--timeout SECONDS] [--filter PATTERN] unit|integration|e2e|BINARY .." >&2
+    echo "usage: tests/run.sh [--jobs N] [--timeout SECONDS] [--filter PATTERN] unit|integration|e2e|examples|BINARY .." >&2
     exit 64
 }
 
@@ -126,10 +126,14 @@ run_suite() {
 }
 
 for suite in "${suites[@]}"; do
-    if [ "$(basename "$suite")" = e2e ] && ! fetch_kafka; then
-        failed=$((failed + 1))
-        continue
-    fi
+    case $(basename "$suite") in
+    e2e | examples)
+        if ! fetch_kafka; then
+            failed=$((failed + 1))
+            continue
+        fi
+        ;;
+    esac
     run_suite "$suite"
 done
 

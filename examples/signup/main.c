@@ -1,6 +1,8 @@
 /* main.c: drives the sign-up use case from several threads at a steady rate, as a web server would, and
  * counts what came of it. Options and threads only; everything worth copying is in signup.c. */
+#include "password.h"
 #include "signup.h"
+#include "wrong.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -19,15 +21,18 @@ enum { THREADS_MAX = 64, EXIT_USAGE = 64 };
 struct options {
     const char *conninfo;
     long count;           /* sign-ups to try */
+    long first;           /* number of the first one: names and addresses are made of numbers */
     long rate;            /* tried per second, over all threads; 0: as fast as they go */
     long threads;         /* each with a connection of its own */
     long duplicate_every; /* every n-th sign-up takes the address of the one before it; 0: never */
+    long hash_cost;       /* of the passwords */
+    bool wrong;           /* as it must not be done: wrong.h */
 };
 
 struct load {
     struct options options;
     struct timespec start;
-    atomic_long next; /* number of the next sign-up, from 1 */
+    atomic_long next; /* number of the next sign-up */
     atomic_long done, email_taken, failed, unknown;
 };
 
@@ -49,7 +54,12 @@ try_one(struct load *load, PGconn *db, long number)
     snprintf(email, sizeof email, "person%ld@example.com", person);
 
     struct signup_answer answer;
-    switch (signup_execute(db, &(struct signup_request){.account_name = name, .email = email}, &answer)) {
+    struct signup_request request = {.account_name = name,
+                                     .email = email,
+                                     .password = "correct horse battery staple",
+                                     .hash_cost = (int)load->options.hash_cost};
+    switch (load->options.wrong ? signup_execute_wrongly(db, &request, &answer)
+                                : signup_execute(db, &request, &answer)) {
     case SIGNUP_DONE:
         atomic_fetch_add(&load->done, 1);
         return;
@@ -76,10 +86,10 @@ sign_up_until_done(void *argument)
 
     for (;;) {
         long number = atomic_fetch_add(&load->next, 1);
-        if (number > load->options.count)
+        if (number >= load->options.first + load->options.count)
             break;
         if (load->options.rate > 0) {
-            struct timespec due = time_after(load->start, number - 1, load->options.rate);
+            struct timespec due = time_after(load->start, number - load->options.first, load->options.rate);
             while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR)
                 ;
         }
@@ -96,6 +106,7 @@ run(struct load *load)
 {
     pthread_t threads[THREADS_MAX];
     long started = 0;
+    load->next = load->options.first;
     clock_gettime(CLOCK_MONOTONIC, &load->start);
     while (started < load->options.threads &&
            pthread_create(&threads[started], NULL, sign_up_until_done, load) == 0)
@@ -105,7 +116,9 @@ run(struct load *load)
 
     printf("done=%ld email_taken=%ld failed=%ld unknown=%ld\n", load->done, load->email_taken, load->failed,
            load->unknown);
-    return load->failed == 0 && load->unknown == 0 && load->next > load->options.count ? 0 : 1;
+    return load->failed == 0 && load->unknown == 0 && load->next >= load->options.first + load->options.count
+               ? 0
+               : 1;
 }
 
 static void
@@ -116,9 +129,12 @@ usage(FILE *to)
           "  --conninfo TEXT        libpq keywords or URI; the role needs what `outboxd migrate --writer` "
           "grants\n"
           "  --count N              sign-ups to try (100)\n"
+          "  --first N              number of the first, of which names and addresses are made (1)\n"
           "  --rate N               sign-ups a second, over all threads; 0 is as fast as they go (0)\n"
           "  --threads N            connections at work at the same time, 1 to 64 (1)\n"
           "  --duplicate-every N    every N-th uses the e-mail of the one before it, N > 1; 0 is never (0)\n"
+          "  --hash-cost N          what hashing a password costs, 1 to 11; 5 is for real passwords (1)\n"
+          "  --wrong                as it must not be done: every repository commits for itself\n"
           "  --help                 this text\n"
           "Exit code: 0 when each was committed or refused for its e-mail, 1 otherwise, 64 for wrong "
           "options.\n",
@@ -144,9 +160,12 @@ parse_options(struct options *options, int argc, char **argv)
 {
     static const struct option names[] = {{"conninfo", required_argument, NULL, 'c'},
                                           {"count", required_argument, NULL, 'n'},
+                                          {"first", required_argument, NULL, 'f'},
                                           {"rate", required_argument, NULL, 'r'},
                                           {"threads", required_argument, NULL, 't'},
                                           {"duplicate-every", required_argument, NULL, 'd'},
+                                          {"hash-cost", required_argument, NULL, 'p'},
+                                          {"wrong", no_argument, NULL, 'w'},
                                           {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
     bool good = true;
@@ -157,12 +176,18 @@ parse_options(struct options *options, int argc, char **argv)
             options->conninfo = optarg;
         else if (option == 'n')
             good &= parse_number(name, optarg, 0, INT32_MAX, &options->count);
+        else if (option == 'f')
+            good &= parse_number(name, optarg, 1, INT32_MAX, &options->first);
         else if (option == 'r')
             good &= parse_number(name, optarg, 0, 1000000, &options->rate);
         else if (option == 't')
             good &= parse_number(name, optarg, 1, THREADS_MAX, &options->threads);
         else if (option == 'd')
             good &= parse_number(name, optarg, 0, INT32_MAX, &options->duplicate_every);
+        else if (option == 'p')
+            good &= parse_number(name, optarg, 1, PASSWORD_COST_MAX, &options->hash_cost);
+        else if (option == 'w')
+            options->wrong = true;
         else if (option == 'h')
             usage(stdout), exit(0);
         else
@@ -186,7 +211,7 @@ parse_options(struct options *options, int argc, char **argv)
 int
 main(int argc, char **argv)
 {
-    struct load load = {.options = {.count = 100, .threads = 1}, .next = 1};
+    struct load load = {.options = {.count = 100, .first = 1, .threads = 1, .hash_cost = 1}};
     if (!parse_options(&load.options, argc, argv)) {
         usage(stderr);
         return EXIT_USAGE;

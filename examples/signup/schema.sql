@@ -8,15 +8,15 @@ create table account (
   created_at timestamptz not null default now()
 );
 
--- A real application keeps a password hash (argon2id, scrypt) beside the e-mail. It never belongs in an event.
 create table app_user (
-  id         bigint      generated always as identity primary key,
-  account_id bigint      not null references account (id),
-  email      text        not null,
-  created_at timestamptz not null default now()
+  id            bigint      generated always as identity primary key,
+  account_id    bigint      not null references account (id),
+  email         text        not null,
+  password_hash text        not null check (password_hash like '$y$%'), -- yescrypt; it never belongs in an event
+  created_at    timestamptz not null default now()
 );
 
 create index app_user_account_id_idx on app_user (account_id);
 
--- One user for each address, however it is spelled. signup.c knows this index by its name.
+-- One user for each address, however it is spelled. user_repository.c knows this index by its name.
 create unique index app_user_email_key on app_user (lower(email));

@@ -1,123 +1,72 @@
 /* signup.c: one transaction writes the account, the user and the event that tells the rest of the world.
- * The use case (signup_execute) owns the transaction. The repositories below it read and write inside the
- * transaction that they are given; they never begin, commit or roll back, so that any use case can combine
- * them. */
+ * The use case owns the transaction. The repositories only persist; they never begin, commit or roll back. */
 #include "signup.h"
 
-#include <stdbool.h>
+#include "account_repository.h"
+#include "password.h"
+#include "user_repository.h"
+
+#include <jansson.h>
+#include <outbox.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* What a repository says: like signup_result, but a repository cannot know about COMMIT. */
-enum written { WRITTEN, WRITTEN_EMAIL_TAKEN, WRITTEN_FAILED };
+struct signup {
+    const struct signup_request *request;
+    const char *password_hash;
+    struct signup_answer *answer;
+};
 
-/* ---- repositories ---- */
-
+/* Its key is the user's id: all events of one user keep their order. It says who signed up and carries no address: whoever
+ * works on it later asks for the one that is right then. */
 static bool
-is_unique_violation(const PGresult *result, const char *index)
+signed_up_emit(struct outbox_unit *unit, const struct signup_answer *answer, struct outbox_error *error)
 {
-    const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    const char *constraint = PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME);
-    return sqlstate && constraint && strcmp(sqlstate, "23505") == 0 && strcmp(constraint, index) == 0;
-}
-
-/* Only the first line of what the server says: its detail repeats the row, and people's data has no place in
- * a log. */
-static void
-explain(PGconn *db, const PGresult *result, struct signup_answer *answer)
-{
-    const char *primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-    snprintf(answer->why, sizeof answer->why, "%s", primary ? primary : PQerrorMessage(db));
-}
-
-/* Runs a statement that returns one value, an id, and copies it. */
-static enum written
-insert_returning(PGconn *tx, const char *sql, int count, const char *const *values, char id[24],
-                 struct signup_answer *answer)
-{
-    PGresult *result = PQexecParams(tx, sql, count, NULL, values, NULL, NULL, 0);
-    enum written written = WRITTEN;
-    if (PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1) {
-        snprintf(id, 24, "%s", PQgetvalue(result, 0, 0));
-    } else if (is_unique_violation(result, "app_user_email_key")) {
-        written = WRITTEN_EMAIL_TAKEN;
-    } else {
-        explain(tx, result, answer);
-        written = WRITTEN_FAILED;
-    }
-    PQclear(result);
-    return written;
-}
-
-static enum written
-account_insert(PGconn *tx, const char *name, struct signup_answer *answer)
-{
-    const char *values[] = {name};
-    return insert_returning(tx, "insert into account (name) values ($1) returning id", 1, values,
-                            answer->account_id, answer);
-}
-
-static enum written
-user_insert(PGconn *tx, const char *account_id, const char *email, struct signup_answer *answer)
-{
-    const char *values[] = {account_id, email};
-    return insert_returning(tx, "insert into app_user (account_id, email) values ($1, $2) returning id", 2,
-                            values, answer->user_id, answer);
-}
-
-/* The event. Its key is the user's id: all events of one user keep their order. Postgres makes the JSON, so
- * every value is quoted as it must be. */
-static enum written
-signed_up_emit(PGconn *tx, const char *account_id, const char *user_id, const char *email,
-               struct signup_answer *answer)
-{
-    const char *values[] = {user_id, account_id, email};
-    return insert_returning(tx,
-                            "select outbox.emit('user.signed_up', $1::text, jsonb_build_object("
-                            "'user_id', $1::bigint, 'account_id', $2::bigint, 'email', $3::text))",
-                            3, values, answer->event_id, answer);
-}
-
-/* ---- the use case ---- */
-
-static bool
-execute(PGconn *db, const char *command, const char *expected, struct signup_answer *answer)
-{
-    PGresult *result = PQexec(db, command);
-    /* COMMIT of a transaction that has failed succeeds, and answers ROLLBACK: the tag is the truth. */
-    bool done = PQresultStatus(result) == PGRES_COMMAND_OK && strcmp(PQcmdStatus(result), expected) == 0;
-    if (!done)
-        explain(db, result, answer);
-    PQclear(result);
+    json_t *object = json_pack("{s:I, s:I}", "user_id", (json_int_t)strtoll(answer->user_id, NULL, 10),
+                               "account_id", (json_int_t)strtoll(answer->account_id, NULL, 10));
+    char *payload = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;
+    json_decref(object);
+    if (payload == NULL)
+        return outbox_fail(error, "no memory for an event");
+    struct outbox_event event = {
+        .topic = "user.signed_up", .key = outbox_text(answer->user_id), .payload = outbox_text(payload)};
+    bool done = outbox_emit(unit, &event, NULL, error);
+    free(payload);
     return done;
 }
 
-static enum written
-write_all(PGconn *tx, const struct signup_request *request, struct signup_answer *answer)
+static bool
+sign_up(struct outbox_unit *unit, void *context, struct outbox_error *error)
 {
-    enum written written = account_insert(tx, request->account_name, answer);
-    if (written == WRITTEN)
-        written = user_insert(tx, answer->account_id, request->email, answer);
-    if (written == WRITTEN)
-        written = signed_up_emit(tx, answer->account_id, answer->user_id, request->email, answer);
-    return written;
+    struct signup *signup = context;
+    struct signup_answer *answer = signup->answer;
+    struct user user = {.account_id = answer->account_id,
+                        .email = signup->request->email,
+                        .password_hash = signup->password_hash};
+    if (!account_insert(unit, signup->request->account_name, answer->account_id, error) ||
+        !user_insert(unit, &user, error))
+        return false;
+    memcpy(answer->user_id, user.id, sizeof answer->user_id);
+    return signed_up_emit(unit, answer, error);
 }
 
 enum signup_result
 signup_execute(PGconn *db, const struct signup_request *request, struct signup_answer *answer)
 {
+    char hash[PASSWORD_HASH_SIZE];
     memset(answer, 0, sizeof *answer);
-    if (!execute(db, "begin", "BEGIN", answer))
+    /* before the transaction: nobody's row is locked while the processor works */
+    if (!password_hash(request->password, request->hash_cost, hash)) {
+        snprintf(answer->why, sizeof answer->why, "the password cannot be hashed");
         return SIGNUP_FAILED;
-
-    enum written written = write_all(db, request, answer);
-    if (written != WRITTEN) {
-        struct signup_answer
-            ignored; /* the first error is the one that explains; a bad connection rolls back too */
-        (void)execute(db, "rollback", "ROLLBACK", &ignored);
-        return written == WRITTEN_EMAIL_TAKEN ? SIGNUP_EMAIL_TAKEN : SIGNUP_FAILED;
     }
-    if (execute(db, "commit", "COMMIT", answer))
+    struct signup signup = {.request = request, .password_hash = hash, .answer = answer};
+    struct outbox_error error;
+    if (outbox_run(db, NULL, sign_up, &signup, &error))
         return SIGNUP_DONE;
-    return PQstatus(db) == CONNECTION_OK ? SIGNUP_FAILED : SIGNUP_UNKNOWN;
+    if (user_email_is_taken(&error))
+        return SIGNUP_EMAIL_TAKEN;
+    snprintf(answer->why, sizeof answer->why, "%s", error.message);
+    return error.kind == OUTBOX_ERROR_UNKNOWN ? SIGNUP_UNKNOWN : SIGNUP_FAILED;
 }

@@ -8,23 +8,24 @@
 struct signup_request {
     const char *account_name;
     const char *email;
+    const char *password;
+    int hash_cost; /* password.h */
 };
 
 enum signup_result {
     SIGNUP_DONE,        /* account, user and event are committed, all three */
     SIGNUP_EMAIL_TAKEN, /* a domain error: nothing was written, ask for another address */
     SIGNUP_FAILED,      /* Postgres said no: nothing was written; `why` says what */
-    SIGNUP_UNKNOWN,     /* the connection broke during COMMIT: look for the e-mail before trying again */
+    SIGNUP_UNKNOWN, /* the connection broke during COMMIT: ask outbox_was_committed, or look for the address */
 };
 
 struct signup_answer {
-    char account_id[24], user_id[24], event_id[24]; /* decimal; valid after SIGNUP_DONE only */
-    char why[512]; /* for the log; set after SIGNUP_FAILED and SIGNUP_UNKNOWN */
+    char account_id[24], user_id[24]; /* decimal; valid after SIGNUP_DONE only */
+    char why[512];                    /* for the log; set after SIGNUP_FAILED and SIGNUP_UNKNOWN */
 };
 
-/* Runs one transaction on `db`, which must be outside of one. It is outside of one again when this returns
- * (or the connection is bad: PQstatus tells). Blocks for as long as Postgres takes. Kafka has no part in it.
- */
+/* Runs one unit of work on `db`, joining the one that is open there if there is one. Blocks for as long as hashing and
+ * Postgres take. Kafka has no part in it. */
 enum signup_result signup_execute(PGconn *db, const struct signup_request *request,
                                   struct signup_answer *answer);
 

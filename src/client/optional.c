@@ -1,0 +1,61 @@
+/* optional.c: outbox_optional: a step of a unit under a savepoint. Its failure rolls back to there; the unit goes on. */
+#include "client/client.h"
+
+#include <stdio.h>
+
+/* The name says the depth, so that nested steps do not meet, and whose it is. */
+static bool
+mark(struct outbox_unit *unit, const char *command, unsigned depth, struct outbox_error *error)
+{
+    char sql[64];
+    snprintf(sql, sizeof sql, "%s outbox_%u", command, depth);
+    return wire_must(unit, &(struct statement){.sql = sql}, NULL, error);
+}
+
+static bool
+roll_back_to(struct outbox_unit *unit, unsigned depth, struct outbox_error *error)
+{
+    char sql[128];
+    snprintf(sql, sizeof sql, "rollback to savepoint outbox_%u; release savepoint outbox_%u", depth, depth);
+    return wire_must(unit, &(struct statement){.sql = sql}, NULL, error);
+}
+
+static void
+undo(struct outbox_unit *unit, unsigned depth)
+{
+    struct outbox_error why;
+    if (unit->state == UNIT_ENDED)
+        return;
+    if (PQstatus(unit->connection) == CONNECTION_OK && roll_back_to(unit, depth, &why)) {
+        memset(&unit->refused, 0, sizeof unit->refused);
+        unit_heal(unit);
+        return;
+    }
+    if (PQstatus(unit->connection) != CONNECTION_OK)
+        failure_set(&why, OUTBOX_ERROR_CONNECTION, "the connection is lost, and the transaction rolled back");
+    else if (why.kind == OUTBOX_ERROR_SQL)
+        why.kind = OUTBOX_ERROR_BROKEN; /* our savepoint is gone: the work has ended more than its own */
+    unit_end(unit, &why);
+}
+
+bool
+outbox_optional(struct outbox_unit *unit, outbox_work *work, void *context, struct outbox_error *error)
+{
+    struct outbox_error scratch;
+    error = error != NULL ? error : &scratch;
+    memset(error, 0, sizeof *error);
+    unsigned depth = unit->depth + 1;
+    if (!unit_usable(unit, error) || !mark(unit, "savepoint", depth, error))
+        return false;
+
+    unit->depth = depth;
+    bool done = work(unit, context, error);
+    if (done)
+        done = unit_usable(unit, error) && mark(unit, "release savepoint", depth, error);
+    else
+        unit_explain(unit, error);
+    unit->depth = depth - 1;
+    if (!done)
+        undo(unit, depth);
+    return done;
+}

@@ -1,0 +1,146 @@
+/* run.c: outbox_run: the whole unit, again and again while Postgres asks for it; or joined to the unit that is open already.
+ * Called by applications; the transaction itself is unit.c's. */
+#include "client/client.h"
+
+#include "base/backoff.h"
+#include "base/clock.h"
+
+#include <errno.h>
+#include <sys/random.h>
+#include <time.h>
+
+/* Enough for locks taken in different orders by a few dozen sessions; more hides a design that always collides. */
+#define ATTEMPTS_DEFAULT 5
+
+/* Half of the first pause is longer than most transactions, so that the other one has gone. */
+#define PAUSE_FIRST_US INT64_C(10000)
+#define PAUSE_LAST_US INT64_C(1000000)
+
+/* ---- joining ---- */
+
+static bool
+check_joining(const struct outbox_unit *unit, const struct outbox_options *options,
+              struct outbox_error *error)
+{
+    if (options == NULL)
+        return true;
+    const char *what = NULL;
+    if (options->isolation != OUTBOX_ISOLATION_DEFAULT && options->isolation != unit->options.isolation)
+        what = "another isolation";
+    else if ((options->read_only && !unit->options.read_only) ||
+             (options->deferrable && !unit->options.deferrable))
+        what = "another access";
+    else if (options->timeout_ms != 0)
+        what = "a timeout of its own";
+    else if (options->consumer != NULL &&
+             (unit->options.consumer == NULL || strcmp(options->consumer, unit->options.consumer) != 0))
+        what = "another consumer";
+    return what == NULL ||
+           failure_set(error, OUTBOX_ERROR_USAGE, "the unit that this one joins cannot have %s", what);
+}
+
+static bool
+join(struct outbox_unit *unit, const struct outbox_options *options, outbox_work *work, void *context,
+     struct outbox_error *error)
+{
+    bool done = check_joining(unit, options, error) && unit_usable(unit, error) &&
+                work(unit, context, error) && unit_usable(unit, error);
+    if (done)
+        return true;
+    unit_explain(unit, error);
+    struct outbox_error why = *error;
+    failure_prefix(&why, "a unit that had joined this one failed: ");
+    unit_doom(unit, &why);
+    return false;
+}
+
+/* ---- one attempt after the other ---- */
+
+/* Whether the transaction failed for something that another attempt may not meet, whatever the work made of it. */
+static bool
+failed_in_passing(const struct outbox_unit *unit)
+{
+    return unit->state != UNIT_ENDED && PQtransactionStatus(unit->connection) == PQTRANS_INERROR &&
+           failure_is_passing(unit->refused.sqlstate);
+}
+
+static bool
+attempt(PGconn *connection, const struct outbox_options *options, int64_t deadline_us, outbox_work *work,
+        void *context, bool *again, struct outbox_error *error)
+{
+    *again = false;
+    memset(error, 0, sizeof *error);
+    struct outbox_unit *unit = unit_begin(connection, options, deadline_us, error);
+    if (unit == NULL)
+        return false;
+    bool willing = work(unit, context, error);
+    if (!willing)
+        unit_explain(unit, error);
+    bool passing = failed_in_passing(unit);
+    bool done = willing && outbox_commit(unit, error);
+    if (!willing)
+        outbox_rollback(unit);
+    *again = !done && (passing || (error->kind == OUTBOX_ERROR_SQL && failure_is_passing(error->sqlstate)));
+    return done;
+}
+
+static void
+sleep_us(int64_t us)
+{
+    struct timespec left = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
+    while (nanosleep(&left, &left) != 0 && errno == EINTR)
+        ;
+}
+
+static struct backoff
+make_backoff(void)
+{
+    uint64_t seed = 0;
+    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != sizeof seed)
+        seed = (uint64_t)clock_monotonic_us();
+    return backoff_make(PAUSE_FIRST_US, PAUSE_LAST_US, seed);
+}
+
+/* False: there is no time left for another attempt. */
+static bool
+pause_before(int next, const struct outbox_options *options, int64_t deadline_us, struct backoff *backoff,
+             const struct outbox_error *error)
+{
+    int64_t wait_us = backoff_next_us(backoff);
+    if (deadline_us - clock_monotonic_us() <= wait_us)
+        return false;
+    if (options->retry_listener != NULL)
+        options->retry_listener(options->retry_context, next - 1, error, (int)(wait_us / 1000));
+    sleep_us(wait_us);
+    return true;
+}
+
+bool
+outbox_run(PGconn *connection, const struct outbox_options *options, outbox_work *work, void *context,
+           struct outbox_error *error)
+{
+    static const struct outbox_options defaults;
+    struct outbox_error scratch;
+    error = error != NULL ? error : &scratch;
+    memset(error, 0, sizeof *error);
+    struct watch *watch = watch_find(connection);
+    if (watch != NULL && watch->unit != NULL)
+        return join(watch->unit, options, work, context, error);
+
+    options = options != NULL ? options : &defaults;
+    int64_t deadline_us = CLOCK_NEVER;
+    if (options->timeout_ms > 0)
+        deadline_us = clock_monotonic_us() + (int64_t)options->timeout_ms * 1000;
+    int attempts = options->attempts > 0 ? options->attempts : ATTEMPTS_DEFAULT;
+    struct backoff backoff = make_backoff();
+    for (int number = 1;; number++) {
+        bool again;
+        if (attempt(connection, options, deadline_us, work, context, &again, error))
+            return true;
+        if (!again || number >= attempts ||
+            !pause_before(number + 1, options, deadline_us, &backoff, error)) {
+            error->attempts = number;
+            return false;
+        }
+    }
+}
