@@ -86,7 +86,7 @@ struct outbox_options {
     int attempts;         /* how often the work may run in all; 0: five; 1: never again */
     int timeout_ms;       /* for all attempts together, 0: none. Also the unit's statement_timeout, so that it
                              ends statements which the application sends itself */
-    const char *consumer; /* who accepts from the inbox; NULL: the database role */
+    const char *consumer; /* who accepts from the inbox; NULL: the database role. Lives as long as the unit */
     outbox_retry_listener *retry_listener;
     void *retry_context;
     void *reserved[8];

@@ -18,9 +18,15 @@ rooms='base event config http kafka postgres relay command'
 rank() { n=0; for room in $rooms; do n=$((n + 1)); [ "$room" = "$1" ] && { echo $n; return; }; done; echo 0; }
 for file in $(printf '%s\n' $sources | grep '^src/.*/'); do
     own=$(echo "$file" | cut -d/ -f2)
-    [ "$own" = client ] && continue
     for target in $(sed -n 's/^#include "\([a-z]*\)\/.*/\1/p' "$file" | sort -u); do
         [ "$target" = "$own" ] && continue
+        # the library is linked into applications: of base it takes what neither logs nor ends the process
+        if [ "$own" = client ]; then
+            [ "$target" = base ] || complain "$file: client may not include $target"
+            grep '^#include "base/' "$file" | grep -qv '"base/\(backoff\|clock\)\.h"' &&
+                complain "$file: client may include base/backoff.h and base/clock.h only"
+            continue
+        fi
         [ "$(rank "$target")" -ge "$(rank "$own")" ] && complain "$file: $own may not include $target"
         case "$own-$target" in
         postgres-kafka | kafka-postgres | postgres-http | kafka-http)

@@ -79,6 +79,10 @@ PGresult *wire_run(struct outbox_unit *unit, const struct statement *statement, 
 bool wire_must(struct outbox_unit *unit, const struct statement *statement, PGresult **result,
                struct outbox_error *error);
 
+/* Reads to its end what the work has left running, so that watch.c sees it; the results are thrown away. False: it is not
+ * ended, or cannot be read that way. */
+bool wire_drain(struct outbox_unit *unit);
+
 /* Sends a piece of COPY data, at most INT_MAX bytes. */
 bool wire_copy(struct outbox_unit *unit, const char *data, size_t size, struct outbox_error *error);
 

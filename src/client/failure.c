@@ -5,8 +5,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static bool
-set(struct outbox_error *error, enum outbox_error_kind kind, const char *format, va_list arguments)
+OUTBOX_PRINTF(3, 0)
+static bool set(struct outbox_error *error, enum outbox_error_kind kind, const char *format,
+                va_list arguments)
 {
     if (error == NULL)
         return false;

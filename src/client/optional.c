@@ -23,7 +23,7 @@ roll_back_to(struct outbox_unit *unit, unsigned depth, struct outbox_error *erro
 static void
 undo(struct outbox_unit *unit, unsigned depth)
 {
-    struct outbox_error why;
+    struct outbox_error why = {0};
     if (unit->state == UNIT_ENDED)
         return;
     if (PQstatus(unit->connection) == CONNECTION_OK && roll_back_to(unit, depth, &why)) {
@@ -31,7 +31,7 @@ undo(struct outbox_unit *unit, unsigned depth)
         unit_heal(unit);
         return;
     }
-    if (PQstatus(unit->connection) != CONNECTION_OK)
+    if (why.kind == OUTBOX_ERROR_NONE)
         failure_set(&why, OUTBOX_ERROR_CONNECTION, "the connection is lost, and the transaction rolled back");
     else if (why.kind == OUTBOX_ERROR_SQL)
         why.kind = OUTBOX_ERROR_BROKEN; /* our savepoint is gone: the work has ended more than its own */

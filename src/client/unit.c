@@ -106,6 +106,9 @@ unit_usable(struct outbox_unit *unit, struct outbox_error *error)
     case PQTRANS_UNKNOWN:
         break;
     }
+    (void)wire_drain(unit); /* it may have been a COMMIT */
+    if (unit->state != UNIT_OPEN)
+        return fail_with(error, &unit->why);
     return failure_set(error, OUTBOX_ERROR_USAGE,
                        "the work left a statement running on the unit's connection");
 }
@@ -181,6 +184,10 @@ unit_begin(PGconn *connection, const struct outbox_options *options, int64_t dea
            struct outbox_error *error)
 {
     static const struct outbox_options defaults;
+    if (connection == NULL) {
+        failure_set(error, OUTBOX_ERROR_CONNECTION, "there is no connection");
+        return NULL;
+    }
     struct watch *watch = watch_make(connection);
     struct outbox_unit *unit = calloc(1, sizeof *unit);
     if (watch == NULL || unit == NULL) {
@@ -232,7 +239,8 @@ outbox_rollback(struct outbox_unit *unit)
             unit->deadline_us = clock_monotonic_us() + ROLLBACK_PATIENCE_US;
         struct statement rollback = {.sql = "rollback"};
         struct outbox_error ignored; /* a transaction that cannot be rolled back dies with its connection */
-        if (!wire_must(unit, &rollback, NULL, &ignored) || PQtransactionStatus(connection) != PQTRANS_IDLE)
+        if (!wire_drain(unit) || !wire_must(unit, &rollback, NULL, &ignored) ||
+            PQtransactionStatus(connection) != PQTRANS_IDLE)
             wire_cut(connection);
     }
     unit_free(unit);

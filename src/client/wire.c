@@ -55,6 +55,27 @@ answer_until(PGconn *connection, int64_t until_us)
     return true;
 }
 
+bool
+wire_drain(struct outbox_unit *unit)
+{
+    PGconn *connection = unit->connection;
+    int64_t until_us = unit->deadline_us != CLOCK_NEVER ? unit->deadline_us + GRACE_US : CLOCK_NEVER;
+    if (PQpipelineStatus(connection) != PQ_PIPELINE_OFF)
+        return false; /* it may wait for a synchronization that nobody has sent */
+    while (PQtransactionStatus(connection) == PQTRANS_ACTIVE) {
+        PGresult *result = answer_until(connection, until_us) ? PQgetResult(connection) : NULL;
+        ExecStatusType status = PQresultStatus(result);
+        if (result == NULL)
+            break;
+        PQclear(result);
+        if (status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH)
+            return false; /* its data would have to be read, however much it is */
+        if (status == PGRES_COPY_IN && PQputCopyEnd(connection, "liboutbox: the COPY was not ended") != 1)
+            return false;
+    }
+    return PQtransactionStatus(connection) != PQTRANS_ACTIVE;
+}
+
 /* Takes all results of what was sent and keeps the last; stops at a COPY, whose data the caller sends. */
 static bool
 take_results(PGconn *connection, int64_t until_us, PGresult **last)

@@ -139,6 +139,25 @@ Test(client_behind, a_statement_left_running_fails_the_unit)
 }
 
 static bool
+leave_commit_running(struct outbox_unit *unit, void *context, struct outbox_error *error)
+{
+    (void)context;
+    return client_write(unit, 1, error) && PQsendQuery(outbox_connection(unit), "commit") == 1;
+}
+
+Test(client_behind, a_commit_left_running_is_found)
+{
+    static const struct outbox_options options[] = {{0}, {.timeout_ms = 60000}};
+    for (int i = 0; i < 2; i++) {
+        struct client client = client_open();
+        struct outbox_error error = client_must_fail(&client, &options[i], leave_commit_running, NULL);
+        cr_assert_eq(error.kind, OUTBOX_ERROR_BROKEN, "%s", error.message);
+        cr_assert_eq(client_items(&client), 1);
+        client_close(&client);
+    }
+}
+
+static bool
 leave_half_read(struct outbox_unit *unit, void *context, struct outbox_error *error)
 {
     (void)context;
@@ -153,9 +172,12 @@ leave_half_read(struct outbox_unit *unit, void *context, struct outbox_error *er
 Test(client_behind, a_result_left_half_read_does_not_hinder_the_rollback)
 {
     struct client client = client_open();
-    struct outbox_error error = client_must_fail(&client, NULL, leave_half_read, NULL);
-    cr_assert_str_eq(error.message, "seen enough");
-    cr_assert_eq(client_items(&client), 0);
+    for (int timeout_ms = 0; timeout_ms <= 60000; timeout_ms += 60000) {
+        struct outbox_options options = {.timeout_ms = timeout_ms};
+        struct outbox_error error = client_must_fail(&client, &options, leave_half_read, NULL);
+        cr_assert_str_eq(error.message, "seen enough");
+        cr_assert_eq(client_items(&client), 0);
+    }
     client_close(&client);
 }
 
@@ -174,9 +196,12 @@ leave_copying(struct outbox_unit *unit, void *context, struct outbox_error *erro
 Test(client_behind, a_copy_left_open_fails_the_unit)
 {
     struct client client = client_open();
-    struct outbox_error error = client_must_fail(&client, NULL, leave_copying, NULL);
-    cr_assert_eq(error.kind, OUTBOX_ERROR_USAGE, "%s", error.message);
-    cr_assert_eq(client_items(&client), 0);
+    for (int timeout_ms = 0; timeout_ms <= 60000; timeout_ms += 60000) {
+        struct outbox_options options = {.timeout_ms = timeout_ms};
+        struct outbox_error error = client_must_fail(&client, &options, leave_copying, NULL);
+        cr_assert_eq(error.kind, OUTBOX_ERROR_USAGE, "%s", error.message);
+        cr_assert_eq(client_items(&client), 0);
+    }
     client_close(&client);
 }
 

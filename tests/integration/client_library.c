@@ -59,8 +59,17 @@ is_sanitized(void)
 
 #define PKG_CONFIG "PKG_CONFIG_PATH=$PWD/usr/lib/pkgconfig"
 
+/* What the caller makes has the same size for ever: what is added comes out of `reserved`. */
 static const char program[] = "#include <outbox.h>\n"
                               "#include <stdio.h>\n"
+                              "#ifndef __cplusplus\n"
+                              "#define static_assert _Static_assert\n"
+                              "#endif\n"
+                              "#if UINTPTR_MAX == UINT64_MAX\n"
+                              "static_assert(sizeof(struct outbox_error) == 856, \"error\");\n"
+                              "static_assert(sizeof(struct outbox_options) == 104, \"options\");\n"
+                              "static_assert(sizeof(struct outbox_event) == 88, \"event\");\n"
+                              "#endif\n"
                               "int main(void)\n"
                               "{\n"
                               "    struct outbox_error error;\n"
