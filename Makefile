@@ -113,6 +113,7 @@ endef
 $(foreach suite,$(SUITES),$(eval $(call suite_rule,$(suite))))
 $(O)/tests/integration: $(O)/liboutbox.a | $(O)/liboutbox.so
 $(O)/tests/examples: $(O)/obj/tests/e2e/support_suite.o # one Postgres and one Kafka for this suite too
+$(O)/tests/examples: $(O)/obj/examples/story/domain/write_story.o # the domain alone, on a store that the tests make
 
 # Criterion makes functions without prototypes; lists of long SQL texts are concatenated on purpose
 $(O)/obj/tests/%.o: CFLAGS += -Wno-missing-prototypes -Wno-pedantic -Wno-string-concatenation
@@ -164,7 +165,8 @@ mutants:                  ## plants known mistakes into a copy of the source: th
 	O=$(O) tests/mutants/run.sh
 
 # ---- examples and the demo -----------------------------------------------------------------------------------------
-# a directory with a main.c is a program, of all its files and of liboutbox; NAME_LIBS are further packages of pkg-config
+# a directory with a main.c is a program, of all its files and of liboutbox; NAME_LIBS are further packages of pkg-config.
+# What is in its domain/ knows neither Postgres nor the outbox: it is compiled without the way to their headers.
 EXAMPLES    := $(patsubst examples/%/main.c,%,$(sort $(wildcard examples/*/main.c)))
 signup_LIBS := libcrypt
 DEMO        := mock_broker create_topic tail check
@@ -172,12 +174,15 @@ DEMO        := mock_broker create_topic tail check
 examples: $(foreach name,$(EXAMPLES),$(O)/examples/$(name)/$(name)) $(DEMO:%=$(O)/examples/demo/%)
 
 define example_rule
-$(O)/examples/$(1)/$(1): $$(patsubst %.c,$$(O)/obj/%.o,$$(sort $$(wildcard examples/$(1)/*.c))) $$(O)/liboutbox.a
+$(O)/examples/$(1)/$(1): $$(patsubst %.c,$$(O)/obj/%.o,$$(sort $$(wildcard examples/$(1)/*.c examples/$(1)/domain/*.c))) \
+                         $$(O)/liboutbox.a
 	@mkdir -p $$(@D)
 	$$(call say,LINK)
 	$$(Q)$$(CC) $$(LINKHARD) -o $$@ $$^ $$(shell pkg-config --libs libpq jansson $$($(1)_LIBS)) -pthread
 endef
 $(foreach name,$(EXAMPLES),$(eval $(call example_rule,$(name))))
+
+$(patsubst %.c,$(O)/obj/%.o,$(wildcard examples/*/domain/*.c)): CPPFLAGS := -D_GNU_SOURCE
 
 $(O)/examples/demo/tail $(O)/examples/demo/check: $(O)/obj/examples/demo/consumer.o
 $(O)/examples/demo/%: $(O)/obj/examples/demo/%.o
@@ -255,4 +260,5 @@ help:                     ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 .SECONDARY:
--include $(wildcard $(O)/obj/client/src/*/*.d $(O)/obj/src/*.d $(O)/obj/src/*/*.d $(O)/obj/tests/*/*.d $(O)/obj/examples/*/*.d)
+-include $(wildcard $(O)/obj/client/src/*/*.d $(O)/obj/src/*.d $(O)/obj/src/*/*.d $(O)/obj/tests/*/*.d \
+	$(O)/obj/examples/*/*.d $(O)/obj/examples/*/domain/*.d)
