@@ -34,6 +34,7 @@ struct load {
     struct timespec start;
     atomic_long next; /* number of the next sign-up */
     atomic_long done, email_taken, failed, unknown;
+    atomic_long unnotified; /* of the done ones, those without the notification */
 };
 
 static struct timespec
@@ -62,6 +63,9 @@ try_one(struct load *load, PGconn *db, long number)
                                 : signup_execute(db, &request, &answer)) {
     case SIGNUP_DONE:
         atomic_fetch_add(&load->done, 1);
+        if (*answer.not_notified != '\0' && atomic_fetch_add(&load->unnotified, 1) == 0)
+            fprintf(stderr, "signup: sign-up %ld is done, without a notification: %s (not said again)\n",
+                    number, answer.not_notified);
         return;
     case SIGNUP_EMAIL_TAKEN:
         atomic_fetch_add(&load->email_taken, 1);
@@ -114,8 +118,8 @@ run(struct load *load)
     for (long i = 0; i < started; i++)
         pthread_join(threads[i], NULL);
 
-    printf("done=%ld email_taken=%ld failed=%ld unknown=%ld\n", load->done, load->email_taken, load->failed,
-           load->unknown);
+    printf("done=%ld email_taken=%ld failed=%ld unknown=%ld unnotified=%ld\n", load->done, load->email_taken,
+           load->failed, load->unknown, load->unnotified);
     return load->failed == 0 && load->unknown == 0 && load->next >= load->options.first + load->options.count
                ? 0
                : 1;

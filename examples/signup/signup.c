@@ -3,6 +3,7 @@
 #include "signup.h"
 
 #include "account_repository.h"
+#include "notification_repository.h"
 #include "password.h"
 #include "user_repository.h"
 
@@ -37,6 +38,15 @@ signed_up_emit(struct outbox_unit *unit, const struct signup_answer *answer, str
 }
 
 static bool
+account_notify(struct outbox_unit *unit, void *context, struct outbox_error *error)
+{
+    const struct signup_answer *answer = context;
+    return notification_insert(unit, answer->account_id, answer->user_id, error);
+}
+
+/* Account, user and event are critical: without one of them there is no sign-up. The notification is optional: what goes wrong with it
+ * is undone, reported in the answer, and costs nobody the sign-up. */
+static bool
 sign_up(struct outbox_unit *unit, void *context, struct outbox_error *error)
 {
     struct signup *signup = context;
@@ -48,6 +58,9 @@ sign_up(struct outbox_unit *unit, void *context, struct outbox_error *error)
         !user_insert(unit, &user, error))
         return false;
     memcpy(answer->user_id, user.id, sizeof answer->user_id);
+    struct outbox_error why;
+    bool notified = outbox_optional(unit, account_notify, answer, &why);
+    snprintf(answer->not_notified, sizeof answer->not_notified, "%s", notified ? "" : why.message);
     return signed_up_emit(unit, answer, error);
 }
 

@@ -21,6 +21,7 @@ enum signup_result {
 
 struct signup_answer {
     char account_id[24], user_id[24]; /* decimal; valid after SIGNUP_DONE only */
+    char not_notified[512];           /* why the account was not told of the sign-up; "" when it was */
     char why[512];                    /* for the log; set after SIGNUP_FAILED and SIGNUP_UNKNOWN */
 };
 

@@ -20,7 +20,7 @@
 #define SIGNUP_TOPIC "user.signed_up"
 
 struct summary {
-    long done, email_taken, failed, unknown;
+    long done, email_taken, failed, unknown, unnotified;
 };
 
 static long
@@ -53,7 +53,8 @@ run_signup(const char *const *arguments, struct summary *summary)
         *summary = (struct summary){.done = number_after(text, "done="),
                                     .email_taken = number_after(text, "email_taken="),
                                     .failed = number_after(text, "failed="),
-                                    .unknown = number_after(text, "unknown=")};
+                                    .unknown = number_after(text, "unknown="),
+                                    .unnotified = number_after(text, "unnotified=")};
     free(text);
     free(output);
     free(directory);
@@ -65,7 +66,7 @@ static const char *
 create_shop(struct postgres *postgres)
 {
     return example_database(postgres, "signup",
-                            "grant select, insert on account, app_user to " POSTGRES_WRITER);
+                            "grant select, insert on account, app_user, notification to " POSTGRES_WRITER);
 }
 
 /* 400 attempts, each address twice, sixteen at work: which one of a pair wins is open, that one does is not.
@@ -86,11 +87,13 @@ sign_up_with_clashes(struct postgres *postgres, const char *database)
     cr_assert_eq(run_signup(arguments, &summary), 0);
     cr_assert_eq(summary.done, 200);
     cr_assert_eq(summary.email_taken, 200);
+    cr_assert_eq(summary.unnotified, 0);
 
     PGconn *admin = postgres_open(postgres, database, POSTGRES_ADMIN);
     cr_expect_eq(postgres_int(admin, "select count(*) from app_user"), 200);
     cr_expect_eq(postgres_int(admin, "select count(*) from account"), 200,
                  "an account was left without its user");
+    cr_expect_eq(postgres_int(admin, "select count(*) from notification"), 200);
     cr_expect_eq(postgres_int(admin, "select count(*) from outbox.event"), 200,
                  "a rolled back sign-up left an event");
     cr_expect_eq(postgres_int(admin,
@@ -159,6 +162,52 @@ Test(signup, a_failure_that_is_not_a_taken_email_is_not_taken_for_one, .timeout 
 
     PQfinish(admin);
     postgres_free(postgres);
+}
+
+/* ---- the optional step: whatever is wrong with it, people are in, their event too, and the answer says so ---- */
+
+static void
+sign_up_without_notifications(const char *breaking)
+{
+    struct postgres *postgres = postgres_shared();
+    const char *database = create_shop(postgres);
+    PGconn *admin = postgres_open(postgres, database, POSTGRES_ADMIN);
+    postgres_exec(admin, "%s", breaking); /* and whatever it locks stays locked */
+
+    struct summary summary;
+    const char *arguments[] = {"--conninfo",
+                               postgres_conninfo(postgres, database, POSTGRES_WRITER),
+                               "--count",
+                               "20",
+                               "--threads",
+                               "4",
+                               "--duplicate-every",
+                               "4",
+                               NULL};
+    cr_expect_eq(run_signup(arguments, &summary), 0);
+    cr_expect_eq(summary.done, 15);
+    cr_expect_eq(summary.email_taken, 5);
+    cr_expect_eq(summary.unnotified, 15, "a failure went unreported");
+    cr_expect_eq(postgres_int(admin, "select count(*) from app_user"), 15);
+    cr_expect_eq(postgres_int(admin, "select count(*) from outbox.event"), 15);
+    PQfinish(admin);
+    postgres_free(postgres);
+}
+
+Test(signup, people_are_in_while_the_notification_table_refuses_their_row, .timeout = 60)
+{
+    sign_up_without_notifications(
+        "alter table notification add constraint refuses_all check (false) not valid");
+}
+
+Test(signup, people_are_in_while_the_notification_table_is_gone, .timeout = 60)
+{
+    sign_up_without_notifications("drop table notification");
+}
+
+Test(signup, people_are_in_and_do_not_wait_while_the_notification_table_is_locked, .timeout = 60)
+{
+    sign_up_without_notifications("begin; lock table notification in access exclusive mode");
 }
 
 /* ---- why one transaction: what is left when each repository commits for itself ---- */
