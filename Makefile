@@ -169,6 +169,7 @@ mutants:                  ## plants known mistakes into a copy of the source: th
 # What is in its domain/ knows neither Postgres nor the outbox: it is compiled without the way to their headers.
 EXAMPLES    := $(patsubst examples/%/main.c,%,$(sort $(wildcard examples/*/main.c)))
 signup_LIBS := libcrypt
+welcome_LIBS := rdkafka libcurl
 DEMO        := mock_broker create_topic tail check
 .PHONY: examples demo demo-now
 examples: $(foreach name,$(EXAMPLES),$(O)/examples/$(name)/$(name)) $(DEMO:%=$(O)/examples/demo/%)

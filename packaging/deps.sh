@@ -4,8 +4,8 @@
 set -eu
 
 build="gcc libc6-dev make pkg-config libpq-dev libssl-dev librdkafka-dev libyaml-dev libmicrohttpd-dev libjansson-dev libsystemd-dev libjemalloc-dev"
-demo="$build postgresql"
-tests="$demo g++ libcriterion-dev libcurl4-openssl-dev maven default-jre-headless pgbouncer iproute2 openssl"
+demo="$build postgresql libcurl4-openssl-dev"
+tests="$demo g++ libcriterion-dev maven default-jre-headless pgbouncer iproute2 openssl python3-aiosmtpd"
 lint="$build clang clang-tidy clang-format"
 
 [ $# -gt 0 ] || set -- --help

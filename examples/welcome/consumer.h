@@ -1,0 +1,44 @@
+/* consumer.h: the records of one topic, as a member of a consumer group, one at a time. Knows librdkafka, and of the outbox only the
+ * headers `id` and `source`. */
+#ifndef EXAMPLE_WELCOME_CONSUMER_H
+#define EXAMPLE_WELCOME_CONSUMER_H
+
+#include <librdkafka/rdkafka.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct consumer {
+    rd_kafka_t *client;
+};
+
+struct consumer_options {
+    const char *brokers, *group, *topic;
+    const char *const
+        *properties; /* further ones of librdkafka, NAME=VALUE; they may not say what consumer.c says */
+    int property_count;
+};
+
+/* One record. Valid until consumer_done or consumer_again. */
+struct received {
+    rd_kafka_message_t *message;
+    int64_t id;       /* the header `id`; 0 when there is none: not an event of an outbox */
+    char source[101]; /* the header `source` */
+};
+
+/* Returns at once, whether the brokers are there or not; what goes wrong with them later, librdkafka says on stderr and goes on. False:
+ * a property is wrong; `why` says which. */
+bool consumer_open(struct consumer *consumer, const struct consumer_options *options, char why[512]);
+
+/* The next record, or false when none came within timeout_ms. To be called at least every five minutes, or the group
+ * takes the member for dead. */
+bool consumer_next(struct consumer *consumer, int timeout_ms, struct received *received);
+
+/* The record is worked on and need not come again. Does not wait: a commit that is lost brings the record again. */
+void consumer_done(struct consumer *consumer, struct received *received);
+
+/* The record is to come again, before the later ones of its partition. False: that cannot be had any more in this process. */
+bool consumer_again(struct consumer *consumer, struct received *received);
+
+void consumer_close(struct consumer *consumer);
+
+#endif

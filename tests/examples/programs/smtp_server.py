@@ -1,0 +1,73 @@
+#!/usr/bin/python3
+"""smtp_server.py DIRECTORY PORT: a real mail server (aiosmtpd) on the loopback for the tests of the examples, with moods.
+
+Each mail that it accepts becomes a file of DIRECTORY/received, its envelope's recipient in the first line. DIRECTORY/mode
+says how it behaves, and is read whenever it matters:
+    accept                     as it should
+    slow MS                    accepts, and takes so long for it
+    refuse CODE STAGE [TO]     answers CODE to mail, rcpt or data; with TO: only for this recipient
+    hang                       never answers a recipient, until the mode changes
+    hold                       keeps the mail, and does not say so until the mode changes
+"""
+import asyncio
+import os
+import sys
+
+from aiosmtpd.smtp import SMTP
+
+DIRECTORY, PORT = sys.argv[1], int(sys.argv[2])
+
+
+def mode():
+    with open(os.path.join(DIRECTORY, "mode"), encoding="ascii") as file:
+        return file.read().split()
+
+
+async def while_mode_is(word):
+    while mode()[0] == word:
+        await asyncio.sleep(0.01)
+
+
+def refusal(stage, recipient):
+    words = mode()
+    if words[0] == "refuse" and words[2] == stage and words[3:] in ([], [recipient]):
+        return f"{words[1]} refused, as the test wants"
+    return None
+
+
+def keep(envelope):
+    received = os.path.join(DIRECTORY, "received")
+    name = f"{len(os.listdir(received)):06}"
+    # complete or not there: the test counts the names
+    with open(os.path.join(DIRECTORY, "unfinished"), "wb") as file:
+        file.write(envelope.rcpt_tos[0].encode() + b"\n" + envelope.content)
+    os.rename(file.name, os.path.join(received, name))
+
+
+class Handler:
+    async def handle_MAIL(self, server, session, envelope, address, options):
+        envelope.mail_from = address
+        return refusal("mail", None) or "250 OK"
+
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        await while_mode_is("hang")
+        envelope.rcpt_tos.append(address)
+        return refusal("rcpt", address) or "250 OK"
+
+    async def handle_DATA(self, server, session, envelope):
+        refused = refusal("data", envelope.rcpt_tos[0])
+        if refused is None:
+            if mode()[0] == "slow":
+                await asyncio.sleep(int(mode()[1]) / 1000)
+            keep(envelope)
+            await while_mode_is("hold")
+        return refused or "250 OK"
+
+
+async def main():
+    server = await asyncio.get_running_loop().create_server(
+        lambda: SMTP(Handler(), hostname="localhost"), "127.0.0.1", PORT)
+    await server.serve_forever()
+
+
+asyncio.run(main())
