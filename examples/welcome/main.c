@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { EXIT_USAGE = 64, EXIT_UNUSABLE = 69 };
 enum { WAIT_FIRST_MS = 250, WAIT_MOST_MS = 30000 }; /* well below the five minutes of consumer_next */
@@ -189,6 +190,7 @@ main(int argc, char **argv)
         fputs("welcome: libcurl cannot start\n", stderr);
         return EXIT_UNUSABLE;
     }
+    srandom((unsigned)getpid()); /* for pause_after */
     int code = start(&options);
     curl_global_cleanup();
     return code;

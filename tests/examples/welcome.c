@@ -3,12 +3,15 @@
 #include "fixture.h"
 #include "welcome_stage.h"
 
+#include "support/consumer.h"
 #include "support/scratch.h"
 #include "support/wait.h"
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
+#include <librdkafka/rdkafka.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,6 +138,45 @@ Test(welcome, an_event_that_names_nobody_is_recorded_and_holds_up_no_other, .tim
     cr_expect_eq(postgres_int(stage.admin, "select count(*) from mail_refused where user_id is null"
                                            " and reason = 'the event has no user_id'"),
                  3);
+    stage_close(&stage);
+}
+
+/* As the relay sends it in exactly-once mode, in a transaction that is aborted, as by a crash. */
+static void
+produce_and_abort(struct stage *stage, const char *payload)
+{
+    const char *settings[][2] = {{"bootstrap.servers", broker_bootstrap(stage->broker)},
+                                 {"transactional.id", "aborting"}};
+    char why[512];
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        cr_assert_eq(rd_kafka_conf_set(conf, settings[i][0], settings[i][1], why, sizeof why),
+                     RD_KAFKA_CONF_OK);
+    rd_kafka_t *producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
+    cr_assert_null(rd_kafka_init_transactions(producer, 30000));
+    cr_assert_null(rd_kafka_begin_transaction(producer));
+    cr_assert_eq(rd_kafka_producev(producer, RD_KAFKA_V_TOPIC(SIGNUP_TOPIC), RD_KAFKA_V_PARTITION(0),
+                                   RD_KAFKA_V_VALUE((void *)(uintptr_t)payload, strlen(payload)),
+                                   RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                                   RD_KAFKA_V_HEADER("id", "1000000", -1),
+                                   RD_KAFKA_V_HEADER("source", DAEMON_SOURCE, -1), RD_KAFKA_V_END),
+                 RD_KAFKA_RESP_ERR_NO_ERROR);
+    cr_assert_eq(rd_kafka_flush(producer, 30000), RD_KAFKA_RESP_ERR_NO_ERROR);
+    cr_assert_null(rd_kafka_abort_transaction(producer, 30000));
+    rd_kafka_destroy(producer);
+}
+
+Test(welcome, a_record_of_an_aborted_transaction_sends_nothing, .timeout = 120)
+{
+    struct stage stage = stage_open(1);
+    cr_assert_eq(stage_sign_up(&stage, 1, 0, 20000), 1);
+    wait_for(consumer_count(broker_bootstrap(stage.broker), SIGNUP_TOPIC) == 1, 20000);
+    produce_and_abort(&stage, "{\"user_id\": 1}");
+    cr_assert_eq(stage_sign_up(&stage, 1, 0, 20000), 1);
+    struct mailer_process mailer = stage_start_mailer(&stage, NULL);
+    wait_for(mailer_log_count(&mailer, "user=2") == 1, 30000); /* it stands behind the aborted one */
+    cr_expect_eq(mailer_terminate(&mailer), 0);
+    stage_expect_one_each(&stage);
     stage_close(&stage);
 }
 
