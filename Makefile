@@ -170,6 +170,7 @@ mutants:                  ## plants known mistakes into a copy of the source: th
 EXAMPLES    := $(patsubst examples/%/main.c,%,$(sort $(wildcard examples/*/main.c)))
 signup_LIBS := libcrypt
 welcome_LIBS := rdkafka libcurl
+contract_LIBS := libcurl
 DEMO        := mock_broker create_topic tail check
 .PHONY: examples demo demo-now
 examples: $(foreach name,$(EXAMPLES),$(O)/examples/$(name)/$(name)) $(DEMO:%=$(O)/examples/demo/%)
