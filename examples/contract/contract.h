@@ -10,7 +10,7 @@
 enum {
     CONTRACT_ID_MAX = 64,
     CONTRACT_TEXT_MAX = 200,   /* bytes of a name */
-    CONTRACT_ETAG_MAX = 200,   /* a longer one is not kept: then the contract is fetched whole each time */
+    CONTRACT_ETAG_MAX = 200,   /* a longer one is not kept: the contract is fetched whole each time then */
     CONTRACT_AMOUNT_MAX = 17,  /* 12 digits, a point, 4 digits */
     CONTRACT_ITEMS_MAX = 10000 /* what one unit should hold at most; more is taken for a mistake */
 };

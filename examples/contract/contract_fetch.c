@@ -15,6 +15,8 @@ enum {
     PATH_MAX_BYTES = CONTRACT_ID_MAX + 64,
 };
 
+_Static_assert((int)CONTRACT_ETAG_MAX >= (int)API_ETAG_MAX, "an ETag of the API fits into a contract");
+
 static bool
 fetch_header(struct api *api, const char *known_etag, int64_t deadline_ms, struct contract *contract,
              const char *id, struct result *result)
@@ -27,7 +29,7 @@ fetch_header(struct api *api, const char *known_etag, int64_t deadline_ms, struc
         done = result_fail(result, OUTCOME_UNCHANGED, "%s", "");
     else if (done)
         done = contract_json_header(contract, id, answer.body, answer.size, result);
-    if (done && strlen(answer.etag) < sizeof contract->etag)
+    if (done)
         snprintf(contract->etag, sizeof contract->etag, "%s", answer.etag);
     api_answer_clear(&answer);
     return done;

@@ -1,6 +1,8 @@
 /* contract_json.h: the API's JSON becomes a contract, or an error that names the place. Fields that we do not know are ignored, so
  * that the API may grow; what we do use has to be of the right type and in its bounds. Pure: no network, no database.
  *
+ * The version changes with the header and with the items, and so does the ETag, which only the header has.
+ *
  *     GET /contracts/ID               {"id": "C-1", "version": 7, "customer": "Hafen AG", "currency": "EUR", "total": "40.50",
  *                                      "item_count": 3}
  *     GET /contracts/ID/items?page=1  {"version": 7, "next_page": 2, "items": [{"contract_id": "C-1", "line": 1,
