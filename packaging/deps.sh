@@ -1,11 +1,13 @@
 #!/bin/sh
 # deps.sh GROUP..: installs what a group of make targets needs, by apt-get, only what is missing: build, test, lint, demo,
-# all. Works as root and through sudo; asks nothing. On other systems it says what to install.
+# all. Works as root and through sudo; asks nothing. On other systems it says what to install. COMMAND:PACKAGE is for
+# languages that may be here from elsewhere: nothing is installed when there is such a command.
 set -eu
 
 build="gcc libc6-dev make pkg-config libpq-dev libssl-dev librdkafka-dev libyaml-dev libmicrohttpd-dev libjansson-dev libsystemd-dev libjemalloc-dev"
-demo="$build postgresql libcurl4-openssl-dev"
-tests="$demo g++ libcriterion-dev maven default-jre-headless pgbouncer iproute2 openssl python3-aiosmtpd"
+demo="$build postgresql libcurl4-openssl-dev python3-aiosmtpd"
+tests="$demo g++ libcriterion-dev maven default-jre-headless pgbouncer iproute2 openssl"
+tests="$tests python3-venv go:golang-go javac:default-jdk-headless node:nodejs npm:npm"
 lint="$build clang clang-tidy clang-format"
 
 [ $# -gt 0 ] || set -- --help
@@ -26,12 +28,18 @@ done
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
     echo "deps: no apt-get here (not Debian or Ubuntu). Install what these packages hold, by the names of your system:" >&2
-    echo "$wanted" | tr -s ' ' '\n' | sort -u | sed '/^$/d; s/^/    /' >&2
+    echo "$wanted" | tr -s ' ' '\n' | sed 's/.*://' | sort -u | sed '/^$/d; s/^/    /' >&2
     exit 69
 fi
 
 missing=
 for package in $(echo "$wanted" | tr ' ' '\n' | sort -u); do
+    case $package in
+    *:*)
+        ! command -v "${package%%:*}" >/dev/null || continue
+        package=${package#*:}
+        ;;
+    esac
     # installed, or provided by an installed package of another name
     if [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" != installed ]; then
         missing="$missing $package"

@@ -7,6 +7,10 @@
 /* build/examples/NAME/NAME beside the outboxd that is tested; the caller frees it. */
 char *example_path(const char *name);
 
+/* Runs examples/prepare.sh NAME, for an example in another language, and gives the directory beside outboxd in which that put
+ * what it made; the caller frees it. Fails the test with the script's words, above all when the language is not here. */
+char *example_prepare(const char *name);
+
 /* A new database with the outbox and examples/NAME/schema.sql, run as the administrator, and `grants`, SQL that lets
  * POSTGRES_WRITER in; its name lives as long as `postgres`. Tests run from the top of the source. */
 const char *example_database(struct postgres *postgres, const char *name, const char *grants);
