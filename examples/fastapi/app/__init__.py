@@ -1,0 +1,1 @@
+"""A shop that lets people sign up, and tells the rest of the world through the outbox of its database."""
