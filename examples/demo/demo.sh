@@ -1,7 +1,7 @@
 #!/bin/bash
-# demo.sh: the whole story in about 15 seconds, on servers of its own: people sign up, their events reach Kafka, the
-# relay is killed in the middle, and at the end Kafka and Postgres are compared. Called by `make demo`, which has built
-# everything before.
+# demo.sh: the whole story in about 20 seconds, on servers of its own: people sign up, their events reach Kafka, a mailer
+# welcomes them, the mail server fails and the relay is killed in the middle, and at the end Kafka, the mails and Postgres are
+# compared. Called by `make demo`, which has built everything before.
 #   O=build        where things are built      BROKER=mock|kafka    librdkafka's mock broker, or a real Apache Kafka
 # Uses no well-known port and no directory of the user; leaves neither a process nor a file behind.
 set -euo pipefail
@@ -125,7 +125,7 @@ start_postgres() {
     wait_until 20 Postgres $! "$log" "$programs/pg_isready" -h "$socket" -U postgres
     psql -Xq -d "host=$socket dbname=postgres user=postgres" -c 'create database shop' \
         -c 'create role shop_app login' -c 'create role outboxd login' || fail "cannot make the database" "$log"
-    sql -f examples/signup/schema.sql -c 'grant select, insert on account, app_user to shop_app'
+    sql -f examples/signup/schema.sql -c 'grant select, insert on account, app_user, notification to shop_app'
 }
 
 # ---- the broker -----------------------------------------------------------------------------------------------
@@ -146,6 +146,8 @@ start_mock() {
 
 # shellcheck source=examples/demo/kafka.sh
 source examples/demo/kafka.sh
+# shellcheck source=examples/demo/mail.sh
+source examples/demo/mail.sh
 
 # ---- the relay ------------------------------------------------------------------------------------------------
 
@@ -209,12 +211,15 @@ say "starting a private Postgres in $scratch"
 start_postgres
 say "starting a broker ($BROKER)"
 "start_$BROKER"
-say "installing the outbox: outboxd migrate --writer shop_app --relay outboxd"
-"$O/outboxd" migrate --conninfo "host=$socket dbname=shop user=postgres" --writer shop_app --relay outboxd \
+say "installing the outbox: outboxd migrate --writer shop_app --relay outboxd --consumer mailer"
+"$O/outboxd" migrate --conninfo "host=$socket dbname=shop user=postgres" --writer shop_app --relay outboxd --consumer mailer \
     >>"$scratch/migrate.log" 2>&1 || fail "outboxd migrate" "$scratch/migrate.log"
 write_config
 say "starting outboxd; its status page is at http://127.0.0.1:$http_port/ while this runs"
 start_relay
+say "starting a mail server, and the mailer: a consumer of the events that sends each new user a welcome mail"
+start_mail_server
+start_mailer
 
 say "a consumer prints every ${SHOW_EVERY}th event; $SIGNUPS people sign up, $RATE a second, some with an e-mail that is taken"
 setsid setpriv --pdeathsig TERM -- "$O/examples/demo/tail" "$bootstrap" "$TOPIC" "$SHOW_EVERY" 2>>"$scratch/tail.log" </dev/null &
@@ -223,7 +228,8 @@ background "$scratch/signup.log" "$O/examples/signup/signup" --conninfo "host=$s
     --count "$SIGNUPS" --rate "$RATE" --threads 4 --duplicate-every 8
 signup=$!
 wait_published
-sleep 3
+wait_first_mail
+fail_mail_server
 kill_relay
 say "starting outboxd again: it takes over when the dead one's lease (3 s) has run out"
 start_relay
@@ -236,14 +242,19 @@ say "all have signed up; comparing everything in Kafka with everything in Postgr
 "$O/examples/demo/check" "host=$socket dbname=shop user=postgres" "$bootstrap" "$TOPIC" "${BASH_REMATCH[@]:1}" &
 pids+=($!)
 wait_end $! || fail "the numbers are wrong" "$scratch/outboxd.log"
-say "stopping outboxd (SIGTERM)"
+say "comparing the mails with the users"
+compare_mails
+say "stopping the mailer and outboxd (SIGTERM)"
+stop_mailer
 stop_relay
 
-say "done: every sign-up that was committed is in Kafka, none that was rolled back is"
+say "done: who signed up is in Kafka and has a mail; who was rolled back is nowhere"
 cat <<'TEXT'
 
     What next
       examples/signup/signup.c   the transaction to copy: account, user and event in one
+      examples/welcome           the consumer to copy: a mail for each event, once
+      docs/patterns.md           what belongs into a transaction, and what does not
       README.md                  how to put outboxd beside an application that you have
       make demo BROKER=kafka     the same with a real Apache Kafka
       make check                 the tests, with real servers

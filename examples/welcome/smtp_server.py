@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""smtp_server.py DIRECTORY PORT: a real mail server (aiosmtpd) on the loopback for the tests of the examples, with moods.
+"""smtp_server.py DIRECTORY PORT: a real mail server (aiosmtpd) on the loopback for the demo and the tests, with moods.
 
 Each mail that it accepts becomes a file of DIRECTORY/received, its envelope's recipient in the first line. DIRECTORY/mode
 says how it behaves, and is read whenever it matters:
