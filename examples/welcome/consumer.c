@@ -27,50 +27,61 @@ set(rd_kafka_conf_t *conf, const char *name, const char *value, char why[512])
     return false;
 }
 
-/* What the mailer's promises hang on, and what makes it quick; the first may not be set otherwise. */
 static bool
-set_all(rd_kafka_conf_t *conf, const struct consumer_options *options, char why[512])
+set_all(rd_kafka_conf_t *conf, const char *const (*properties)[2], char why[512])
 {
-    const char *ours[][2] = {
-        {"bootstrap.servers", options->brokers}, {"group.id", options->group},
-        {"isolation.level", "read_committed"}, /* an exactly-once relay's aborted events are not for us */
-        {"enable.auto.commit", "false"},       /* only what is committed in Postgres is committed here */
-        {"auto.offset.reset", "earliest"},     /* who signed up before the first start is welcome too */
-    };
-    const char *quick[][2] = {
-        {"session.timeout.ms", "6000"}, /* a killed mailer's partitions go to another after that */
-        {"topic.metadata.refresh.interval.ms", "10000"}, /* a topic made later is found */
-        {"log.connection.close", "false"},
-    };
-    for (size_t i = 0; i < sizeof quick / sizeof *quick; i++)
-        if (!set(conf, quick[i][0], quick[i][1], why))
+    for (; (*properties)[0] != NULL; properties++)
+        if (!set(conf, (*properties)[0], (*properties)[1], why))
             return false;
+    return true;
+}
+
+/* The user's own properties, but none of those that the mailer's promises hang on. */
+static bool
+set_further(rd_kafka_conf_t *conf, const struct consumer_options *options, const char *const (*ours)[2],
+            char why[512])
+{
     for (int i = 0; i < options->property_count; i++) {
-        const char *value = strchr(options->properties[i], '=');
+        const char *text = options->properties[i];
         char name[128];
-        snprintf(name, sizeof name, "%.*s", value ? (int)(value - options->properties[i]) : 0,
-                 options->properties[i]);
-        for (size_t k = 0; k < sizeof ours / sizeof *ours; k++) {
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(text, "="), text);
+        for (size_t k = 0; ours[k][0] != NULL; k++) {
             if (strcmp(name, ours[k][0]) == 0) {
                 snprintf(why, 512, "kafka property %s is the mailer's own", name);
                 return false;
             }
         }
-        if (!set(conf, name, value ? value + 1 : "", why))
+        if (!set(conf, name, strchr(text, '=') + 1, why))
             return false;
     }
-    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-        if (!set(conf, ours[i][0], ours[i][1], why))
-            return false;
-    rd_kafka_conf_set_rebalance_cb(conf, rebalance);
     return true;
+}
+
+static bool
+configure(rd_kafka_conf_t *conf, const struct consumer_options *options, char why[512])
+{
+    static const char *const habits[][2] = {
+        {"session.timeout.ms", "6000"}, /* a killed mailer's partitions go to another after that */
+        {"topic.metadata.refresh.interval.ms", "10000"}, /* a topic made later is found */
+        {"log.connection.close", "false"},
+        {NULL, NULL}};
+    const char *const ours[][2] = {
+        {"bootstrap.servers", options->brokers},
+        {"group.id", options->group},
+        {"isolation.level", "read_committed"}, /* an exactly-once relay's aborted events are not for us */
+        {"enable.auto.commit", "false"},       /* only what is committed in Postgres is committed here */
+        {"auto.offset.reset", "earliest"},     /* who signed up before the first start is welcome too */
+        {"partition.assignment.strategy", "range"}, /* all or nothing, as rebalance above has it */
+        {NULL, NULL}};
+    rd_kafka_conf_set_rebalance_cb(conf, rebalance);
+    return set_all(conf, habits, why) && set_further(conf, options, ours, why) && set_all(conf, ours, why);
 }
 
 bool
 consumer_open(struct consumer *consumer, const struct consumer_options *options, char why[512])
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    if (!set_all(conf, options, why) ||
+    if (!configure(conf, options, why) ||
         (consumer->client = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, 512)) == NULL) {
         rd_kafka_conf_destroy(conf);
         return false;

@@ -14,7 +14,7 @@ struct consumer {
 struct consumer_options {
     const char *brokers, *group, *topic;
     const char *const
-        *properties; /* further ones of librdkafka, NAME=VALUE; they may not say what consumer.c says */
+        *properties; /* further ones of librdkafka, NAME=VALUE; not those that consumer.c needs */
     int property_count;
 };
 

@@ -159,15 +159,14 @@ start(const struct options *options)
     if (PQstatus(daemon.mailer.db) != CONNECTION_OK)
         snprintf(why, sizeof why, "%s", PQerrorMessage(daemon.mailer.db));
     else if (daemon.mailer.smtp == NULL)
-        snprintf(why, sizeof why, "--smtp %s: not the URL of a mail server, smtp://HOST:PORT\n",
-                 options->smtp);
+        snprintf(why, sizeof why, "libcurl cannot start");
     else if (consumer_open(&daemon.consumer, &kafka, why)) {
         fprintf(stderr, "welcome: started topic=%s group=%s\n", options->topic, options->group);
         code = run(&daemon);
         consumer_close(&daemon.consumer);
     }
     if (*why != '\0')
-        fprintf(stderr, "welcome: %s%s", why, strchr(why, '\n') ? "" : "\n");
+        fprintf(stderr, "welcome: %.*s\n", (int)strcspn(why, "\n"), why);
     if (daemon.mailer.smtp != NULL)
         smtp_close(daemon.mailer.smtp);
     PQfinish(daemon.mailer.db);

@@ -33,7 +33,7 @@ options_print_help(bool to_stderr)
         "  --help               this text\n"
         "Exit code: 0 stopped as asked, 1 cannot go on (start it again), 64 wrong options, 69 Postgres "
         "cannot\n"
-        "be reached, or an option is refused by Kafka's or the mail server's library.\n",
+        "be reached, or a property is refused by librdkafka.\n",
         to_stderr ? stderr : stdout);
 }
 
@@ -97,6 +97,12 @@ is_complete(const struct options *options)
             fprintf(stderr, "welcome: --%s is missing\n", needed[i][0]);
             good = false;
         }
+    }
+    if (options->smtp != NULL && strncmp(options->smtp, "smtp://", 7) != 0 &&
+        strncmp(options->smtp, "smtps://", 8) != 0) {
+        fprintf(stderr, "welcome: --smtp takes smtp://HOST:PORT or smtps://HOST:PORT, not \"%s\"\n",
+                options->smtp);
+        good = false;
     }
     if (options->from != NULL && !mail_address_is_plain(options->from)) {
         fprintf(stderr, "welcome: --from takes a plain address, not \"%s\"\n", options->from);

@@ -14,7 +14,7 @@ enum smtp_result {
 };
 
 /* A server by its URL, smtp://host:port, or smtps://; a login is looked for in ~/.netrc. `from` is kept, not copied. A mail may take
- * `timeout_s` in all. NULL: the URL is wrong, or no memory. Connects to nothing yet. */
+ * `timeout_s` in all. NULL: no memory. Connects to nothing yet. */
 struct smtp *smtp_open(const char *url, const char *from, int timeout_s);
 
 /* Blocks, timeout_s at most. `to` is a plain address (mail.h), `text` a whole message. `answer` receives what the server said, or why

@@ -220,6 +220,7 @@ Test(welcome, wrong_options_exit_64_and_no_postgres_69)
 {
     cr_expect_eq(run_mailer((const char *const[]){"--help", NULL}), 0);
     cr_expect_eq(run_mailer(MAILER_ARGUMENTS("--smtp", "smtp://127.0.0.1:1")), 64, "no --from");
+    cr_expect_eq(run_mailer(MAILER_ARGUMENTS("--smtp", "http://127.0.0.1:1", "--from", "a@b")), 64);
     cr_expect_eq(run_mailer(MAILER_ARGUMENTS("--smtp", "smtp://127.0.0.1:1", "--from", "a@b\r\nc")), 64);
     cr_expect_eq(
         run_mailer(MAILER_ARGUMENTS("--smtp", "smtp://127.0.0.1:1", "--from", "a@b", "--timeout", "0")), 64);
