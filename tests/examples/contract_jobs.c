@@ -95,7 +95,7 @@ Test(contract_jobs, many_contracts_of_which_some_fail_are_each_a_unit_and_each_r
                    "{'path': '/contracts/C-23', 'do': 'status', 'status': 429},"
                    "{'path': '/contracts/C-29', 'do': 'huge', 'bytes': 5000000}");
     want(world, 1, 40);
-    static const char *const patience[] = {"--request-timeout-ms", "200",     "--attempts", "2",
+    static const char *const patience[] = {"--request-timeout-ms", "1500",    "--attempts", "2",
                                            "--retry-ms",           "3600000", NULL};
     pid_t worker = world_start_worker(world, 1, patience);
     wait_for_jobs(world, 40, "outcome is not null and claimed_until is null");
@@ -149,20 +149,20 @@ Test(contract_jobs, who_is_asked_to_leave_the_api_alone_asks_for_no_contract_unt
     struct world *world = world_start();
     world_say_many(
         world, 3, 1,
-        "{'path': '/contracts/C-1', 'do': 'status', 'status': 429, 'retry_after': '2', 'times': 1}");
+        "{'path': '/contracts/C-1', 'do': 'status', 'status': 429, 'retry_after': '4', 'times': 1}");
     want(world, 1, 3);
     postgres_exec(world->admin,
                   "update contract_job set due_at = due_at - interval '1 min' where contract_id = 'C-1'");
     static const char *const patience[] = {"--deadline-ms", "1000", NULL};
     pid_t worker = world_start_worker(world, 1, patience);
     wait_for_jobs(world, 1,
-                  "outcome = 'rate_limited' and due_at between now() and now() + interval '2 s'"
+                  "outcome = 'rate_limited' and due_at between now() and now() + interval '4 s'"
                   " and last_error = '/contracts/C-1: HTTP 429'");
     wait_for_jobs(world, 3, "outcome = 'stored'");
     int64_t limited_ms = world_request_ms(world, "/contracts/C-1", 1);
     for (int i = 2; i <= 3; i++) {
         char *path = must_format("/contracts/C-%d", i);
-        cr_expect_geq(world_request_ms(world, path, 1), limited_ms + 1950, "%s was asked too soon", path);
+        cr_expect_geq(world_request_ms(world, path, 1), limited_ms + 3950, "%s was asked too soon", path);
         free(path);
     }
     stop_worker(worker);
