@@ -17,7 +17,8 @@ struct sync_options {
 };
 
 /* Fetches and stores one contract, whether it has a job or not. False: Postgres said no and nothing is stored, or, after
- * OUTBOX_ERROR_UNKNOWN, perhaps everything is; to run it again is right in any case. */
+ * OUTBOX_ERROR_UNKNOWN, perhaps everything is; to run it again is right in any case. Refuses to run inside a unit: that would stay
+ * open while the API thinks. */
 bool sync_contract(PGconn *db, struct api *api, const char *id, const struct sync_options *options,
                    struct result *result, struct outbox_error *error);
 

@@ -65,9 +65,9 @@ bool
 job_release(struct outbox_unit *unit, const struct job *job, struct outbox_error *error)
 {
     const char *values[] = {job->contract_id, job->claim};
-    return outbox_query(
-        unit,
-        "update contract_job set claimed_until = null, due_at = now(), attempts = attempts - 1"
-        " where contract_id = $1 and claim = $2 and claimed_until is not null",
-        2, values, NULL, error);
+    return outbox_query(unit,
+                        "update contract_job set claimed_until = null, due_at = now(),"
+                        "  attempts = greatest(attempts - 1, 0)"
+                        " where contract_id = $1 and claim = $2 and claimed_until is not null",
+                        2, values, NULL, error);
 }
