@@ -6,14 +6,17 @@
 #include <stdio.h>
 
 OUTBOX_PRINTF(3, 0)
-static bool set(struct outbox_error *error, enum outbox_error_kind kind, const char *format,
-                va_list arguments)
+static bool
+set(struct outbox_error *error, enum outbox_error_kind kind, const char *format, va_list arguments)
 {
     if (error == NULL)
         return false;
+    char
+        text[sizeof error->message]; /* the arguments may be the error's own: "sign-up: %s", error->message */
+    vsnprintf(text, sizeof text, format, arguments);
     memset(error, 0, sizeof *error);
     error->kind = kind;
-    vsnprintf(error->message, sizeof error->message, format, arguments);
+    memcpy(error->message, text, sizeof text);
     return false;
 }
 
