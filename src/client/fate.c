@@ -23,8 +23,9 @@ outbox_was_committed(PGconn *connection, uint64_t xid, enum outbox_fate *fate, s
     char number[24];
     snprintf(number, sizeof number, "%" PRIu64, xid);
     const char *values[] = {number};
-    PGresult *result = PQexecParams(connection, "select pg_catalog.pg_xact_status($1::text::pg_catalog.xid8)",
-                                    1, NULL, values, NULL, NULL, 0);
+    PGresult *result =
+        PQexecParams(connection, "select pg_catalog.pg_xact_status($1::pg_catalog.text::pg_catalog.xid8)", 1,
+                     NULL, values, NULL, NULL, 0);
     const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     bool answered = PQresultStatus(result) == PGRES_TUPLES_OK;
     if (answered)

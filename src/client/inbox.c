@@ -19,8 +19,9 @@ outbox_inbox_accept(struct outbox_unit *unit, const char *source, int64_t id, bo
     const char *values[] = {source, number, unit->options.consumer};
     PGresult *result;
     if (!outbox_query(unit,
-                      "select outbox.inbox_accept($1::text, $2::bigint, coalesce($3::text, current_user))", 3,
-                      values, &result, error))
+                      "select outbox.inbox_accept($1::pg_catalog.text, $2::bigint, "
+                      "coalesce($3::pg_catalog.text, current_user))",
+                      3, values, &result, error))
         return false;
     *first = strcmp(PQgetvalue(result, 0, 0), "t") == 0;
     PQclear(result);
@@ -40,9 +41,10 @@ outbox_inbox_prune(struct outbox_unit *unit, int64_t age_s, int limit, int64_t *
     snprintf(most, sizeof most, "%d", limit > 0 ? limit : 10000);
     const char *values[] = {age, most, unit->options.consumer};
     PGresult *result;
-    if (!outbox_query(
-            unit, "select outbox.inbox_prune($1::interval, $2::integer, coalesce($3::text, current_user))", 3,
-            values, &result, error))
+    if (!outbox_query(unit,
+                      "select outbox.inbox_prune($1::interval, $2::integer, coalesce($3::pg_catalog.text, "
+                      "current_user))",
+                      3, values, &result, error))
         return false;
     if (count != NULL)
         *count = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
