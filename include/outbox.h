@@ -25,7 +25,8 @@ extern "C" {
 
 /* ---- errors -------------------------------------------------------------------------------------------------------- */
 
-/* What can be done about it. After each of them but OUTBOX_ERROR_UNKNOWN nothing of the unit is committed. */
+/* What can be done about it. After each of them but UNKNOWN and BROKEN nothing of the unit is
+ * committed. */
 enum outbox_error_kind {
     OUTBOX_ERROR_NONE,
     OUTBOX_ERROR_WORK, /* the work said no, for a reason of its own */
@@ -33,7 +34,7 @@ enum outbox_error_kind {
     OUTBOX_ERROR_CONNECTION, /* the connection was lost before COMMIT was sent; PQreset, and run it again if you like */
     OUTBOX_ERROR_UNKNOWN, /* it was lost, or time ran out, during COMMIT: ask outbox_was_committed with `xid` */
     OUTBOX_ERROR_TIMEOUT, /* the deadline passed */
-    OUTBOX_ERROR_BROKEN, /* the work ended the transaction itself; what stood before that COMMIT is committed */
+    OUTBOX_ERROR_BROKEN, /* the work ended the transaction itself; what stood before a COMMIT of its own is committed */
     OUTBOX_ERROR_USAGE, /* the call cannot be right: a missing topic, two units on one connection */
     OUTBOX_ERROR_MEMORY,
 };
@@ -44,7 +45,7 @@ struct outbox_error {
     enum outbox_error_kind kind;
     int attempts; /* how often outbox_run had run the work when it gave up; else 0 */
     uint64_t
-        xid; /* OUTBOX_ERROR_UNKNOWN: the transaction; 0 when it wrote nothing, so that nothing is unknown */
+        xid; /* OUTBOX_ERROR_UNKNOWN: the transaction; else 0. A unit that wrote no row is never unknown */
     char sqlstate[8]; /* "23505" */
     char constraint[64], schema[64], table[64], column[64];
     char message[512];
@@ -85,7 +86,7 @@ struct outbox_options {
     bool deferrable;      /* with serializable and read_only: waits for a snapshot that cannot fail */
     int attempts;         /* how often the work may run in all; 0: five; 1: never again */
     int timeout_ms;       /* for all attempts together, 0: none. Also the unit's statement_timeout, so that it
-                             ends statements which the application sends itself */
+                             ends each statement that the application sends itself */
     const char *consumer; /* who accepts from the inbox; NULL: the database role. Lives as long as the unit */
     outbox_retry_listener *retry_listener;
     void *retry_context;
@@ -104,7 +105,8 @@ OUTBOX_API OUTBOX_MUST_CHECK bool outbox_run(PGconn *connection, const struct ou
 
 /* The same in three steps, for code that cannot hand over a function. outbox_begin returns NULL on failure; it does not
  * join, and nothing is tried again. outbox_commit and outbox_rollback end the unit and free it, whatever they return; a
- * commit that fails has rolled back. */
+ * commit that fails has rolled back. Inside a work they fail the unit with OUTBOX_ERROR_USAGE and leave it to whoever called the
+ * work. */
 OUTBOX_API OUTBOX_MUST_CHECK struct outbox_unit *
 outbox_begin(PGconn *connection, const struct outbox_options *options, struct outbox_error *error);
 OUTBOX_API OUTBOX_MUST_CHECK bool outbox_commit(struct outbox_unit *unit, struct outbox_error *error);
@@ -122,7 +124,8 @@ OUTBOX_API bool outbox_optional(struct outbox_unit *unit, outbox_work *work, voi
 OUTBOX_API PGconn *outbox_connection(struct outbox_unit *unit);
 
 /* Runs one statement with `count` parameters as text (NULL is SQL's NULL), within the unit's deadline. On success *result is
- * set, and the caller clears it; `result` may be NULL when nothing is wanted. An error fails as OUTBOX_ERROR_SQL. */
+ * set, and the caller clears it; `result` may be NULL when nothing is wanted. An error fails as OUTBOX_ERROR_SQL. Of a COPY only
+ * the beginning: its data is then the application's affair. */
 OUTBOX_API OUTBOX_MUST_CHECK bool outbox_query(struct outbox_unit *unit, const char *sql, int count,
                                                const char *const *values, PGresult **result,
                                                struct outbox_error *error);

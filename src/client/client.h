@@ -32,7 +32,11 @@ struct outbox_unit {
     struct outbox_error why; /* of UNIT_DOOMED and UNIT_ENDED */
     unsigned depth;          /* open savepoints of outbox_optional */
     unsigned doomed_depth;   /* UNIT_DOOMED: rolling back a savepoint of this depth or less heals it */
+    unsigned works;          /* that are running: the unit ends after them, not inside */
     bool rolled_back;        /* the work sent a ROLLBACK: of a savepoint, or of everything; to be looked at */
+    bool
+        strayed; /* the work sent COMMIT, something behind a ROLLBACK, or what cannot be seen: it may be committed */
+    bool may_write; /* the work sent a SET or BEGIN, which can make a read-only transaction write */
     struct outbox_error refused; /* what the server refused last, within the innermost outbox_optional */
     int64_t deadline_us;         /* monotonic; CLOCK_NEVER: none */
     uint64_t xid;                /* of the transaction; 0: not known, perhaps not assigned */
@@ -69,6 +73,7 @@ struct statement {
     const char *const *values;
     const int *lengths;
     const int *formats;
+    bool theirs; /* the application's: watch.c looks at what it does to the transaction */
 };
 
 /* The last result, which the caller clears, also one that is an error of the server. NULL: the connection is lost
@@ -79,8 +84,8 @@ PGresult *wire_run(struct outbox_unit *unit, const struct statement *statement, 
 bool wire_must(struct outbox_unit *unit, const struct statement *statement, PGresult **result,
                struct outbox_error *error);
 
-/* Reads to its end what the work has left running, so that watch.c sees it; the results are thrown away. False: it is not
- * ended, or cannot be read that way. */
+/* Reads to its end what the work has left running, a pipeline included, so that watch.c sees it; the results are thrown away.
+ * False: its end was not seen within the deadline, or a second from now. */
 bool wire_drain(struct outbox_unit *unit);
 
 /* Sends a piece of COPY data, at most INT_MAX bytes. */
@@ -94,6 +99,9 @@ bool wire_copy_end(struct outbox_unit *unit, const char *abort, PGresult **resul
 /* Whether a statement was ended by the unit's statement_timeout: it is late, not wrong. */
 bool wire_ended_late(const struct outbox_unit *unit, const char *sqlstate);
 
+/* OUTBOX_ERROR_TIMEOUT. Returns false. */
+bool wire_fail_late(struct outbox_error *error);
+
 /* The error of a result that is not what was wanted: the deadline's, when the server ended the statement for it. Returns false. */
 bool wire_fail(struct outbox_unit *unit, const PGresult *result, struct outbox_error *error);
 
@@ -105,17 +113,25 @@ void wire_cut(PGconn *connection);
 /* Whether a statement may run in the unit now: else false with why. May ask the server when a ROLLBACK was seen. */
 bool unit_usable(struct outbox_unit *unit, struct outbox_error *error);
 
-/* The edges of the state diagram; the first reason stays. */
+/* The edges of the state diagram; the first reason stays, but that something may be committed is worse than any other. */
 void unit_doom(struct outbox_unit *unit, const struct outbox_error *why);
 void unit_heal(struct outbox_unit *unit);
 void unit_end(struct outbox_unit *unit, const struct outbox_error *why);
 
-/* Fills what a work that said no left out: from what the server refused last, or by a text. */
-void unit_explain(struct outbox_unit *unit, struct outbox_error *error);
+/* unit_end with an error made from a text. */
+void unit_end_for(struct outbox_unit *unit, enum outbox_error_kind kind, const char *why);
 
 /* outbox_begin with a deadline that began earlier. */
 struct outbox_unit *unit_begin(PGconn *connection, const struct outbox_options *options, int64_t deadline_us,
                                struct outbox_error *error);
+
+/* ---- work.c -------------------------------------------------------------------------------------------------------- */
+
+/* Reads to its end what was left running, and sees an end that the work has brought about: before every judgement. */
+void work_settle(struct outbox_unit *unit);
+
+/* Runs a work and judges what it left. False with the error filled: it said no, or the unit is not usable any more. */
+bool work_run(struct outbox_unit *unit, outbox_work *work, void *context, struct outbox_error *error);
 
 /* ---- encode.c ------------------------------------------------------------------------------------------------------ */
 

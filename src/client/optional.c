@@ -49,11 +49,7 @@ outbox_optional(struct outbox_unit *unit, outbox_work *work, void *context, stru
         return false;
 
     unit->depth = depth;
-    bool done = work(unit, context, error);
-    if (done)
-        done = unit_usable(unit, error) && mark(unit, "release savepoint", depth, error);
-    else
-        unit_explain(unit, error);
+    bool done = work_run(unit, work, context, error) && mark(unit, "release savepoint", depth, error);
     unit->depth = depth - 1;
     if (!done)
         undo(unit, depth);

@@ -43,11 +43,9 @@ static bool
 join(struct outbox_unit *unit, const struct outbox_options *options, outbox_work *work, void *context,
      struct outbox_error *error)
 {
-    bool done = check_joining(unit, options, error) && unit_usable(unit, error) &&
-                work(unit, context, error) && unit_usable(unit, error);
-    if (done)
+    if (check_joining(unit, options, error) && unit_usable(unit, error) &&
+        work_run(unit, work, context, error))
         return true;
-    unit_explain(unit, error);
     struct outbox_error why = *error;
     failure_prefix(&why, "a unit that had joined this one failed: ");
     unit_doom(unit, &why);
@@ -56,12 +54,16 @@ join(struct outbox_unit *unit, const struct outbox_options *options, outbox_work
 
 /* ---- one attempt after the other ---- */
 
-/* Whether the transaction failed for something that another attempt may not meet, whatever the work made of it. */
+/* Whether the transaction failed for something that another attempt may not meet, whatever the work made of it. Not when
+ * something may be committed already, or the connection is gone. */
 static bool
-failed_in_passing(const struct outbox_unit *unit)
+failed_in_passing(const struct outbox_unit *unit, const struct outbox_error *error)
 {
-    return unit->state != UNIT_ENDED && PQtransactionStatus(unit->connection) == PQTRANS_INERROR &&
-           failure_is_passing(unit->refused.sqlstate);
+    if (unit->state == UNIT_ENDED && (unit->strayed || unit->why.kind != OUTBOX_ERROR_BROKEN))
+        return false;
+    bool refused = PQtransactionStatus(unit->connection) == PQTRANS_INERROR;
+    return (refused && failure_is_passing(unit->refused.sqlstate)) ||
+           (error->kind == OUTBOX_ERROR_SQL && failure_is_passing(error->sqlstate));
 }
 
 static bool
@@ -73,14 +75,13 @@ attempt(PGconn *connection, const struct outbox_options *options, int64_t deadli
     struct outbox_unit *unit = unit_begin(connection, options, deadline_us, error);
     if (unit == NULL)
         return false;
-    bool willing = work(unit, context, error);
-    if (!willing)
-        unit_explain(unit, error);
-    bool passing = failed_in_passing(unit);
-    bool done = willing && outbox_commit(unit, error);
-    if (!willing)
+    if (!work_run(unit, work, context, error)) {
+        *again = failed_in_passing(unit, error);
         outbox_rollback(unit);
-    *again = !done && (passing || (error->kind == OUTBOX_ERROR_SQL && failure_is_passing(error->sqlstate)));
+        return false;
+    }
+    bool done = outbox_commit(unit, error);
+    *again = !done && error->kind == OUTBOX_ERROR_SQL && failure_is_passing(error->sqlstate);
     return done;
 }
 

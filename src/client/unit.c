@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A rollback may not wait longer when the unit had a deadline: then the connection is cut, which rolls back too. */
-#define ROLLBACK_PATIENCE_US INT64_C(5000000)
+/* A late rollback may wait so much longer (and wire.c's grace); then the connection is cut, which rolls back too. */
+#define ROLLBACK_PATIENCE_US INT64_C(500000)
 
 /* ---- edges ---- */
 
@@ -32,25 +32,32 @@ unit_heal(struct outbox_unit *unit)
         unit->state = UNIT_OPEN;
 }
 
+/* After these something may be committed. */
+static bool
+warns(enum outbox_error_kind kind)
+{
+    return kind == OUTBOX_ERROR_BROKEN || kind == OUTBOX_ERROR_UNKNOWN;
+}
+
 void
 unit_end(struct outbox_unit *unit, const struct outbox_error *why)
 {
-    if (unit->state == UNIT_ENDED)
+    if (unit->state == UNIT_ENDED && (warns(unit->why.kind) || !warns(why->kind)))
         return;
     unit->state = UNIT_ENDED;
     unit->why = *why;
 }
 
-/* ---- is it usable ---- */
-
-static bool
-end_for(struct outbox_unit *unit, enum outbox_error_kind kind, const char *why)
+void
+unit_end_for(struct outbox_unit *unit, enum outbox_error_kind kind, const char *why)
 {
     struct outbox_error error;
     failure_set(&error, kind, "%s", why);
+    error.xid = kind == OUTBOX_ERROR_UNKNOWN ? unit->xid : 0;
     unit_end(unit, &error);
-    return false;
 }
+
+/* ---- is it usable ---- */
 
 static bool
 same_transaction(struct outbox_unit *unit, struct outbox_error *error)
@@ -62,8 +69,9 @@ same_transaction(struct outbox_unit *unit, struct outbox_error *error)
     bool same = PQntuples(result) == 1 && strcmp(PQgetvalue(result, 0, 0), "open") == 0;
     PQclear(result);
     if (!same)
-        end_for(unit, OUTBOX_ERROR_BROKEN, "the work rolled the transaction back and began another one");
+        unit_end_for(unit, OUTBOX_ERROR_BROKEN, "the work rolled the transaction back and began another one");
     unit->rolled_back = false;
+    unit->strayed = unit->strayed && !same;
     return same;
 }
 
@@ -87,7 +95,8 @@ bool
 unit_usable(struct outbox_unit *unit, struct outbox_error *error)
 {
     if (unit->state == UNIT_OPEN && PQstatus(unit->connection) != CONNECTION_OK)
-        end_for(unit, OUTBOX_ERROR_CONNECTION, "the connection is lost, and the transaction rolled back");
+        unit_end_for(unit, OUTBOX_ERROR_CONNECTION,
+                     "the connection is lost, and the transaction rolled back");
     if (unit->state != UNIT_OPEN)
         return fail_with(error, &unit->why);
     if (PQpipelineStatus(unit->connection) != PQ_PIPELINE_OFF)
@@ -100,30 +109,15 @@ unit_usable(struct outbox_unit *unit, struct outbox_error *error)
     case PQTRANS_INERROR:
         return fail_refused(unit, error);
     case PQTRANS_IDLE:
-        end_for(unit, OUTBOX_ERROR_BROKEN, "the work rolled the transaction back, and the unit has ended");
+        unit_end_for(unit, OUTBOX_ERROR_BROKEN,
+                     "the work rolled the transaction back, and the unit has ended");
         return fail_with(error, &unit->why);
     case PQTRANS_ACTIVE:
     case PQTRANS_UNKNOWN:
         break;
     }
-    (void)wire_drain(unit); /* it may have been a COMMIT */
-    if (unit->state != UNIT_OPEN)
-        return fail_with(error, &unit->why);
     return failure_set(error, OUTBOX_ERROR_USAGE,
                        "the work left a statement running on the unit's connection");
-}
-
-void
-unit_explain(struct outbox_unit *unit, struct outbox_error *error)
-{
-    if (error->kind == OUTBOX_ERROR_NONE && unit->state != UNIT_OPEN)
-        *error = unit->why;
-    else if (error->kind == OUTBOX_ERROR_NONE && PQtransactionStatus(unit->connection) == PQTRANS_INERROR)
-        *error = unit->refused;
-    if (error->kind == OUTBOX_ERROR_NONE)
-        failure_set(error, OUTBOX_ERROR_WORK, "the work failed and gave no reason");
-    if (error->kind == OUTBOX_ERROR_SQL && wire_ended_late(unit, error->sqlstate))
-        error->kind = OUTBOX_ERROR_TIMEOUT;
 }
 
 /* ---- begin ---- */
@@ -229,14 +223,30 @@ unit_free(struct outbox_unit *unit)
     free(unit);
 }
 
+/* The pointer is still in use by whoever called the work. */
+static bool
+inside_a_work(struct outbox_unit *unit, const char *function, struct outbox_error *error)
+{
+    if (unit->works == 0)
+        return false;
+    failure_set(error, OUTBOX_ERROR_USAGE,
+                "%s was called inside a work, which says how the unit ends by its answer", function);
+    unit_doom(unit, error);
+    return true;
+}
+
 void
 outbox_rollback(struct outbox_unit *unit)
 {
+    struct outbox_error misuse;
+    if (inside_a_work(unit, "outbox_rollback", &misuse))
+        return;
     PGconn *connection = unit->connection;
     if (connection != NULL && PQstatus(connection) == CONNECTION_OK &&
         PQtransactionStatus(connection) != PQTRANS_IDLE) {
-        if (unit->deadline_us != CLOCK_NEVER)
-            unit->deadline_us = clock_monotonic_us() + ROLLBACK_PATIENCE_US;
+        int64_t patient_us = clock_monotonic_us() + ROLLBACK_PATIENCE_US;
+        if (unit->deadline_us < patient_us)
+            unit->deadline_us = patient_us;
         struct statement rollback = {.sql = "rollback"};
         struct outbox_error ignored; /* a transaction that cannot be rolled back dies with its connection */
         if (!wire_drain(unit) || !wire_must(unit, &rollback, NULL, &ignored) ||
@@ -250,7 +260,7 @@ outbox_rollback(struct outbox_unit *unit)
 static bool
 learn_xid(struct outbox_unit *unit, struct outbox_error *error)
 {
-    if (unit->xid != 0 || unit->options.read_only)
+    if (unit->xid != 0 || (unit->options.read_only && !unit->may_write))
         return true;
     struct statement look = {.sql = "select pg_catalog.pg_current_xact_id_if_assigned()"};
     PGresult *result;
@@ -262,23 +272,37 @@ learn_xid(struct outbox_unit *unit, struct outbox_error *error)
     return true;
 }
 
+/* What a proxy says, or postgres_fdw, when the server behind it did not answer. */
+static bool
+tells_nothing(const char *sqlstate)
+{
+    return strncmp(sqlstate, "08", 2) == 0 || strcmp(sqlstate, "40003") == 0;
+}
+
+static bool
+fail_unknown(struct outbox_unit *unit, struct outbox_error *error)
+{
+    error->kind = OUTBOX_ERROR_UNKNOWN;
+    error->xid = unit->xid;
+    return failure_prefix(error, "COMMIT was sent and not answered: ");
+}
+
 static bool
 send_commit(struct outbox_unit *unit, struct outbox_error *error)
 {
+    if (clock_monotonic_us() >= unit->deadline_us)
+        return wire_fail_late(error); /* not sent: nothing is unknown */
     PGresult *result = wire_run(unit, &(struct statement){.sql = "commit"}, error);
-    if (result == NULL) {
-        if (unit->xid == 0)
-            return false;
-        error->kind = OUTBOX_ERROR_UNKNOWN;
-        error->xid = unit->xid;
-        return failure_prefix(error, "COMMIT was sent and not answered: ");
-    }
+    if (result == NULL)
+        return unit->xid != 0 ? fail_unknown(unit, error) : false;
     bool committed = PQresultStatus(result) == PGRES_COMMAND_OK && strcmp(PQcmdStatus(result), "COMMIT") == 0;
     if (!committed && PQresultStatus(result) == PGRES_COMMAND_OK)
         failure_set(error, OUTBOX_ERROR_SQL, "COMMIT was answered by %s", PQcmdStatus(result));
     else if (!committed)
         wire_fail(unit, result, error);
     PQclear(result);
+    if (!committed && tells_nothing(error->sqlstate) && unit->xid != 0)
+        return fail_unknown(unit, error);
     return committed;
 }
 
@@ -288,6 +312,9 @@ outbox_commit(struct outbox_unit *unit, struct outbox_error *error)
     struct outbox_error scratch;
     error = error != NULL ? error : &scratch;
     memset(error, 0, sizeof *error);
+    if (inside_a_work(unit, "outbox_commit", error))
+        return false;
+    work_settle(unit);
     if (unit_usable(unit, error) && learn_xid(unit, error) && send_commit(unit, error)) {
         unit_free(unit);
         return true;
@@ -311,6 +338,7 @@ outbox_query(struct outbox_unit *unit, const char *sql, int count, const char *c
     static const char *const none[1];
     struct outbox_error scratch;
     error = error != NULL ? error : &scratch;
-    struct statement statement = {.sql = sql, .count = count, .values = count > 0 ? values : none};
+    struct statement statement = {
+        .sql = sql, .count = count, .values = count > 0 ? values : none, .theirs = true};
     return unit_usable(unit, error) && wire_must(unit, &statement, result, error);
 }

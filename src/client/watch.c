@@ -13,6 +13,8 @@ see_command(struct outbox_unit *unit, const char *tag)
     bool committed = strcmp(tag, "COMMIT") == 0, prepared = strcmp(tag, "PREPARE TRANSACTION") == 0;
     bool began = strcmp(tag, "BEGIN") == 0 || strcmp(tag, "START TRANSACTION") == 0;
     struct outbox_error why;
+    unit->may_write = unit->may_write || began || strcmp(tag, "SET") == 0;
+    unit->strayed = unit->strayed || committed || prepared;
     if (committed || prepared) {
         failure_set(&why, OUTBOX_ERROR_BROKEN,
                     "the work sent %s: what it had written before is %s, and the unit has ended", tag,
@@ -44,8 +46,13 @@ see_result(struct watch *watch, const PGEventResultCreate *event)
     ExecStatusType status = PQresultStatus(event->result);
     if (status == PGRES_FATAL_ERROR)
         see_refusal(watch->unit, event->conn, event->result);
-    else if (status == PGRES_COMMAND_OK && !watch->ours)
-        see_command(watch->unit, PQcmdStatus(event->result));
+    if (watch->ours)
+        return;
+    const char *tag = PQcmdStatus(event->result);
+    if (watch->unit->rolled_back && strcmp(tag, "ROLLBACK") != 0)
+        watch->unit->strayed = true; /* also by an error: a procedure may commit before it fails */
+    if (status == PGRES_COMMAND_OK)
+        see_command(watch->unit, tag);
 }
 
 static void

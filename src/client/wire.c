@@ -55,28 +55,83 @@ answer_until(PGconn *connection, int64_t until_us)
     return true;
 }
 
-bool
-wire_drain(struct outbox_unit *unit)
+/* Reads the rest of a COPY TO, however much it is: what follows it may be a COMMIT. */
+static bool
+skip_copy(PGconn *connection, int64_t until_us)
 {
-    PGconn *connection = unit->connection;
-    int64_t until_us = unit->deadline_us != CLOCK_NEVER ? unit->deadline_us + GRACE_US : CLOCK_NEVER;
-    if (PQpipelineStatus(connection) != PQ_PIPELINE_OFF)
-        return false; /* it may wait for a synchronization that nobody has sent */
-    while (PQtransactionStatus(connection) == PQTRANS_ACTIVE) {
+    char *row;
+    int size;
+    while ((size = PQgetCopyData(connection, &row, 1)) >= 0) {
+        if (size > 0)
+            PQfreemem(row);
+        else if (!wait_for(connection, POLLIN, until_us) || !PQconsumeInput(connection))
+            return false;
+        if (clock_monotonic_us() >= until_us)
+            return false;
+    }
+    return size == -1;
+}
+
+static bool
+drain_results(PGconn *connection, int64_t until_us)
+{
+    while (PQtransactionStatus(connection) == PQTRANS_ACTIVE && clock_monotonic_us() < until_us) {
         PGresult *result = answer_until(connection, until_us) ? PQgetResult(connection) : NULL;
         ExecStatusType status = PQresultStatus(result);
         if (result == NULL)
             break;
         PQclear(result);
-        if (status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH)
-            return false; /* its data would have to be read, however much it is */
+        if (status == PGRES_COPY_BOTH || (status == PGRES_COPY_OUT && !skip_copy(connection, until_us)))
+            return false;
         if (status == PGRES_COPY_IN && PQputCopyEnd(connection, "liboutbox: the COPY was not ended") != 1)
             return false;
     }
     return PQtransactionStatus(connection) != PQTRANS_ACTIVE;
 }
 
-/* Takes all results of what was sent and keeps the last; stops at a COPY, whose data the caller sends. */
+/* In a pipeline every statement's results end in a NULL; two of them are the end of everything. */
+static bool
+drain_pipeline(PGconn *connection, int64_t until_us)
+{
+    if (!PQpipelineSync(connection) || !flush_until(connection, until_us))
+        return false;
+    for (int ends = 0; ends < 2 && clock_monotonic_us() < until_us;) {
+        if (!answer_until(connection, until_us))
+            return false;
+        PGresult *result = PQgetResult(connection);
+        ExecStatusType status = PQresultStatus(result);
+        ends = result == NULL ? ends + 1 : 0;
+        PQclear(result);
+        if (PQstatus(connection) != CONNECTION_OK || status == PGRES_COPY_IN || status == PGRES_COPY_OUT)
+            return false;
+    }
+    return PQexitPipelineMode(connection) == 1;
+}
+
+bool
+wire_drain(struct outbox_unit *unit)
+{
+    PGconn *connection = unit->connection;
+    bool bounded = unit->deadline_us != CLOCK_NEVER, was_nonblocking = PQisnonblocking(connection) != 0;
+    int64_t now_us = clock_monotonic_us(),
+            until_us =
+                bounded ? (now_us > unit->deadline_us ? now_us : unit->deadline_us) + GRACE_US : CLOCK_NEVER;
+    PQsetnonblocking(connection, 1);
+    bool piped = PQpipelineStatus(connection) != PQ_PIPELINE_OFF;
+    bool done = piped ? drain_pipeline(connection, until_us)
+                      : flush_until(connection, until_us) && drain_results(connection, until_us);
+    PQsetnonblocking(connection, was_nonblocking);
+    return done && PQstatus(connection) == CONNECTION_OK;
+}
+
+static bool
+is_copy(const PGresult *result)
+{
+    ExecStatusType status = PQresultStatus(result);
+    return status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH;
+}
+
+/* Takes all results of what was sent and keeps the last; stops at a COPY, whose data the caller sends or reads. */
 static bool
 take_results(PGconn *connection, int64_t until_us, PGresult **last)
 {
@@ -88,7 +143,7 @@ take_results(PGconn *connection, int64_t until_us, PGresult **last)
             return true;
         PQclear(*last);
         *last = next;
-        if (PQresultStatus(next) == PGRES_COPY_IN || PQstatus(connection) != CONNECTION_OK)
+        if (is_copy(next) || PQstatus(connection) != CONNECTION_OK)
             return true;
     }
 }
@@ -115,8 +170,8 @@ run_plainly(PGconn *connection, const struct statement *s)
                : PQexecParams(connection, s->sql, s->count, s->types, s->values, s->lengths, s->formats, 0);
 }
 
-static bool
-fail_late(struct outbox_error *error)
+bool
+wire_fail_late(struct outbox_error *error)
 {
     return failure_set(error, OUTBOX_ERROR_TIMEOUT, "the deadline of the unit has passed");
 }
@@ -131,7 +186,7 @@ bool
 wire_fail(struct outbox_unit *unit, const PGresult *result, struct outbox_error *error)
 {
     failure_of_result(error, unit->connection, result);
-    return wire_ended_late(unit, error->sqlstate) ? fail_late(error) : false;
+    return wire_ended_late(unit, error->sqlstate) ? wire_fail_late(error) : false;
 }
 
 PGresult *
@@ -140,10 +195,10 @@ wire_run(struct outbox_unit *unit, const struct statement *statement, struct out
     PGconn *connection = unit->connection;
     bool late = false, bounded = unit->deadline_us != CLOCK_NEVER;
     if (bounded && clock_monotonic_us() >= unit->deadline_us) {
-        fail_late(error);
+        wire_fail_late(error);
         return NULL;
     }
-    unit->watch->ours = true;
+    unit->watch->ours = !statement->theirs;
     PGresult *result = bounded ? run_until(connection, statement, unit->deadline_us + GRACE_US, &late)
                                : run_plainly(connection, statement);
     unit->watch->ours = false;
@@ -151,7 +206,7 @@ wire_run(struct outbox_unit *unit, const struct statement *statement, struct out
         return result;
     if (late) {
         wire_cut(connection);
-        fail_late(error);
+        wire_fail_late(error);
     } else {
         failure_of_result(error, connection, result);
     }
@@ -167,7 +222,7 @@ wire_must(struct outbox_unit *unit, const struct statement *statement, PGresult 
     if (answer == NULL)
         return false;
     ExecStatusType status = PQresultStatus(answer);
-    if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_COPY_IN) {
+    if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || is_copy(answer)) {
         if (result != NULL)
             *result = answer;
         else
@@ -204,8 +259,9 @@ copy(struct outbox_unit *unit, const char *data, size_t size, const char *abort,
     unit->watch->ours = true;
     if (bounded)
         PQsetnonblocking(connection, 1);
-    bool done = put_until(connection, data, size, abort, until_us, &late);
-    if (bounded && done) {
+    late = clock_monotonic_us() >= until_us;
+    bool done = !late && put_until(connection, data, size, abort, until_us, &late);
+    if (done) { /* also without a deadline: the application may have left the connection non-blocking */
         late = !flush_until(connection, until_us);
         done = !late;
     }
@@ -220,7 +276,7 @@ copy(struct outbox_unit *unit, const char *data, size_t size, const char *abort,
         return true;
     if (late) {
         wire_cut(connection);
-        return fail_late(error);
+        return wire_fail_late(error);
     }
     return failure_of_result(error, connection, NULL);
 }

@@ -1,0 +1,68 @@
+/* work.c: calls a work, and judges what it left behind: a statement that is still running, a pipeline, an end of the transaction
+ * that is not the unit's. Called by run.c and optional.c; what the work says of itself counts only as far as that is true. */
+#include "client/client.h"
+
+/* What was running may have been a COMMIT. UNKNOWN is for what can be asked for. */
+static void
+settle_running(struct outbox_unit *unit)
+{
+    struct outbox_error why;
+    if (wire_drain(unit)) {
+        failure_set(&why, OUTBOX_ERROR_USAGE,
+                    "the work left a statement running on the unit's connection, or pipeline mode");
+        unit_doom(unit, &why);
+        return;
+    }
+    unit_end_for(unit, unit->xid != 0 ? OUTBOX_ERROR_UNKNOWN : OUTBOX_ERROR_BROKEN,
+                 "the work left a statement running, which may have been a COMMIT, and its end was not seen");
+    unit->strayed = true;
+    wire_cut(unit->connection);
+}
+
+void
+work_settle(struct outbox_unit *unit)
+{
+    PGconn *connection = unit->connection;
+    if (PQtransactionStatus(connection) == PQTRANS_ACTIVE || PQpipelineStatus(connection) != PQ_PIPELINE_OFF)
+        settle_running(unit);
+    /* what the server said meanwhile, and that it has gone: a COMMIT that is not sent is not unknown */
+    bool heard = true;
+    for (int i = 0; i < 2 && heard; i++) /* the second time finds the end behind what the first one read */
+        heard = PQconsumeInput(connection) == 1;
+    if (!heard || PQstatus(connection) != CONNECTION_OK)
+        unit_end_for(unit, OUTBOX_ERROR_CONNECTION,
+                     "the connection is lost, and the transaction rolled back");
+    else if (unit->state != UNIT_ENDED && PQtransactionStatus(connection) == PQTRANS_IDLE)
+        unit_end_for(unit, OUTBOX_ERROR_BROKEN,
+                     "the work rolled the transaction back, and the unit has ended");
+}
+
+/* Fills what a work that said no left out: from what the server refused last, or by a text. What may be committed all the same
+ * is said whatever the work says. */
+static void
+explain(struct outbox_unit *unit, struct outbox_error *error)
+{
+    if (unit->state == UNIT_ENDED && unit->strayed)
+        *error = unit->why;
+    else if (error->kind == OUTBOX_ERROR_NONE && unit->state != UNIT_OPEN)
+        *error = unit->why;
+    else if (error->kind == OUTBOX_ERROR_NONE && PQtransactionStatus(unit->connection) == PQTRANS_INERROR)
+        *error = unit->refused;
+    if (error->kind == OUTBOX_ERROR_NONE)
+        failure_set(error, OUTBOX_ERROR_WORK, "the work failed and gave no reason");
+    if (error->kind == OUTBOX_ERROR_SQL && wire_ended_late(unit, error->sqlstate))
+        error->kind = OUTBOX_ERROR_TIMEOUT;
+}
+
+bool
+work_run(struct outbox_unit *unit, outbox_work *work, void *context, struct outbox_error *error)
+{
+    unit->works++;
+    bool willing = work(unit, context, error);
+    unit->works--;
+    work_settle(unit);
+    if (willing)
+        return unit_usable(unit, error);
+    explain(unit, error);
+    return false;
+}
