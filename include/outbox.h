@@ -25,17 +25,16 @@ extern "C" {
 
 /* ---- errors -------------------------------------------------------------------------------------------------------- */
 
-/* What can be done about it. After each of them but UNKNOWN and BROKEN nothing of the unit is
- * committed. */
+/* What can be done about it. After each of them but UNKNOWN and BROKEN nothing of the unit is committed. */
 enum outbox_error_kind {
     OUTBOX_ERROR_NONE,
-    OUTBOX_ERROR_WORK, /* the work said no, for a reason of its own */
-    OUTBOX_ERROR_SQL,  /* Postgres refused a statement: see sqlstate, constraint, table */
-    OUTBOX_ERROR_CONNECTION, /* the connection was lost before COMMIT was sent; PQreset, and run it again if you like */
-    OUTBOX_ERROR_UNKNOWN, /* it was lost, or time ran out, during COMMIT: ask outbox_was_committed with `xid` */
-    OUTBOX_ERROR_TIMEOUT, /* the deadline passed */
-    OUTBOX_ERROR_BROKEN, /* the work ended the transaction itself; what stood before a COMMIT of its own is committed */
-    OUTBOX_ERROR_USAGE, /* the call cannot be right: a missing topic, two units on one connection */
+    OUTBOX_ERROR_WORK,       /* the work said no, for a reason of its own */
+    OUTBOX_ERROR_SQL,        /* Postgres refused a statement: see sqlstate, constraint, table */
+    OUTBOX_ERROR_CONNECTION, /* it was lost before COMMIT was sent; PQreset, and run it again if you like */
+    OUTBOX_ERROR_UNKNOWN,    /* it was lost, or time ran out, during COMMIT: ask outbox_was_committed */
+    OUTBOX_ERROR_TIMEOUT,    /* the deadline passed */
+    OUTBOX_ERROR_BROKEN,     /* the work ended the transaction: what stood before its COMMIT is committed */
+    OUTBOX_ERROR_USAGE,      /* the call cannot be right: a missing topic, two units on one connection */
     OUTBOX_ERROR_MEMORY,
 };
 
@@ -43,9 +42,8 @@ enum outbox_error_kind {
  * message only: its detail repeats rows, and people's data has no place in a log. */
 struct outbox_error {
     enum outbox_error_kind kind;
-    int attempts; /* how often outbox_run had run the work when it gave up; else 0 */
-    uint64_t
-        xid; /* OUTBOX_ERROR_UNKNOWN: the transaction; else 0. A unit that wrote no row is never unknown */
+    int attempts;     /* how often outbox_run had run the work when it gave up; else 0 */
+    uint64_t xid;     /* of the transaction, when it is unknown; a unit that wrote nothing never is */
     char sqlstate[8]; /* "23505" */
     char constraint[64], schema[64], table[64], column[64];
     char message[512];

@@ -34,9 +34,8 @@ struct outbox_unit {
     unsigned doomed_depth;   /* UNIT_DOOMED: rolling back a savepoint of this depth or less heals it */
     unsigned works;          /* that are running: the unit ends after them, not inside */
     bool rolled_back;        /* the work sent a ROLLBACK: of a savepoint, or of everything; to be looked at */
-    bool
-        strayed; /* the work sent COMMIT, something behind a ROLLBACK, or what cannot be seen: it may be committed */
-    bool may_write; /* the work sent a SET or BEGIN, which can make a read-only transaction write */
+    bool strayed; /* it sent COMMIT, something behind a ROLLBACK, or what cannot be seen: perhaps committed */
+    bool may_write;              /* it sent a SET or BEGIN, which can make a read-only transaction write */
     struct outbox_error refused; /* what the server refused last, within the innermost outbox_optional */
     int64_t deadline_us;         /* monotonic; CLOCK_NEVER: none */
     uint64_t xid;                /* of the transaction; 0: not known, perhaps not assigned */

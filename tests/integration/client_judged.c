@@ -1,4 +1,4 @@
-/* client_review.c: liboutbox: a COMMIT or ROLLBACK behind the unit's back, in whatever way it was sent and whatever the work says
+/* client_judged.c: liboutbox: a COMMIT or ROLLBACK behind the unit's back, in whatever way it was sent and whatever the work says
  * of it afterwards, is mistaken neither for success nor for "nothing is committed". */
 #include "client_fixture.h"
 
@@ -89,7 +89,7 @@ expect_honest(const struct mischief *mischief)
 }
 
 #define HONEST(name, ...)                                                                                    \
-    Test(client_review, name)                                                                                \
+    Test(client_judged, name)                                                                                \
     {                                                                                                        \
         expect_honest(&(struct mischief){__VA_ARGS__});                                                      \
     }
@@ -126,7 +126,7 @@ roll_back_for_a_deadlock(struct outbox_unit *unit, void *context, struct outbox_
     return client_raw(unit, "rollback") && !failed;
 }
 
-Test(client_review, a_rollback_by_hand_after_a_failure_does_not_hide_it)
+Test(client_judged, a_rollback_by_hand_after_a_failure_does_not_hide_it)
 {
     struct client client = client_open();
     client_must_run(&client, NULL, roll_back_for_a_deadlock, NULL);
