@@ -66,7 +66,9 @@ def doomed_shop() -> Iterator[Shop]:
 
 @pytest.fixture(scope="session")
 def client(shop: Shop) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=shop.url, timeout=60) as client:
+    # a connection for each request: uvicorn closes one after a 500, perhaps while the next request is on its way
+    limits = httpx.Limits(max_keepalive_connections=0)
+    with httpx.Client(base_url=shop.url, timeout=60, limits=limits) as client:
         yield client
 
 
@@ -127,8 +129,15 @@ def database() -> Iterator[Database]:
 
 
 @pytest.fixture
-def nobody_signs_up() -> Iterator[Callable[[], None]]:
-    """Holds every sign-up up between its account and its user, until the function that it gives is called."""
+def rival() -> Iterator[psycopg.Connection]:
+    """Somebody else with a transaction open, which ends with the test at the latest."""
     with psycopg.connect(os.environ["ADMIN_DATABASE_URL"]) as connection:
-        connection.execute("lock table app_user in share mode")
-        yield connection.rollback
+        yield connection
+        connection.rollback()
+
+
+@pytest.fixture
+def nobody_signs_up(rival: psycopg.Connection) -> Callable[[], None]:
+    """Holds every sign-up up between its account and its user, until the function that it gives is called."""
+    rival.execute("lock table app_user in share mode")
+    return rival.rollback

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -49,6 +50,22 @@ def test_of_fifty_at_once_for_half_as_many_addresses_one_each_gets_in(shop, data
     told = sorted(answer.json()["voucher"] for answer in answers if answer.status_code == 201)
     assert told == ["redeemed"] * 5 + ["this voucher was redeemed before"] * 20
     assert_each_user_has_one_event(database)
+
+
+@pytest.mark.parametrize("door", ["/signup", "/async/signup"])
+def test_an_event_is_emitted_behind_the_lock_of_its_row(client, database, rival, door):
+    """Otherwise two events of one key could stand the other way round than the changes that they tell of."""
+    code = f"RIVALS{door}"
+    database.add_voucher(code, 1)
+    rival.execute("insert into redemption select %s, min(id) from account", (code,))
+    person = {"account": "Emmy", "email": f"emmy{door.replace('/', '.')}@example.com", "voucher": code}
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(client.post, door, json=person)
+        database.wait_until_blocked()
+        drawn = database.value("select last_value from outbox.event_id_seq")
+        rival.rollback()
+        assert answer.result().json()["voucher"] == "redeemed"
+    assert database.value("select id from outbox.event where key = convert_to(%s, 'UTF8')", code) > drawn
 
 
 def test_a_client_that_hangs_up_while_it_waits_leaves_nothing_behind(client, shop, database, nobody_signs_up):
