@@ -110,6 +110,14 @@ header_text(const rd_kafka_headers_t *headers, const char *name, char *text, siz
     text[length] = '\0';
 }
 
+/* What outboxd takes for the name of a source; anybody else may have written something else. */
+static bool
+is_name(const char *text)
+{
+    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    return *text != '\0' && text[strspn(text, allowed)] == '\0';
+}
+
 static void
 read_headers(struct received *received)
 {
@@ -123,7 +131,7 @@ read_headers(struct received *received)
     header_text(headers, "source", received->source, sizeof received->source);
     errno = 0;
     int64_t id = strtoll(text, &end, 10);
-    if (errno == 0 && *end == '\0' && *received->source != '\0')
+    if (errno == 0 && *end == '\0' && is_name(received->source))
         received->id = id;
 }
 

@@ -21,8 +21,8 @@ struct consumer_options {
 /* One record. Valid until consumer_done or consumer_again. */
 struct received {
     rd_kafka_message_t *message;
-    int64_t id;       /* the header `id`; 0 when there is none: not an event of an outbox */
-    char source[101]; /* the header `source` */
+    int64_t id;       /* the header `id`; 0 when the headers are not those of an outbox */
+    char source[101]; /* the header `source`, a name of [A-Za-z0-9._-] */
 };
 
 /* Returns at once, whether the brokers are there or not; what goes wrong with them later, librdkafka says on stderr and goes on. False:

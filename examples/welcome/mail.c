@@ -1,7 +1,6 @@
 /* mail.c: see mail.h. */
 #include "mail.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,18 +20,6 @@ mail_address_is_plain(const char *address)
         if (*c <= ' ' || *c >= 0x7f || strchr("()<>[]:;,\\\"", *c) != NULL)
             return false;
     return true;
-}
-
-/* A source may hold any characters; those that a Message-ID cannot are written as %XX. */
-static void
-print_escaped(FILE *to, const char *text)
-{
-    for (; *text != '\0'; text++) {
-        if (isalnum((unsigned char)*text) || strchr("_-", *text) != NULL)
-            fputc(*text, to);
-        else
-            fprintf(to, "%%%02X", (unsigned)(unsigned char)*text);
-    }
 }
 
 static void
@@ -56,9 +43,8 @@ mail_write(const struct mail *mail)
         return NULL;
     fprintf(to, "From: <%s>\r\nTo: <%s>\r\nSubject: Welcome\r\n", mail->from, mail->to);
     print_date(to);
-    fputs("Message-ID: <welcome.", to);
-    print_escaped(to, mail->source);
-    fprintf(to, ".%" PRId64 "%s>\r\n", mail->event_id, strchr(mail->from, '@'));
+    fprintf(to, "Message-ID: <welcome.%s.%" PRId64 "%s>\r\n", mail->source, mail->event_id,
+            strchr(mail->from, '@'));
     fputs("Auto-Submitted: auto-generated\r\n"
           "MIME-Version: 1.0\r\n"
           "Content-Type: text/plain; charset=us-ascii\r\n"

@@ -7,7 +7,7 @@
 
 struct mail {
     const char *from, *to; /* plain addresses */
-    const char *source;    /* of the event that it is sent for; with the id it makes the Message-ID */
+    const char *source;    /* of the event that it is sent for, a name; with the id it makes the Message-ID */
     int64_t event_id;
 };
 

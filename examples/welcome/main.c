@@ -69,7 +69,8 @@ handle(struct daemon *daemon, struct received *received)
     struct welcome_answer answer;
     if (received->id == 0) {
         fprintf(stderr,
-                "welcome: passed over a record without id and source, partition=%d offset=%" PRId64 "\n",
+                "welcome: passed over a record that is no event of an outbox, partition=%d offset=%" PRId64
+                "\n",
                 received->message->partition, received->message->offset);
         consumer_done(&daemon->consumer, received);
         return true;

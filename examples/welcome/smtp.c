@@ -3,6 +3,7 @@
 #include "smtp.h"
 
 #include <curl/curl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,12 +19,14 @@ struct smtp {
     char reply[200]; /* its answer's last line: "550 5.1.1 nobody here"; "" when there is none */
 };
 
+/* A server may say anything, and not everything can be stored or shown: what is not printable ASCII becomes '?'. */
 static void
 keep_line(char *to, size_t size, const char *from, size_t length)
 {
-    while (length > 0 && (from[length - 1] == '\r' || from[length - 1] == '\n'))
-        length--;
-    snprintf(to, size, "%.*s", (int)length, from);
+    size_t kept = 0;
+    for (; kept < length && kept < size - 1 && from[kept] != '\r' && from[kept] != '\n'; kept++)
+        to[kept] = from[kept] >= ' ' && from[kept] < 0x7f ? from[kept] : '?';
+    to[kept] = '\0';
 }
 
 /* libcurl says good-bye on the connection that failed, and on an old one before it makes a new one: neither QUIT nor its answer tells

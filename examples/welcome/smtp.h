@@ -2,8 +2,6 @@
 #ifndef EXAMPLE_WELCOME_SMTP_H
 #define EXAMPLE_WELCOME_SMTP_H
 
-#include <stdbool.h>
-
 struct smtp;
 
 enum smtp_result {

@@ -31,7 +31,7 @@ async def while_mode_is(word):
 def refusal(stage, recipient):
     words = mode()
     if words[0] == "refuse" and words[2] == stage and words[3:] in ([], [recipient]):
-        return f"{words[1]} refused, as the test wants"
+        return f"{words[1]} refus\xe9\x1b[2J, as the test wants".encode("latin-1")  # no UTF-8: such servers are about
     return None
 
 

@@ -57,7 +57,6 @@ user_find_address(struct outbox_unit *unit, int64_t user_id, char **address, str
     return !found || *address != NULL || outbox_fail(error, "no memory for an address");
 }
 
-/* The log is told the number only: the words may hold the address. */
 static bool
 refuse(struct outbox_unit *unit, struct welcome *welcome, const char *reason, struct outbox_error *error)
 {
@@ -69,6 +68,7 @@ refuse(struct outbox_unit *unit, struct welcome *welcome, const char *reason, st
     return refusal_insert(unit, &refusal, error);
 }
 
+/* The log is told the number of an answer only: its words may hold the address. */
 static bool
 send_to(struct outbox_unit *unit, struct welcome *welcome, const char *address, struct outbox_error *error)
 {
