@@ -36,8 +36,8 @@ void
 mail_server_up(struct mail_server *server)
 {
     char *port = must_format("%d", server->port), *log = must_format("%s/log", server->directory);
-    const char *argv[] = {"/usr/bin/python3", "examples/welcome/smtp_server.py", server->directory,
-                          port, NULL};
+    const char *argv[] = {"/usr/bin/python3", "examples/welcome/smtp_server.py", server->directory, port,
+                          NULL};
     server->pid =
         process_start(&(struct process_options){.argv = argv, .output_path = log, .death_signal = SIGKILL});
     int64_t deadline_us = wait_deadline_us(20000);
