@@ -127,7 +127,7 @@ $(O)/tests/wallclock.so: tests/support/programs/wallclock.c
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-missing-prototypes -fPIC -shared -o $@ $<
 
 .PHONY: check check-now check-unit check-integration check-e2e check-examples
-check:                    ## installs what tests need, builds, runs unit, integration and e2e tests on real servers
+check:                    ## installs what tests need, builds, runs unit, integration, e2e and examples' tests on real servers
 	packaging/deps.sh test
 	$(MAKE) check-now
 check-now: $(O)/outboxd $(SUITES:%=$(O)/tests/%) examples

@@ -1,5 +1,5 @@
 #!/bin/bash
-# demo.sh: the whole story in about 20 seconds, on servers of its own: people sign up, their events reach Kafka, a mailer
+# demo.sh: the whole story in about 16 seconds, on servers of its own: people sign up, their events reach Kafka, a mailer
 # welcomes them, the mail server fails and the relay is killed in the middle, and at the end Kafka, the mails and Postgres are
 # compared. Called by `make demo`, which has built everything before.
 #   O=build        where things are built      BROKER=mock|kafka    librdkafka's mock broker, or a real Apache Kafka

@@ -1,11 +1,17 @@
 # mail.sh: the mail of the demo: a real mail server on the loopback that keeps what it gets, the mailer of examples/welcome, and the
 # comparison of mails with users. Sourced by demo.sh, whose functions it uses.
 
+# The server reads it whenever it matters, so it is there whole or not at all.
+set_mail_server() {
+    echo "$1" >"$mail/mode.new"
+    mv "$mail/mode.new" "$mail/mode"
+}
+
 start_mail_server() {
     local log=$scratch/smtp.log
     mail=$scratch/mail
     mkdir -p "$mail/received"
-    echo accept >"$mail/mode"
+    set_mail_server accept
     smtp_port=$(free_port)
     background "$log" examples/welcome/smtp_server.py "$mail" "$smtp_port"
     wait_until 10 "the mail server" $! "$log" bash -c ": >/dev/tcp/127.0.0.1/$smtp_port"
@@ -32,14 +38,14 @@ wait_first_mail() {
 # Two seconds in which the mail server refuses every mail, while people go on signing up.
 fail_mail_server() {
     local before after
-    echo 'refuse 451 rcpt' >"$mail/mode"
+    set_mail_server 'refuse 451 rcpt'
     before=$(sql -c 'select count(*) from app_user')
     say "the mail server refuses everything from now on (451); $(mails) mails have gone out so far"
     sleep 2
     after=$(sql -c 'select count(*) from app_user')
     ((after > before)) || fail "nobody could sign up while the mail server was failing"
     say "two seconds without mail: $((after - before)) more people signed up, and none of them waited for it"
-    echo accept >"$mail/mode"
+    set_mail_server accept
     say "the mail server works again"
 }
 

@@ -54,6 +54,7 @@ async function main([url, sku, cents, end, ...rest]) {
     return 64;
   }
   const client = new pg.Client({ connectionString: url });
+  client.on("error", () => {}); // a lost connection: the query under way fails and says so; without this the process would die
   try {
     await client.connect();
   } catch (error) {

@@ -20,7 +20,10 @@ write_payload(const struct project_request *request, const struct project *proje
 {
     json_t *names = json_array();
     for (size_t i = 0; i < request->workflow_count; i++)
-        json_array_append_new(names, json_string(request->workflows[i]));
+        if (json_array_append_new(names, json_string(request->workflows[i])) != 0) {
+            json_decref(names);
+            return NULL;
+        }
     json_t *object = json_pack("{s:s, s:s, s:o}", "project_id", project->id, "owner_id", request->owner_id,
                                "workflows", names);
     char *payload = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;

@@ -20,13 +20,3 @@ password_hash(const char *password, int cost, char hash[PASSWORD_HASH_SIZE])
     free(data);
     return hashed != NULL;
 }
-
-bool
-password_matches(const char *password, const char *hash)
-{
-    struct crypt_data *data = calloc(1, sizeof *data);
-    const char *hashed = data != NULL ? crypt_rn(password, hash, data, sizeof *data) : NULL;
-    bool same = hashed != NULL && strcmp(hashed, hash) == 0;
-    free(data);
-    return same;
-}

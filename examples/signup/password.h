@@ -10,6 +10,4 @@ enum { PASSWORD_HASH_SIZE = 384, PASSWORD_COST_MAX = 11 };
  * core, which is the point: so call it before a transaction begins, never inside. False for another cost. */
 bool password_hash(const char *password, int cost, char hash[PASSWORD_HASH_SIZE]);
 
-bool password_matches(const char *password, const char *hash);
-
 #endif

@@ -25,8 +25,8 @@ struct signup_answer {
     char why[512];                    /* for the log; set after SIGNUP_FAILED and SIGNUP_UNKNOWN */
 };
 
-/* Runs one unit of work on `db`, joining the one that is open there if there is one. Blocks for as long as hashing and
- * Postgres take. Kafka has no part in it. */
+/* Runs one unit of work on `db`, which is outside of one: the password is hashed before it begins. Blocks for as long as hashing
+ * and Postgres take. Kafka has no part in it. */
 enum signup_result signup_execute(PGconn *db, const struct signup_request *request,
                                   struct signup_answer *answer);
 

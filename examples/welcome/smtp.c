@@ -59,6 +59,7 @@ smtp_open(const char *url, const char *from, int timeout_s)
         curl_easy_setopt(curl, CURLOPT_MAIL_FROM, from) == CURLE_OK &&
         curl_easy_setopt(curl, CURLOPT_NETRC, (long)CURL_NETRC_OPTIONAL) == CURLE_OK) {
         smtp->curl = curl;
+        curl_easy_setopt(curl, CURLOPT_USE_SSL, (long)CURLUSESSL_TRY); /* STARTTLS where it is offered */
         curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, smtp->error);
         curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
         curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);

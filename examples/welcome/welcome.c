@@ -14,6 +14,7 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <limits.h>
 #include <outbox.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,7 +95,8 @@ send_to(struct outbox_unit *unit, struct welcome *welcome, const char *address, 
     case SMTP_UNREACHABLE:
         break;
     }
-    return outbox_fail(error, "no service from the mail server: %s", welcome->reason);
+    bool spoken = *welcome->reason == '4' || *welcome->reason == '5';
+    return outbox_fail(error, "no service from the mail server: %.*s", spoken ? 3 : INT_MAX, welcome->reason);
 }
 
 static bool
@@ -120,8 +122,10 @@ deliver(struct outbox_unit *unit, void *context, struct outbox_error *error)
         welcome->result = WELCOME_NOBODY;
     else if (!mail_address_is_plain(address))
         done = refuse(unit, welcome, "the address is not of the plain kind that this mailer sends to", error);
-    else
-        done = send_to(unit, welcome, address, error); /* the last step before COMMIT */
+    else /* the last step before COMMIT; the session is idle meanwhile, for as long as --timeout at the most */
+        done =
+            outbox_query(unit, "set local idle_in_transaction_session_timeout = 0", 0, NULL, NULL, error) &&
+            send_to(unit, welcome, address, error);
     free(address);
     return done;
 }

@@ -1,5 +1,5 @@
-/* mail_server.h: a real SMTP server for tests, a process of its own (programs/smtp_server.py), in whatever mood the test wants. Ends the
- * test instead of returning errors. */
+/* mail_server.h: a real SMTP server for tests, a process of its own (examples/welcome/smtp_server.py), in whatever mood the test
+ * wants. Ends the test instead of returning errors. */
 #ifndef OUTBOXD_TESTS_EXAMPLES_MAIL_SERVER_H
 #define OUTBOXD_TESTS_EXAMPLES_MAIL_SERVER_H
 

@@ -294,6 +294,18 @@ Test(signup, the_same_with_repositories_that_commit_leaves_orphans, .timeout = 2
     const char *database = create_shop(postgres);
     struct leftovers left = sign_up_and_kill(postgres, database, true);
     cr_expect_gt(left.orphans, 0, "otherwise this example shows nothing");
+    cr_expect_eq(left.ghosts, 0);
+
+    /* undisturbed it does the same work as the right one: what is wrong shows only when something fails */
+    const char *quiet = create_shop(postgres);
+    struct summary summary;
+    const char *arguments[] = {
+        "--conninfo", postgres_conninfo(postgres, quiet, POSTGRES_WRITER), "--count", "20", "--wrong", NULL};
+    cr_expect_eq(run_signup(arguments, &summary), 0);
+    cr_expect_eq(summary.done, 20);
+    left = count_leftovers(postgres, quiet);
+    cr_expect_eq(left.users, 20);
+    cr_expect_eq(left.orphans + left.silent + left.ghosts, 0);
     postgres_free(postgres);
 }
 

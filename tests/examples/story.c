@@ -123,7 +123,8 @@ writer_waits(struct library *library, const char *event)
 Test(story, the_loser_of_a_deadlock_has_written_nothing_and_is_told_to_try_again__P1)
 {
     struct library library = library_open(postgres_shared());
-    postgres_exec(library.admin, "alter database \"%s\" set deadlock_timeout = '3s'", library.database);
+    postgres_exec(library.admin, "alter database \"%s\" set deadlock_timeout = '%d s'", library.database,
+                  (int)(5 * wait_patience()));
     PGconn *rival = postgres_open(library.postgres, library.database, POSTGRES_ADMIN);
     postgres_exec(rival, "set deadlock_timeout = '1h'; begin; lock table story in share mode");
     struct command command =

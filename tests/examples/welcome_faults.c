@@ -33,7 +33,7 @@ static void
 sign_up_in_trouble(const char *mood)
 {
     struct stage stage = stage_open(1);
-    struct mailer_process mailer = stage_start_mailer(&stage, (const char *const[]){"--timeout", "1", NULL});
+    struct mailer_process mailer = stage_start_mailer(&stage, (const char *const[]){"--timeout", "5", NULL});
     mail_server_set(stage.mail, "%s", mood);
     cr_assert_eq(stage_sign_up(&stage, 10, 0, AT_ONCE_MS), 10);
     wait_for(mailer_log_count(&mailer, "welcome: again ") >= 3, 30000);
@@ -76,10 +76,10 @@ Test(welcome, sign_ups_go_on_while_the_mail_server_is_down_and_the_mailer_does_n
 {
     struct stage stage = stage_open(1);
     mail_server_kill(stage.mail);
-    struct mailer_process mailer = stage_start_mailer(&stage, NULL);
     cr_assert_eq(stage_sign_up(&stage, 10, 0, AT_ONCE_MS), 10);
-    wait_for(mailer_log_count(&mailer, "welcome: again ") >= 1, 30000);
-    int64_t first_us = clock_monotonic_us();
+    int64_t first_us =
+        clock_monotonic_us(); /* before the first attempt, so a slow machine only makes it longer */
+    struct mailer_process mailer = stage_start_mailer(&stage, NULL);
     wait_for(mailer_log_count(&mailer, "welcome: again ") >= 6, 60000);
     /* 250 ms, doubled, half of it by chance: 125 + 250 + 500 + 1000 + 2000 at the least */
     cr_expect_geq(clock_monotonic_us() - first_us, 3500000, "five attempts in %ld ms",
@@ -188,7 +188,7 @@ Test(welcome, a_mailer_that_is_killed_before_the_mail_is_out_sends_it_once, .tim
     struct mailer_process mailer = stage_start_mailer(&stage, NULL);
     cr_assert_eq(stage_sign_up(&stage, 5, 0, AT_ONCE_MS), 5);
     wait_for(postgres_int(stage.admin, "select count(*) from pg_stat_activity where usename = '" MAILER_LOGIN
-                                       "' and datname = current_database() and query like '%%app_user%%'"
+                                       "' and datname = current_database() and query like 'set local idle%%'"
                                        " and state = 'idle in transaction'") == 1,
              30000);
     mailer_kill(&mailer);
@@ -203,7 +203,7 @@ Test(welcome, a_mailer_that_is_killed_before_the_mail_is_out_sends_it_once, .tim
 Test(welcome, a_mailer_that_is_asked_to_stop_finishes_the_mail_at_hand, .timeout = 120)
 {
     struct stage stage = stage_open(1);
-    mail_server_set(stage.mail, "slow 1000");
+    mail_server_set(stage.mail, "slow 3000");
     struct mailer_process mailer = stage_start_mailer(&stage, NULL);
     cr_assert_eq(stage_sign_up(&stage, 3, 0, AT_ONCE_MS), 3);
     wait_for(mailer_log_count(&mailer, "welcome: sent ") == 1, 30000);

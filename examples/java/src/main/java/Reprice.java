@@ -1,5 +1,6 @@
 import java.sql.Connection;
 import java.sql.DriverManager;
+import java.sql.SQLException;
 import java.util.Map;
 
 /** Sets the price of an article and tells the rest of the world, in one transaction: JDBC and outbox.event. */
@@ -39,7 +40,11 @@ final class Reprice {
             }
             connection.commit();
         } catch (Exception failure) {
-            connection.rollback();
+            try {
+                connection.rollback();
+            } catch (SQLException lost) {
+                failure.addSuppressed(lost); // a lost connection rolls back too, and the first error is the one that explains
+            }
             throw failure;
         }
     }
