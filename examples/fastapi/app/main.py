@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 from fastapi import FastAPI, Header, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
@@ -20,7 +21,7 @@ from .unit_of_work import async_unit_of_work, unit_of_work
 
 DATABASE_URL = os.environ.get("DATABASE_URL")
 if not DATABASE_URL:
-    raise SystemExit("set DATABASE_URL, as in postgresql+psycopg://shop_app@127.0.0.1/shop")
+    raise SystemExit("set DATABASE_URL, as in postgresql+psycopg://shop_app@127.0.0.1/fastapi")
 
 # hide_parameters: people's data has no place in a log
 engine = create_engine(DATABASE_URL, hide_parameters=True)
@@ -42,6 +43,13 @@ app = FastAPI(title="shop", lifespan=lifespan)
 @app.exception_handler(DomainError)
 def refused(_: Request, error: DomainError) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, status_code=409)
+
+
+@app.exception_handler(RequestValidationError)
+def makes_no_sense(_: Request, error: RequestValidationError) -> JSONResponse:
+    """FastAPI's own answer quotes what was wrong, and falls over a half of a surrogate pair, which is no UTF-8."""
+    detail = [{"loc": wrong["loc"], "msg": wrong["msg"]} for wrong in error.errors()]
+    return JSONResponse({"detail": detail}, status_code=422)
 
 
 def event_headers(request_id: str | None) -> dict:

@@ -3,7 +3,10 @@
 A savepoint that is rolled back expires the objects that were changed within it, and an expired attribute is read from the
 database again, which an AsyncSession cannot do on the quiet. That is why the ids are taken before the optional step."""
 
+import logging
+
 from pydantic import BaseModel, Field
+from sqlalchemy.exc import DBAPIError
 
 from .errors import VoucherRefused
 from .models import Account
@@ -12,11 +15,13 @@ from .unit_of_work import AsyncUnitOfWork, UnitOfWork
 SIGNED_UP = "shop.user.signed_up"  # its key is the user's id
 REDEEMED = "shop.voucher.redeemed"  # its key is the voucher's code
 
+log = logging.getLogger(__name__)
+
 
 class SignUp(BaseModel):
-    account: str = Field(min_length=1, max_length=100)
-    email: str = Field(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)
-    voucher: str | None = None
+    account: str = Field(pattern=r"^[^\x00]+$", max_length=100)  # a text in Postgres holds every character but NUL
+    email: str = Field(pattern=r"^[^@\s\x00]+@[^@\s\x00]+$", max_length=254)
+    voucher: str | None = Field(None, max_length=64)
 
 
 class SignedUp(BaseModel):
@@ -42,9 +47,20 @@ def redeem(unit: UnitOfWork, account: Account, code: str, headers: dict) -> str:
             unit.redemptions.add(account.id, code)
             unit.emit(REDEEMED, code, {"code": code, "account_id": account.id}, headers)
             unit.accounts.credit(account, code)
-    except VoucherRefused as refusal:
-        return str(refusal)
+    except (VoucherRefused, DBAPIError) as error:
+        return why_not(error)
     return "redeemed"
+
+
+def why_not(error: VoucherRefused | DBAPIError) -> str:
+    """What may fail may fail for any reason: a missing grant, a timeout. Only a lost connection takes the sign-up with it."""
+    if isinstance(error, VoucherRefused):
+        return str(error)
+    if error.connection_invalidated:
+        raise error
+    # neither parameters nor the detail, which may quote a row: people's data has no place in a log
+    log.warning("a voucher was not redeemed: %s: %s", type(error.orig).__name__, error.orig.diag.message_primary)
+    return "this voucher cannot be redeemed at the moment"
 
 
 async def sign_up_async(unit: AsyncUnitOfWork, request: SignUp, headers: dict) -> SignedUp:
@@ -64,6 +80,6 @@ async def redeem_async(unit: AsyncUnitOfWork, account: Account, code: str, heade
             unit.redemptions.add(account.id, code)
             await unit.emit(REDEEMED, code, {"code": code, "account_id": account.id}, headers)
             unit.accounts.credit(account, code)
-    except VoucherRefused as refusal:
-        return str(refusal)
+    except (VoucherRefused, DBAPIError) as error:
+        return why_not(error)
     return "redeemed"

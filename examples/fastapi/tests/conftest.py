@@ -114,6 +114,14 @@ class Database:
             self.application(),
         )
 
+    def end_the_blocked(self, function: str) -> None:
+        """pg_cancel_backend or pg_terminate_backend, of whoever of the application waits for a lock."""
+        self.value(
+            f"select {function}(pid) from pg_stat_activity where datname = current_database()"
+            " and usename = %s and wait_event_type = 'Lock'",
+            self.application(),
+        )
+
     @staticmethod
     def application() -> str:
         from sqlalchemy import make_url

@@ -1,6 +1,7 @@
 """What a sign-up promises, seen through HTTP, for both kinds of session: all of it or nothing, its event included."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -18,6 +19,15 @@ def events_of(database, topic: str, key: str) -> list[tuple]:
         topic,
         key,
     )
+
+
+def assert_only_the_voucher_failed(database, answer, before: dict, code: str) -> None:
+    """The person is in, their event is there, and nothing of the voucher is."""
+    assert answer.status_code == 201
+    assert answer.json()["voucher"] == "this voucher cannot be redeemed at the moment"
+    after = database.contents()
+    assert after == before | {name: before[name] + 1 for name in ("account", "app_user", "outbox.event")}
+    assert len(events_of(database, "shop.user.signed_up", str(answer.json()["user_id"]))) == 1
 
 
 @DOORS
@@ -80,6 +90,70 @@ def test_a_refused_voucher_undoes_its_own_event_and_nothing_else(client, databas
     assert after == before | {name: before[name] + 1 for name in ("account", "app_user", "outbox.event")}
     assert len(events_of(database, "shop.user.signed_up", str(answer.json()["user_id"]))) == 1
     assert events_of(database, "shop.voucher.redeemed", code) == []
+
+
+@DOORS
+def test_a_step_that_may_fail_may_fail_for_a_reason_that_nobody_thought_of(client, database, door):
+    code = f"DENIED{door}"
+    database.add_voucher(code, 10)
+    before = database.contents()
+    database.connection.execute(f'revoke insert on redemption from "{database.application()}"')
+    try:
+        answer = client.post(door, json=person(door, "Barbara", voucher=code))
+    finally:
+        database.connection.execute(f'grant insert on redemption to "{database.application()}"')
+    assert_only_the_voucher_failed(database, answer, before, code)
+
+
+@DOORS
+def test_a_step_that_may_fail_may_be_cancelled(client, database, rival, door):
+    code = f"LOCKED{door}"
+    database.add_voucher(code, 10)
+    before = database.contents()
+    rival.execute("insert into redemption select %s, min(id) from account", (code,))
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(client.post, door, json=person(door, "Frances", voucher=code))
+        database.wait_until_blocked()
+        database.end_the_blocked("pg_cancel_backend")  # what statement_timeout does
+        answer = answer.result()
+    rival.rollback()
+    assert_only_the_voucher_failed(database, answer, before, code)
+
+
+@DOORS
+def test_a_connection_that_is_lost_in_the_step_that_may_fail_is_a_sign_up_that_failed(client, database, rival, door):
+    code = f"LOST{door}"
+    database.add_voucher(code, 10)
+    before = database.contents()
+    rival.execute("insert into redemption select %s, min(id) from account", (code,))
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(client.post, door, json=person(door, "Jean", voucher=code))
+        database.wait_until_blocked()
+        database.end_the_blocked("pg_terminate_backend")
+        assert answer.result().status_code == 500
+    rival.rollback()
+    assert database.contents() == before
+
+
+@DOORS
+def test_a_voucher_that_no_text_can_hold_is_not_redeemed_and_one_that_is_too_long_is_422(client, database, door):
+    before = database.contents()
+    answer = client.post(door, json=person(door, "Radia", voucher="N\0L"))
+    assert_only_the_voucher_failed(database, answer, before, "N\0L")
+    before = database.contents()
+    assert client.post(door, json=person(door, "Karen", voucher="X" * 65)).status_code == 422
+    assert database.contents() == before
+
+
+@DOORS
+@pytest.mark.parametrize("odd", ["E\0e", "\0", "Eve\ud800"])
+def test_a_name_or_an_address_that_no_text_can_hold_is_422(client, database, door, odd):
+    before = database.contents()
+    address = person(door, "Eve")["email"]
+    for wrong in ({"account": odd, "email": address}, {"account": "Eve", "email": odd + address}):
+        answer = client.post(door, content=json.dumps(wrong), headers={"content-type": "application/json"})
+        assert answer.status_code == 422
+    assert database.contents() == before
 
 
 @DOORS
