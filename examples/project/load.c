@@ -1,4 +1,5 @@
-/* load.c: see load.h. Each thread has a connection of its own, and makes a new one when that broke. */
+/* load.c: see load.h. Each thread has a connection of its own, and makes a new one when that broke.
+ * While Postgres is away, the threads wait for it, no creation is drawn, and after some ten seconds they give up. */
 #include "load.h"
 
 #include "transaction_scope.h"
@@ -6,6 +7,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/random.h>
+#include <time.h>
+
+/* A restart of Postgres takes less than what so many pauses make: 5 to 11 s. */
+#define TRIES 20
 
 struct load {
     const char *conninfo;
@@ -56,18 +62,47 @@ create_one(struct load *load, PGconn *db, long number)
                 error.constraint, error.message);
 }
 
+/* Waits after try number `tries`: 2 ms, doubling up to a second, and of that between a half and all, so that threads which
+ * failed together do not come back together. */
+static void
+pause_after(int tries)
+{
+    unsigned dice;
+    long most_us = tries < 10 ? 1000L << tries : 1000000;
+    if (getrandom(&dice, sizeof dice, 0) != sizeof dice)
+        dice = 0;
+    long wait_us = most_us / 2 + (long)(dice % (unsigned)(most_us / 2));
+    nanosleep(&(struct timespec){.tv_nsec = wait_us * 1000}, NULL);
+}
+
+/* False: it gave up. */
+static bool
+connect_patiently(PGconn *db)
+{
+    for (int tries = 1; PQstatus(db) != CONNECTION_OK; tries++) {
+        PQreset(db);
+        if (PQstatus(db) == CONNECTION_OK)
+            break;
+        if (tries == 1 || tries == TRIES)
+            fprintf(stderr, "project: %s: %s", tries == TRIES ? "gives up" : "cannot connect, tries again",
+                    PQerrorMessage(db));
+        if (tries == TRIES)
+            return false;
+        pause_after(tries);
+    }
+    return true;
+}
+
 static void *
 create_until_done(void *argument)
 {
     struct load *load = argument;
     PGconn *db = PQconnectdb(load->conninfo);
-    for (;;) {
+    long end = load->options->first + load->options->count;
+    while (load->next < end && connect_patiently(db)) {
         long number = atomic_fetch_add(&load->next, 1);
-        if (number >= load->options->first + load->options->count)
-            break;
-        if (PQstatus(db) != CONNECTION_OK)
-            PQreset(db);
-        create_one(load, db, number);
+        if (number < end)
+            create_one(load, db, number);
     }
     PQfinish(db);
     return NULL;

@@ -36,6 +36,8 @@ main(int argc, char **argv)
     struct options options;
     if (!options_parse(&options, argc, argv))
         return EXIT_USAGE;
+    if (options.timeout_ms > 0)
+        transaction_scope_limit((int)options.timeout_ms);
     PGconn *db = PQconnectdb(options.conninfo);
     int code = EXIT_NO_POSTGRES;
     if (PQstatus(db) != CONNECTION_OK)

@@ -26,6 +26,7 @@ usage(FILE *to)
         "                     workflow twice; 3 or more, 0 is never (0)\n"
         "both:\n"
         "  --conninfo TEXT    libpq keywords or URI; the role needs what `outboxd migrate --writer` grants\n"
+        "  --timeout-ms N     how long one transaction may take, tried again or not (10000)\n"
         "  --help             this text\n"
         "Exit code: 0 when all were created (load: or refused as --clash-every wants it), 1 when not,\n"
         "64 for wrong options, 69 when Postgres cannot be reached.\n",
@@ -97,6 +98,8 @@ parse_option(struct options *options, int option, const char *name)
         return parse_number(name, optarg, 1, INT_MAX, &with->owners);
     case 'x':
         return parse_number(name, optarg, 0, INT_MAX, &with->clash_every);
+    case 'T':
+        return parse_number(name, optarg, 1, INT_MAX, &options->timeout_ms);
     case 'h':
         usage(stdout);
         exit(0);
@@ -135,6 +138,7 @@ parse(struct options *options, int argc, char **argv)
                                           {"threads", required_argument, NULL, 't'},
                                           {"owners", required_argument, NULL, 'O'},
                                           {"clash-every", required_argument, NULL, 'x'},
+                                          {"timeout-ms", required_argument, NULL, 'T'},
                                           {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
     bool good = true;

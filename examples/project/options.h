@@ -23,7 +23,8 @@ struct load_options {
 
 struct options {
     const char *conninfo;
-    bool load; /* else create */
+    long timeout_ms; /* of a transaction; 0: the scope's own limit */
+    bool load;       /* else create */
     struct create_options create;
     struct load_options with;
 };

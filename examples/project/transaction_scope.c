@@ -5,8 +5,8 @@
 
 /* More than the five of outbox_run: under serializable isolation, sixteen creators are in each other's way. */
 #define ATTEMPTS 20
-#define TIMEOUT_MS 10000
 
+static int limit_ms = 10000;
 static atomic_long retries;
 
 static void
@@ -21,9 +21,15 @@ transaction_scope(PGconn *db, outbox_work *body, void *context, struct outbox_er
 {
     /* the isolation is the session's: default_transaction_isolation of the role, or in the connection string */
     const struct outbox_options policy = {
-        .attempts = ATTEMPTS, .timeout_ms = TIMEOUT_MS, .retry_listener = count_retry};
+        .attempts = ATTEMPTS, .timeout_ms = limit_ms, .retry_listener = count_retry};
     bool outermost = PQtransactionStatus(db) == PQTRANS_IDLE; /* the others live within its deadline */
     return outbox_run(db, outermost ? &policy : NULL, body, context, error);
+}
+
+void
+transaction_scope_limit(int timeout_ms)
+{
+    limit_ms = timeout_ms;
 }
 
 long

@@ -11,6 +11,9 @@
 OUTBOX_MUST_CHECK bool transaction_scope(PGconn *db, outbox_work *body, void *context,
                                          struct outbox_error *error);
 
+/* How long a scope may take instead of ten seconds, in all its tries; said before the first one. */
+void transaction_scope_limit(int timeout_ms);
+
 /* How many times a scope of this process has run again: a number for the program's metrics. */
 long transaction_scope_retries(void);
 

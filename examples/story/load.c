@@ -1,4 +1,5 @@
-/* load.c: see load.h. Each thread has a store of its own, and writes a story again when others were in the way. */
+/* load.c: see load.h. Each thread has a store of its own, and writes a story again when others were in the way.
+ * While Postgres is away, the threads wait for it, no story is drawn, and after some ten seconds they give up. */
 #include "load.h"
 
 #include "domain/write_story.h"
@@ -7,8 +8,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/random.h>
+#include <time.h>
 
-/* A deadlock has a loser each time; it would take bad luck to lose so often. */
+/* A deadlock has a loser each time; it would take bad luck to lose so often. And a restart of Postgres takes less than what so
+ * many pauses make: 5 to 11 s. */
 #define TRIES 20
 
 struct load {
@@ -16,6 +20,35 @@ struct load {
     atomic_long next; /* number of the next story, from 1 */
     atomic_long written, spoiled, aborted, member_unknown, unknown, retries;
 };
+
+/* Waits after try number `tries`: 2 ms, doubling up to a second, and of that between a half and all, so that threads which
+ * failed together do not come back together. */
+static void
+pause_after(int tries)
+{
+    unsigned dice;
+    long most_us = tries < 10 ? 1000L << tries : 1000000;
+    if (getrandom(&dice, sizeof dice, 0) != sizeof dice)
+        dice = 0;
+    long wait_us = most_us / 2 + (long)(dice % (unsigned)(most_us / 2));
+    nanosleep(&(struct timespec){.tv_nsec = wait_us * 1000}, NULL);
+}
+
+/* False: it gave up. */
+static bool
+connect_patiently(struct store *store)
+{
+    const char *why;
+    for (int tries = 1; !store_ready(store, &why); tries++) {
+        if (tries == 1 || tries == TRIES)
+            fprintf(stderr, "story: %s: %s", tries == TRIES ? "gives up" : "cannot connect, tries again",
+                    why);
+        if (tries == TRIES)
+            return false;
+        pause_after(tries);
+    }
+    return true;
+}
 
 static enum write_story_result
 write_patiently(struct load *load, struct store *store, struct story *story,
@@ -27,6 +60,7 @@ write_patiently(struct load *load, struct store *store, struct story *story,
         if (result != TRANSACTION_ABORTED || !report->in_passing || tries == TRIES)
             return result;
         atomic_fetch_add(&load->retries, 1);
+        pause_after(tries);
     }
 }
 
@@ -66,11 +100,10 @@ write_until_done(void *argument)
 {
     struct load *load = argument;
     struct store *store = store_open(load->options->conninfo);
-    for (long number; store != NULL && (number = atomic_fetch_add(&load->next, 1)) <= load->options->count;) {
-        const char *why;
-        if (!store_ready(store, &why))
-            fprintf(stderr, "story: cannot connect: %s", why);
-        write_one(load, store, number);
+    while (store != NULL && load->next <= load->options->count && connect_patiently(store)) {
+        long number = atomic_fetch_add(&load->next, 1);
+        if (number <= load->options->count)
+            write_one(load, store, number);
     }
     store_close(store);
     return NULL;

@@ -4,6 +4,7 @@
 #include "fixture.h"
 
 #include "support/scratch.h"
+#include "support/wait.h"
 
 #include <criterion/criterion.h>
 #include <signal.h>
@@ -25,6 +26,21 @@ command_start(const char *name, const char *word, const char *conninfo, const ch
     free(directory);
     free(path);
     return command;
+}
+
+static bool
+has_said(const struct command *command, const char *words)
+{
+    char *output = scratch_read_file(command->output_path);
+    bool said = strstr(output, words) != NULL;
+    free(output);
+    return said;
+}
+
+void
+command_wait_until_said(const struct command *command, const char *words)
+{
+    wait_for(has_said(command, words), 20000);
 }
 
 char *

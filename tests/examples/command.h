@@ -20,6 +20,9 @@ struct command {
 struct command command_start(const char *name, const char *word, const char *conninfo,
                              const char *const *arguments);
 
+/* Until it has printed these words, while it runs. */
+void command_wait_until_said(const struct command *command, const char *words);
+
 /* What it printed, for the caller to free. It has been waited for: this is the last call. */
 char *command_output(struct command *command);
 

@@ -1,6 +1,5 @@
 /* project.c: the project example as its readers run it: a project and its workflows are there together or not at all, whatever
  * rule is broken. */
-#include "command.h"
 #include "project_office.h"
 
 #include "support/scratch.h"
@@ -108,8 +107,8 @@ Test(project, a_commit_that_is_not_answered_is_reported_as_unknown)
     struct office office =
         office_open(postgres_start("synchronous_standby_names = 'nobody'\nsynchronous_commit = local\n"));
     char *patient = must_format("%s options='-c synchronous_commit=on'", office.conninfo);
-    struct command command = command_start(
-        "project", "create", patient, ARGUMENTS("--owner", "1", "--name", "apollo", "--workflow", "fly"));
+    struct command command =
+        office_start("create", patient, ARGUMENTS("--owner", "1", "--name", "apollo", "--workflow", "fly"));
     wait_for(
         postgres_int(office.admin, "select count(*) from pg_stat_activity where wait_event = 'SyncRep'") > 0,
         10000);

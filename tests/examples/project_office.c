@@ -1,10 +1,10 @@
 /* project_office.c: see project_office.h. */
 #include "project_office.h"
 
-#include "command.h"
 #include "fixture.h"
 
 #include "support/scratch.h"
+#include "support/wait.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -56,9 +56,23 @@ office_expect(const struct office *office, int64_t projects)
                  "an owner has paid for what was not created");
 }
 
+struct command
+office_start(const char *word, const char *conninfo, const char *const *arguments)
+{
+    char *limit = must_format("%d", (int)(10000 * wait_patience()));
+    const char *all[32] = {"--timeout-ms", limit};
+    for (size_t count = 2; *arguments != NULL; arguments++) {
+        cr_assert_lt(count, sizeof all / sizeof *all - 1);
+        all[count++] = *arguments;
+    }
+    struct command command = command_start("project", word, conninfo, all);
+    free(limit);
+    return command;
+}
+
 void
 office_create(const struct office *office, int code, const char *words, const char *const *arguments)
 {
-    struct command command = command_start("project", "create", office->conninfo, arguments);
+    struct command command = office_start("create", office->conninfo, arguments);
     command_expect(&command, code, words);
 }

@@ -205,6 +205,44 @@ Test(story, the_count_is_right_at_every_moment_under_deadlocks_refusals_and_lost
     library_close(&library);
 }
 
+static struct command
+load_until_postgres_stops(struct library *library, const char *count)
+{
+    struct command command = command_start("story", "load", library->conninfo,
+                                           ARGUMENTS("--count", count, "--threads", "4", "--members", "5"));
+    wait_for(count_stories(library) >= 40, 30000);
+    postgres_stop_fast(library->postgres);
+    return command;
+}
+
+Test(story, a_server_that_restarts_is_waited_for_and_costs_each_thread_one_story_at_most)
+{
+    struct library library = library_open(postgres_start(NULL));
+    struct command command = load_until_postgres_stops(&library, "2000");
+    command_wait_until_said(&command, "cannot connect, tries again");
+    postgres_up(library.postgres);
+    char *output;
+    command_end(&command, &output);
+    long lost = command_number(output, "aborted=") + command_number(output, " unknown=");
+    cr_expect_eq(command_number(output, "written=") + lost, 2000);
+    cr_expect_leq(lost, 4, "a stopped server was asked again and again: %s", output);
+    free(output);
+    library_close(&library);
+}
+
+Test(story, a_server_that_stays_away_is_given_up)
+{
+    struct library library = library_open(postgres_start(NULL));
+    struct command command = load_until_postgres_stops(&library, "1000000");
+    char *output;
+    cr_expect_eq(command_end(&command, &output), 1);
+    cr_expect(strstr(output, "gives up") != NULL, "%s", output);
+    cr_expect_leq(command_number(output, "aborted="), 4, "of a stopped server so much was wanted: %s",
+                  output);
+    free(output);
+    library_close(&library);
+}
+
 #define KILLS 12
 #define STORIES_A_RUN 60
 
