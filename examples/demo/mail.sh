@@ -22,7 +22,7 @@ start_mailer() {
     sql -f examples/welcome/schema.sql -c 'grant select on app_user to mailer' \
         -c 'grant select, insert, update, delete on mail_refused to mailer'
     background "$log" "$O/examples/welcome/welcome" --conninfo "host=$socket dbname=shop user=mailer" \
-        --brokers "$bootstrap" --smtp "smtp://127.0.0.1:$smtp_port" --from welcome@shop.example
+        --brokers "$bootstrap" --source shop --smtp "smtp://127.0.0.1:$smtp_port" --from welcome@shop.example
     mailer=$!
     wait_until 10 "the mailer" "$mailer" "$log" grep -q 'welcome: started' "$log"
 }

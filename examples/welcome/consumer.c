@@ -60,6 +60,8 @@ set_further(rd_kafka_conf_t *conf, const struct consumer_options *options, const
 static bool
 configure(rd_kafka_conf_t *conf, const struct consumer_options *options, char why[512])
 {
+    char absent[16];
+    snprintf(absent, sizeof absent, "%d", CONSUMER_ABSENT_S * 1000);
     static const char *const habits[][2] = {
         {"session.timeout.ms", "6000"}, /* a killed mailer's partitions go to another after that */
         {"topic.metadata.refresh.interval.ms", "10000"}, /* a topic made later is found */
@@ -71,6 +73,7 @@ configure(rd_kafka_conf_t *conf, const struct consumer_options *options, char wh
         {"isolation.level", "read_committed"}, /* an exactly-once relay's aborted events are not for us */
         {"enable.auto.commit", "false"},       /* only what is committed in Postgres is committed here */
         {"auto.offset.reset", "earliest"},     /* who signed up before the first start is welcome too */
+        {"max.poll.interval.ms", absent},      /* what every step of the mailer is bounded for: see main.c */
         {"partition.assignment.strategy", "range"}, /* all or nothing, as rebalance above has it */
         {NULL, NULL}};
     rd_kafka_conf_set_rebalance_cb(conf, rebalance);
@@ -165,7 +168,7 @@ consumer_again(struct consumer *consumer, struct received *received)
     rd_kafka_topic_partition_list_t *back = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(back, rd_kafka_topic_name(message->rkt), message->partition)->offset =
         message->offset;
-    rd_kafka_error_t *error = rd_kafka_seek_partitions(consumer->client, back, 10000);
+    rd_kafka_error_t *error = rd_kafka_seek_partitions(consumer->client, back, CONSUMER_AGAIN_S * 1000);
     bool done = error == NULL && back->elems[0].err == RD_KAFKA_RESP_ERR_NO_ERROR;
     rd_kafka_error_destroy(error);
     rd_kafka_topic_partition_list_destroy(back);

@@ -7,6 +7,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum {
+    CONSUMER_ABSENT_S =
+        300, /* max.poll.interval.ms: who does not call consumer_next for so long is taken for dead */
+    CONSUMER_AGAIN_S = 10, /* what consumer_again may take */
+};
+
 struct consumer {
     rd_kafka_t *client;
 };
@@ -29,8 +35,8 @@ struct received {
  * a property is wrong; `why` says which. */
 bool consumer_open(struct consumer *consumer, const struct consumer_options *options, char why[512]);
 
-/* The next record, or false when none came within timeout_ms. To be called at least every five minutes, or the group
- * takes the member for dead. */
+/* The next record, or false when none came within timeout_ms. To be called at least every CONSUMER_ABSENT_S, or
+ * the group gives the partitions to others, in the middle of a mail perhaps. */
 bool consumer_next(struct consumer *consumer, int timeout_ms, struct received *received);
 
 /* The record is worked on and need not come again. Does not wait: a commit that is lost brings the record again. */

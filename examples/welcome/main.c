@@ -1,7 +1,8 @@
 /* main.c: the mailer: a daemon that takes one event after the other and waits, longer and longer, while a mail cannot be sent.
- * Options, signals and the loop; what is worth copying is in welcome.c and consumer.c. */
+ * Options, signals and the loops; what is worth copying is in welcome.c and consumer.c. */
 #include "consumer.h"
 #include "options.h"
+#include "resend.h"
 #include "welcome.h"
 
 #include <curl/curl.h>
@@ -15,13 +16,24 @@
 #include <unistd.h>
 
 enum { EXIT_USAGE = 64, EXIT_UNUSABLE = 69 };
-enum { WAIT_FIRST_MS = 250, WAIT_MOST_MS = 30000 }; /* well below the five minutes of consumer_next */
-enum { PRUNE_EVERY_S = 3600, PRUNE_LIMIT = 10000 };
+enum { WAIT_FIRST_MS = 250, WAIT_MOST_MS = 30000 };
+enum { PRUNE_EVERY_S = 3600, PRUNE_LIMIT = 10000, PRUNE_S = 10 };
+enum { ADDRESS_S = 10, ADDRESSES = 4 }; /* connect_timeout, for so many of --conninfo in the sum below */
+enum { UNIT_END_S = 3 }; /* what the end of a late unit takes in outbox_run: cancel, rollback */
+
+/* From one call of consumer_next to the next one, at the worst: a new session, a mail that is refused at the last moment, the record
+ * of that, going back, the pause, the inbox. It fits, so no other mailer is given a record that is still at work here, however long
+ * the trouble lasts. */
+_Static_assert(ADDRESS_S *ADDRESSES + (TIMEOUT_MOST_S + POSTGRES_S + UNIT_END_S) + (POSTGRES_S + UNIT_END_S) +
+                       CONSUMER_AGAIN_S + WAIT_MOST_MS / 1000 + (PRUNE_S + UNIT_END_S) <
+                   CONSUMER_ABSENT_S,
+               "the group would take a mailer in trouble for dead");
 
 struct daemon {
     struct mailer mailer;
     struct consumer consumer;
-    sigset_t stop; /* SIGTERM and SIGINT: blocked everywhere, and asked for where it is convenient */
+    const char *source; /* whose users they are: those of this database */
+    sigset_t stop;      /* SIGTERM and SIGINT: blocked everywhere, and asked for where it is convenient */
     bool stopped;
     int failures; /* in a row */
     int remember_days;
@@ -53,28 +65,35 @@ log_result(const struct received *received, const char *word, const struct welco
             received->id, answer->user_id, *answer->why != '\0' ? " why=" : "", answer->why);
 }
 
+/* What is no event of this database's outbox. The number in an event of another one is of a user there, and a mail for it would go to
+ * somebody here; over there is a mailer of its own. */
+static bool
+pass_over(struct daemon *daemon, struct received *received)
+{
+    bool foreign = received->id != 0 && strcmp(received->source, daemon->source) != 0;
+    if (received->id != 0 && !foreign)
+        return false;
+    fprintf(stderr, "welcome: passed over a record %s%s, partition=%d offset=%" PRId64 "\n",
+            foreign ? "of another outbox, source=" : "that is no event of an outbox",
+            foreign ? received->source : "", received->message->partition, received->message->offset);
+    consumer_done(&daemon->consumer, received);
+    return true;
+}
+
 /* False: the program cannot go on. */
 static bool
 handle(struct daemon *daemon, struct received *received)
 {
-    static const char *const words[] = {[WELCOME_SENT] = "sent",
-                                        [WELCOME_KNOWN] = "known",
-                                        [WELCOME_NOBODY] = "nobody",
-                                        [WELCOME_REFUSED] = "refused",
-                                        [WELCOME_AGAIN] = "again"};
+    static const char *const words[] = {
+        [WELCOME_SENT] = "sent",       [WELCOME_KNOWN] = "known",       [WELCOME_NOBODY] = "nobody",
+        [WELCOME_REFUSED] = "refused", [WELCOME_DOUBTFUL] = "doubtful", [WELCOME_AGAIN] = "again"};
     struct welcome_event event = {.source = received->source,
                                   .id = received->id,
                                   .payload = received->message->payload,
                                   .payload_size = received->message->len};
     struct welcome_answer answer;
-    if (received->id == 0) {
-        fprintf(stderr,
-                "welcome: passed over a record that is no event of an outbox, partition=%d offset=%" PRId64
-                "\n",
-                received->message->partition, received->message->offset);
-        consumer_done(&daemon->consumer, received);
+    if (pass_over(daemon, received))
         return true;
-    }
     enum welcome_result result = welcome_execute(&daemon->mailer, &event, &answer);
     log_result(received, words[result], &answer);
     if (result != WELCOME_AGAIN) {
@@ -111,7 +130,7 @@ prune_when_due(struct daemon *daemon)
     if (now.tv_sec < daemon->prune_at)
         return;
     struct pruning pruning = {.age_s = (int64_t)daemon->remember_days * 24 * 3600};
-    struct outbox_options options = {.timeout_ms = 10000, .consumer = WELCOME_CONSUMER};
+    struct outbox_options options = {.timeout_ms = PRUNE_S * 1000, .consumer = WELCOME_CONSUMER};
     struct outbox_error error;
     if (!outbox_run(daemon->mailer.db, &options, prune, &pruning, &error))
         fprintf(stderr, "welcome: the inbox was not pruned: %s\n", error.message);
@@ -137,37 +156,84 @@ run(struct daemon *daemon)
     return good ? 0 : 1;
 }
 
+/* Consumes, until it is told to stop. */
 static int
-start(const struct options *options)
+be_mailer(struct daemon *daemon, const struct options *options)
 {
-    struct daemon daemon = {.mailer = {.db = PQconnectdb(options->conninfo),
-                                       .smtp = smtp_open(options->smtp, options->from, options->timeout_s),
-                                       .from = options->from,
-                                       .timeout_s = options->timeout_s,
-                                       .patience_s = options->patience_s},
-                            .remember_days = options->remember_days};
     struct consumer_options kafka = {.brokers = options->brokers,
                                      .group = options->group,
                                      .topic = options->topic,
                                      .properties = options->properties,
                                      .property_count = options->property_count};
-    char why[512] = "";
+    char why[512];
+    if (!consumer_open(&daemon->consumer, &kafka, why)) {
+        fprintf(stderr, "welcome: %s\n", why);
+        return EXIT_UNUSABLE;
+    }
+    fprintf(stderr, "welcome: started topic=%s group=%s\n", options->topic, options->group);
+    int code = run(daemon);
+    consumer_close(&daemon->consumer);
+    return code;
+}
+
+/* Sends what was given up, once. */
+static int
+resend_all(struct daemon *daemon, const char *pattern)
+{
+    static const char *const words[] = {[RESEND_SENT] = "resent",
+                                        [RESEND_NOBODY] = "nobody",
+                                        [RESEND_REFUSED] = "refused again",
+                                        [RESEND_STOPPED] = "resending stopped at"};
+    struct resend resend = {.mailer = &daemon->mailer, .pattern = pattern};
+    int counts[RESEND_STOPPED + 1] = {0};
+    enum resend_result result = RESEND_SENT;
+    while (result != RESEND_STOPPED && !daemon->stopped && (result = resend_next(&resend)) != RESEND_END) {
+        counts[result]++;
+        fprintf(stderr, "welcome: %s source=%s event=%" PRId64 " user=%" PRId64 "%s%s\n", words[result],
+                resend.mail.source, resend.mail.event_id, resend.mail.user_id,
+                *resend.why != '\0' ? " why=" : "", resend.why);
+        wait_ms(daemon, 0);
+    }
+    fprintf(stderr, "welcome: resent=%d nobody=%d refused_again=%d%s\n", counts[RESEND_SENT],
+            counts[RESEND_NOBODY], counts[RESEND_REFUSED],
+            result == RESEND_END ? "" : "; not all were tried: run it again");
+    return result == RESEND_END && counts[RESEND_REFUSED] == 0 ? 0 : 1;
+}
+
+/* Without a bound of its own a server that is there and silent would hold up PQreset, too, for ever. */
+static PGconn *
+connect_database(const char *conninfo)
+{
+    char seconds[16];
+    snprintf(seconds, sizeof seconds, "%d", ADDRESS_S);
+    const char *names[] = {"dbname", "connect_timeout", NULL}, *values[] = {conninfo, seconds, NULL};
+    return PQconnectdbParams(names, values, 1);
+}
+
+static int
+start(const struct options *options)
+{
+    struct daemon daemon = {.mailer = {.db = connect_database(options->conninfo),
+                                       .smtp = smtp_open(options->smtp, options->from, options->timeout_s),
+                                       .from = options->from,
+                                       .timeout_s = options->timeout_s,
+                                       .patience_s = options->patience_s,
+                                       .copies = options->copies},
+                            .source = options->source,
+                            .remember_days = options->remember_days};
     int code = EXIT_UNUSABLE;
+    signal(SIGPIPE, SIG_IGN); /* a mail server that has gone is an error of smtp_send */
     sigemptyset(&daemon.stop);
     sigaddset(&daemon.stop, SIGTERM);
     sigaddset(&daemon.stop, SIGINT);
     sigprocmask(SIG_BLOCK, &daemon.stop, NULL); /* before librdkafka's threads, which inherit it */
-    if (PQstatus(daemon.mailer.db) != CONNECTION_OK)
-        snprintf(why, sizeof why, "%s", PQerrorMessage(daemon.mailer.db));
-    else if (daemon.mailer.smtp == NULL)
-        snprintf(why, sizeof why, "libcurl cannot start");
-    else if (consumer_open(&daemon.consumer, &kafka, why)) {
-        fprintf(stderr, "welcome: started topic=%s group=%s\n", options->topic, options->group);
-        code = run(&daemon);
-        consumer_close(&daemon.consumer);
-    }
-    if (*why != '\0')
+    if (PQstatus(daemon.mailer.db) != CONNECTION_OK) {
+        const char *why = PQerrorMessage(daemon.mailer.db);
         fprintf(stderr, "welcome: %.*s\n", (int)strcspn(why, "\n"), why);
+    } else if (daemon.mailer.smtp == NULL)
+        fputs("welcome: libcurl cannot start\n", stderr);
+    else
+        code = options->resend != NULL ? resend_all(&daemon, options->resend) : be_mailer(&daemon, options);
     if (daemon.mailer.smtp != NULL)
         smtp_close(daemon.mailer.smtp);
     PQfinish(daemon.mailer.db);

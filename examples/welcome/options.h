@@ -4,13 +4,14 @@
 
 #include <stdbool.h>
 
-enum { PROPERTIES_MAX = 32 };
+enum { PROPERTIES_MAX = 32, TIMEOUT_MOST_S = 120 };
 
 struct options {
-    const char *conninfo, *brokers, *group, *topic, *smtp, *from;
+    const char *conninfo, *brokers, *group, *topic, *source, *smtp, *from;
+    const char *resend;                     /* NULL: be the mailer */
     const char *properties[PROPERTIES_MAX]; /* of librdkafka, NAME=VALUE */
     int property_count;
-    int timeout_s, patience_s, remember_days;
+    int timeout_s, patience_s, copies, remember_days;
     bool help;
 };
 

@@ -8,11 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum { CONNECT_S = 5 };
 
 struct smtp {
-    CURL *curl;
+    const char *url, *from;
+    int timeout_s;
+    CURL *curl; /* with the connection of the mail before; NULL after a failure */
     char error[CURL_ERROR_SIZE];
     char command[5]; /* the latest that was sent, but QUIT: "RCPT" */
     bool leaving;    /* QUIT was sent after it */
@@ -29,8 +32,7 @@ keep_line(char *to, size_t size, const char *from, size_t length)
     to[kept] = '\0';
 }
 
-/* libcurl says good-bye on the connection that failed, and on an old one before it makes a new one: neither QUIT nor its answer tells
- * anything about the mail. */
+/* libcurl says good-bye on a connection that it closes itself: neither QUIT nor its answer tells anything about the mail. */
 static int
 watch(CURL *curl, curl_infotype type, char *data, size_t size, void *context)
 {
@@ -48,39 +50,71 @@ watch(CURL *curl, curl_infotype type, char *data, size_t size, void *context)
     return 0;
 }
 
+/* Cuts the connection before libcurl would end it with QUIT: for the answer to that it waits two minutes, whatever the timeout is. */
+static void
+close_curl(struct smtp *smtp)
+{
+    curl_socket_t fd;
+    if (smtp->curl == NULL)
+        return;
+    if (curl_easy_getinfo(smtp->curl, CURLINFO_ACTIVESOCKET, &fd) == CURLE_OK && fd != CURL_SOCKET_BAD)
+        shutdown(fd, SHUT_RDWR);
+    curl_easy_cleanup(smtp->curl);
+    smtp->curl = NULL;
+}
+
+static bool
+open_curl(struct smtp *smtp)
+{
+    CURL *curl = smtp->curl = curl_easy_init();
+    if (curl == NULL || curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "smtp,smtps") != CURLE_OK ||
+        curl_easy_setopt(curl, CURLOPT_URL, smtp->url) != CURLE_OK ||
+        curl_easy_setopt(curl, CURLOPT_MAIL_FROM, smtp->from) != CURLE_OK ||
+        curl_easy_setopt(curl, CURLOPT_NETRC, (long)CURL_NETRC_OPTIONAL) != CURLE_OK) {
+        close_curl(smtp);
+        return false;
+    }
+    curl_easy_setopt(curl, CURLOPT_USE_SSL, (long)CURLUSESSL_TRY); /* STARTTLS where it is offered */
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, smtp->error);
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)smtp->timeout_s);
+    curl_easy_setopt(curl, CURLOPT_VERBOSE, 1L); /* without it nothing is told to watch */
+    curl_easy_setopt(curl, CURLOPT_DEBUGFUNCTION, watch);
+    curl_easy_setopt(curl, CURLOPT_DEBUGDATA, smtp);
+    return true;
+}
+
 struct smtp *
 smtp_open(const char *url, const char *from, int timeout_s)
 {
     struct smtp *smtp = calloc(1, sizeof *smtp);
-    CURL *curl = curl_easy_init();
-    if (smtp != NULL && curl != NULL &&
-        curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "smtp,smtps") == CURLE_OK &&
-        curl_easy_setopt(curl, CURLOPT_URL, url) == CURLE_OK &&
-        curl_easy_setopt(curl, CURLOPT_MAIL_FROM, from) == CURLE_OK &&
-        curl_easy_setopt(curl, CURLOPT_NETRC, (long)CURL_NETRC_OPTIONAL) == CURLE_OK) {
-        smtp->curl = curl;
-        curl_easy_setopt(curl, CURLOPT_USE_SSL, (long)CURLUSESSL_TRY); /* STARTTLS where it is offered */
-        curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, smtp->error);
-        curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-        curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
-        curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S);
-        curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)timeout_s);
-        curl_easy_setopt(curl, CURLOPT_VERBOSE, 1L); /* without it nothing is told to watch */
-        curl_easy_setopt(curl, CURLOPT_DEBUGFUNCTION, watch);
-        curl_easy_setopt(curl, CURLOPT_DEBUGDATA, smtp);
+    if (smtp == NULL)
+        return NULL;
+    *smtp = (struct smtp){.url = url, .from = from, .timeout_s = timeout_s};
+    if (open_curl(smtp))
         return smtp;
-    }
-    curl_easy_cleanup(curl);
-    free(smtp);
+    smtp_close(smtp);
     return NULL;
 }
 
-/* Only an answer about the recipient or the text is the mail's own. 421 says that the server closes, whatever was asked. */
+/* Whatever was asked: 421, the server closes; 503 and 53x, it wants another dialogue, or a login, before it serves anybody. */
+static bool
+is_for_everybody(const char *reply)
+{
+    return strncmp(reply, "421", 3) == 0 || strncmp(reply, "503", 3) == 0 || strncmp(reply, "53", 2) == 0;
+}
+
+/* Only an answer about the recipient or the text is the mail's own. A last word of 354, "go ahead", says that the text went out and
+ * nothing came back; it may be that not all of it went out, which is not to be seen from here. */
 static enum smtp_result
 judge(const struct smtp *smtp)
 {
-    bool own = strcmp(smtp->command, "RCPT") == 0 || strcmp(smtp->command, "DATA") == 0;
-    if (!own || strncmp(smtp->reply, "421", 3) == 0)
+    bool text = strcmp(smtp->command, "DATA") == 0;
+    if (text && *smtp->reply == '3')
+        return SMTP_DOUBTFUL;
+    if ((!text && strcmp(smtp->command, "RCPT") != 0) || is_for_everybody(smtp->reply))
         return SMTP_UNREACHABLE;
     return *smtp->reply == '5' ? SMTP_REFUSED : *smtp->reply == '4' ? SMTP_DEFERRED : SMTP_UNREACHABLE;
 }
@@ -93,7 +127,7 @@ smtp_send(struct smtp *smtp, const char *to, const char *text, char answer[256])
     CURLcode code = CURLE_OUT_OF_MEMORY;
     *smtp->command = *smtp->reply = *smtp->error = '\0';
     smtp->leaving = false;
-    if (reader != NULL && recipients != NULL) {
+    if (reader != NULL && recipients != NULL && (smtp->curl != NULL || open_curl(smtp))) {
         curl_easy_setopt(smtp->curl, CURLOPT_READDATA, reader);
         curl_easy_setopt(smtp->curl, CURLOPT_MAIL_RCPT, recipients);
         code = curl_easy_perform(smtp->curl);
@@ -102,6 +136,8 @@ smtp_send(struct smtp *smtp, const char *to, const char *text, char answer[256])
     curl_slist_free_all(recipients);
     if (reader != NULL)
         fclose(reader);
+    if (code != CURLE_OK)
+        close_curl(smtp); /* its late answers are not those to the next mail */
     enum smtp_result result = code == CURLE_OK ? SMTP_SENT : judge(smtp);
     bool spoken = *smtp->reply == '4' || *smtp->reply == '5';
     snprintf(answer, 256, "%s",
@@ -114,6 +150,6 @@ smtp_send(struct smtp *smtp, const char *to, const char *text, char answer[256])
 void
 smtp_close(struct smtp *smtp)
 {
-    curl_easy_cleanup(smtp->curl);
+    close_curl(smtp);
     free(smtp);
 }

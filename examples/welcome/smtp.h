@@ -5,19 +5,19 @@
 struct smtp;
 
 enum smtp_result {
-    SMTP_SENT,        /* the server has it, and answers for it from now on */
-    SMTP_REFUSED,     /* 5xx to this recipient or this text: it would say the same tomorrow */
-    SMTP_DEFERRED,    /* 4xx to this recipient or this text: later, perhaps */
-    SMTP_UNREACHABLE, /* nobody there, too slow, or no service for anybody: not this mail's fault */
+    SMTP_SENT,     /* the server has it, and answers for it from now on */
+    SMTP_REFUSED,  /* 5xx to this recipient or this text: it would say the same tomorrow */
+    SMTP_DEFERRED, /* 4xx to this recipient or this text: later, perhaps */
+    SMTP_DOUBTFUL, /* the text was handed over, and no answer came: the server has it, or has it not */
+    SMTP_UNREACHABLE, /* nobody there, too slow, or no service for anybody: not this mail's fault, and it is not out */
 };
 
-/* A server by its URL, smtp://host:port, or smtps://; a login is looked for in ~/.netrc. `from` is kept, not copied. A mail may take
+/* A server by its URL, smtp://host:port, or smtps://; a login is looked for in ~/.netrc. `url` and `from` are kept, not copied. A mail may take
  * `timeout_s` in all. NULL: no memory. Connects to nothing yet. */
 struct smtp *smtp_open(const char *url, const char *from, int timeout_s);
 
 /* Blocks, timeout_s at most. `to` is a plain address (mail.h), `text` a whole message. `answer` receives what the server said, or why
- * nobody did: one line, which may hold the address. A server that accepts the mail and then fails to say so in time makes
- * SMTP_UNREACHABLE, and the mail is there nevertheless. */
+ * nobody did: one line, which may hold the address. */
 enum smtp_result smtp_send(struct smtp *smtp, const char *to, const char *text, char answer[256]);
 
 void smtp_close(struct smtp *smtp);

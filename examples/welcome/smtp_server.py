@@ -5,7 +5,7 @@ Each mail that it accepts becomes a file of DIRECTORY/received, its envelope's r
 says how it behaves, and is read whenever it matters:
     accept                     as it should
     slow MS                    accepts, and takes so long for it
-    refuse CODE STAGE [TO]     answers CODE to mail, rcpt or data; with TO: only for this recipient
+    refuse CODE STAGE [TO]     answers CODE at the greeting, to mail, rcpt or data; with TO: only for this recipient
     hang                       never answers a recipient, until the mode changes
     hold                       keeps the mail, and does not say so until the mode changes
 """
@@ -64,9 +64,15 @@ class Handler:
         return refused or "250 OK"
 
 
+class Server(SMTP):
+    async def push(self, status):
+        greeting = isinstance(status, str) and status.startswith("220 ")
+        await super().push(greeting and refusal("greeting", None) or status)
+
+
 async def main():
     server = await asyncio.get_running_loop().create_server(
-        lambda: SMTP(Handler(), hostname="localhost"), "127.0.0.1", PORT)
+        lambda: Server(Handler(), hostname="localhost"), "127.0.0.1", PORT)
     await server.serve_forever()
 
 

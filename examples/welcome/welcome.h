@@ -3,21 +3,12 @@
 #ifndef EXAMPLE_WELCOME_WELCOME_H
 #define EXAMPLE_WELCOME_WELCOME_H
 
-#include "smtp.h"
+#include "delivery.h"
 
-#include <libpq-fe.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define WELCOME_CONSUMER "mailer" /* whose inbox it is, whatever its logins are called */
-
-struct mailer {
-    PGconn *db;
-    struct smtp *smtp;
-    const char *from;
-    int timeout_s;  /* what smtp_send may take */
-    int patience_s; /* how long a mail that is refused for now is tried again */
-};
 
 /* As it came; the payload is {"user_id": number, ..}. */
 struct welcome_event {
@@ -29,10 +20,11 @@ struct welcome_event {
 
 enum welcome_result {
     WELCOME_SENT,
-    WELCOME_KNOWN,   /* the event had been accepted before: nothing was sent */
-    WELCOME_NOBODY,  /* the user is no more: nothing was sent */
-    WELCOME_REFUSED, /* nothing was sent, and mail_refused says why */
-    WELCOME_AGAIN,   /* nothing is committed, `why` says why: hand the event in again, later */
+    WELCOME_KNOWN,    /* the event had been accepted before: nothing was sent */
+    WELCOME_NOBODY,   /* the user is no more: nothing was sent */
+    WELCOME_REFUSED,  /* nothing was sent, and mail_refused says why */
+    WELCOME_DOUBTFUL, /* handed over as often as is allowed, and never answered for; mail_refused says so */
+    WELCOME_AGAIN,    /* the event is not accepted, `why` says why: hand it in again, later */
 };
 
 struct welcome_answer {
@@ -40,8 +32,8 @@ struct welcome_answer {
     char why[600];   /* for the log, without anybody's address; "" when there is nothing to say */
 };
 
-/* Every result but WELCOME_AGAIN is committed: the event need not come again. Blocks for as long as Postgres and the mail server take.
- * WELCOME_AGAIN after the mail was handed over is rare and possible; then it is sent twice. */
+/* Every result but WELCOME_AGAIN is committed: the event need not come again. Blocks for as long as Postgres and the mail server take:
+ * twice POSTGRES_S and once timeout_s at the most, and a new session first when the old one was lost. */
 enum welcome_result welcome_execute(struct mailer *mailer, const struct welcome_event *event,
                                     struct welcome_answer *answer);
 
