@@ -9,12 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int64_t
-count_rows(const struct world *world, const char *table)
-{
-    return postgres_int(world->admin, "select count(*) from %s", table);
-}
-
 /* `contract fetch ARGUMENTS` exits with this code and says this. */
 static void
 expect_fetch(const struct world *world, const char *arguments, int code, const char *says)
@@ -65,7 +59,7 @@ Test(contract, a_contract_without_items_is_one)
     struct world *world = world_start();
     world_say_one(world, "C-1", 1, 0, "");
     expect_fetch(world, "C-1", 0, "C-1 stored\n");
-    cr_expect_eq(count_rows(world, "contract"), 1);
+    cr_expect_eq(world_count_rows(world, "contract"), 1);
     world_expect_whole(world);
     world_end(world);
 }
@@ -82,7 +76,7 @@ Test(contract, running_again_asks_with_the_etag_and_writes_nothing)
     cr_expect_eq(world_count(world, "answers", "/contracts/C-1 304"), 1, "it was not asked by its ETag");
     cr_expect_eq(world_count(world, "requests", "/contracts/C-1/items?page=1"), 1);
     cr_expect_eq(postgres_int(world->admin, "select xmin::text::bigint from contract"), written);
-    cr_expect_eq(count_rows(world, "outbox.event"), 1);
+    cr_expect_eq(world_count_rows(world, "outbox.event"), 1);
     world_end(world);
 }
 
@@ -95,9 +89,9 @@ Test(contract, without_an_etag_running_again_converges_all_the_same)
         postgres_exec(world->admin, "update contract set etag = null");
     }
     cr_expect_eq(world_count(world, "requests", "/contracts/C-1/items?page=2"), 3);
-    cr_expect_eq(count_rows(world, "contract"), 1);
-    cr_expect_eq(count_rows(world, "contract_item"), 3);
-    cr_expect_eq(count_rows(world, "outbox.event"), 1);
+    cr_expect_eq(world_count_rows(world, "contract"), 1);
+    cr_expect_eq(world_count_rows(world, "contract_item"), 3);
+    cr_expect_eq(world_count_rows(world, "outbox.event"), 1);
     expect_fetch(world, "C-1", 0, "C-1 unchanged\n");
     cr_expect_eq(postgres_int(world->admin, "select count(*) from contract where etag = '\"C-1-v1\"'"), 1,
                  "the ETag of a version that is there was not kept");
@@ -111,11 +105,12 @@ Test(contract, a_new_version_replaces_the_items_as_a_set)
     expect_fetch(world, "C-1", 0, "C-1 stored\n");
     world_say_one(world, "C-1", 2, 3, "");
     expect_fetch(world, "C-1", 0, "C-1 stored\n");
-    cr_expect_eq(count_rows(world, "contract_item"), 3, "what has vanished from the contract is still there");
+    cr_expect_eq(world_count_rows(world, "contract_item"), 3,
+                 "what has vanished from the contract is still there");
     world_say_one(world, "C-1", 3, 9, "");
     expect_fetch(world, "C-1", 0, "C-1 stored\n");
-    cr_expect_eq(count_rows(world, "contract_item"), 9);
-    cr_expect_eq(count_rows(world, "outbox.event"), 3);
+    cr_expect_eq(world_count_rows(world, "contract_item"), 9);
+    cr_expect_eq(world_count_rows(world, "outbox.event"), 3);
     world_expect_whole(world);
     world_end(world);
 }
@@ -127,7 +122,7 @@ Test(contract, an_older_answer_that_comes_late_does_not_overwrite_a_newer_one)
     char *output = must_format("%s/late", world->directory);
     world_say_one(world, "C-1", 1, 2, "{'path': '/contracts/C-1/items*', 'do': 'hold', 'times': 1}");
     pid_t pid = world_start_program(world, late, output);
-    wait_for(world_count(world, "requests", "/contracts/C-1/items?page=1") == 1, 20000);
+    world_wait_asked(world, "/contracts/C-1/items?page=1");
     world_say_one(world, "C-1", 2, 4, "");
     expect_fetch(world, "C-1", 0, "C-1 stored\n");
     world_release(world);
@@ -135,7 +130,7 @@ Test(contract, an_older_answer_that_comes_late_does_not_overwrite_a_newer_one)
     char *said = scratch_read_file(output);
     cr_expect_str_eq(said, "C-1 unchanged\n");
     cr_expect_eq(postgres_int(world->admin, "select version from contract"), 2);
-    cr_expect_eq(count_rows(world, "outbox.event"), 1);
+    cr_expect_eq(world_count_rows(world, "outbox.event"), 1);
     world_expect_whole(world);
     free(said);
     free(output);
@@ -156,7 +151,7 @@ Test(contract, one_that_changes_between_header_and_items_is_fetched_anew)
         expect_fetch(world, "C-1", 0, "C-1 stored\n");
         cr_expect_eq(postgres_int(world->admin, "select version from contract"), 2);
         cr_expect_eq(world_count(world, "requests", "/contracts/C-1"), 2);
-        cr_expect_eq(count_rows(world, "outbox.event"), 1);
+        cr_expect_eq(world_count_rows(world, "outbox.event"), 1);
         world_expect_whole(world);
         free(fault);
         free(after);
@@ -173,7 +168,7 @@ Test(contract, one_that_never_holds_still_is_left_for_later)
         "{'path': '/contracts/C-1', 'do': 'change', 'times': 1, 'id': 'C-1', 'contract': {'version': 3}},"
         "{'path': '/contracts/C-1', 'do': 'change', 'times': 1, 'id': 'C-1', 'contract': {'version': 4}}");
     expect_fetch(world, "C-1", 1, "C-1 timeout: C-1: changed each of the 3 times that it was read\n");
-    cr_expect_eq(count_rows(world, "contract"), 0);
+    cr_expect_eq(world_count_rows(world, "contract"), 0);
     world_end(world);
 }
 
@@ -255,9 +250,9 @@ Test(contract, an_answer_that_cannot_be_right_is_bad_data_whose_place_is_named_a
         free(contract);
     }
     cr_expect_eq(world_count(world, "requests", "/contracts/C-1"), count, "nonsense was asked for again");
-    cr_expect_eq(count_rows(world, "contract"), 0);
-    cr_expect_eq(count_rows(world, "contract_item"), 0);
-    cr_expect_eq(count_rows(world, "outbox.event"), 0);
+    cr_expect_eq(world_count_rows(world, "contract"), 0);
+    cr_expect_eq(world_count_rows(world, "contract_item"), 0);
+    cr_expect_eq(world_count_rows(world, "outbox.event"), 0);
     world_end(world);
 }
 
@@ -290,7 +285,7 @@ Test(contract, one_that_fails_takes_no_other_along)
                                  "C-3 bad_data: C-3: header.currency: must be three capital letters, such as"
                                  " \"EUR\"\nC-4 stored\n");
     cr_expect_eq(postgres_int(world->admin, "select count(*) from contract where id in ('C-1', 'C-4')"), 2);
-    cr_expect_eq(count_rows(world, "contract"), 2);
+    cr_expect_eq(world_count_rows(world, "contract"), 2);
     world_expect_whole(world);
     run_free(&run);
     free(all);
@@ -307,8 +302,8 @@ Test(contract, an_event_that_is_refused_takes_header_and_items_along)
     postgres_exec(world->admin,
                   "alter table outbox.event add constraint refuses_all check (false) not valid");
     expect_fetch(world, "C-1", 1, "refuses_all");
-    cr_expect_eq(count_rows(world, "contract"), 0);
-    cr_expect_eq(count_rows(world, "contract_item"), 0);
+    cr_expect_eq(world_count_rows(world, "contract"), 0);
+    cr_expect_eq(world_count_rows(world, "contract_item"), 0);
     world_end(world);
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "support/scratch.h"
+#include "support/wait.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -36,7 +37,7 @@ static const struct failure failures[] = {
      "bad_data: /contracts/C-1: HTTP 302", 1},
     {"/contracts/C-1", "'do': 'huge', 'bytes': 5000000",
      "bad_data: /contracts/C-1: the answer has more than 4194304 bytes", 1},
-    {"/contracts/C-1", "'do': 'truncate'", "timeout: /contracts/C-1: Transferred a partial file", 3},
+    {"/contracts/C-1", "'do': 'truncate'", "timeout: /contracts/C-1: ", 3},
     {"/contracts/C-1", "'do': 'reset'", "timeout: /contracts/C-1: ", 3},
     {"/contracts/C-1/items?page=1", "'do': 'reset'",
      "timeout: /contracts/C-1/items?page=1: ", 4}, /* one more: curl
@@ -62,8 +63,8 @@ Test(contract_http, each_failure_has_a_name_and_is_tried_again_when_that_may_hel
         cr_expect_eq(world_count(world, "requests", failure->path), failure->asked, "%s: asked %zu times",
                      failure->says, world_count(world, "requests", failure->path));
         cr_expect_eq(world_count(world, "requests", "/contracts/C-2"), 0, "a redirect was followed");
-        cr_expect_eq(postgres_int(world->admin, "select count(*) from contract"), 0);
-        cr_expect_eq(postgres_int(world->admin, "select count(*) from outbox.event"), 0);
+        cr_expect_eq(world_count_rows(world, "contract"), 0);
+        cr_expect_eq(world_count_rows(world, "outbox.event"), 0);
         run_free(&run);
         free(fault);
         free(pattern);
@@ -112,8 +113,9 @@ Test(contract_http, an_api_that_hangs_is_left_at_the_deadline)
         int64_t took_ms = (clock_monotonic_us() - start_us) / 1000;
         cr_expect_eq(run.code, 1);
         cr_expect(strstr(run.output, "C-1 timeout: ") != NULL, "%s", run.output);
-        cr_expect_lt(took_ms, 8000, "a deadline of 2500 ms took %lld ms", (long long)took_ms);
-        cr_expect_eq(postgres_int(world->admin, "select count(*) from contract"), 0);
+        cr_expect_lt((double)took_ms, 8000 * wait_patience(), "a deadline of 2500 ms took %lld ms",
+                     (long long)took_ms);
+        cr_expect_eq(world_count_rows(world, "contract"), 0);
         run_free(&run);
         world_end(world);
     }
@@ -125,7 +127,7 @@ Test(contract_http, nobody_at_the_address_is_a_timeout)
     char *arguments = must_format("C-1 --api http://127.0.0.1:%d/v1", scratch_port());
     struct run run = world_fetch(world, arguments);
     cr_expect_eq(run.code, 1);
-    cr_expect_str_eq(run.output, "C-1 timeout: /contracts/C-1: Couldn't connect to server\n");
+    cr_expect(strstr(run.output, "C-1 timeout: /contracts/C-1: ") == run.output, "%s", run.output);
     run_free(&run);
     free(arguments);
     world_end(world);

@@ -10,42 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void
-want(const struct world *world, int first, int last)
-{
-    postgres_exec(world->admin,
-                  "insert into contract_job (contract_id) select 'C-' || n from generate_series(%d, %d) n"
-                  " on conflict (contract_id) do update set due_at = now(), attempts = 0",
-                  first, last);
-}
-
-/* Jobs of which this is true. */
-static int64_t
-count_jobs(const struct world *world, const char *condition)
-{
-    return postgres_int(world->admin, "select count(*) from contract_job where %s", condition);
-}
-
-static void
-wait_for_jobs(const struct world *world, int64_t count, const char *condition)
-{
-    wait_for(count_jobs(world, condition) == count, 60000);
-}
-
-static void
-stop_worker(pid_t pid)
-{
-    kill(pid, SIGTERM);
-    cr_expect_eq(process_wait(pid, 15000), 0, "SIGTERM does not end the worker cleanly");
-}
-
-static void
-kill_worker(pid_t pid)
-{
-    kill(pid, SIGKILL);
-    process_wait(pid, 10000);
-}
-
 /* ---- between the units ---- */
 
 Test(contract_jobs, no_transaction_is_open_and_nothing_is_locked_while_the_api_thinks)
@@ -56,9 +20,9 @@ Test(contract_jobs, no_transaction_is_open_and_nothing_is_locked_while_the_api_t
         world_say_one(world, "C-1", 1, 3,
                       i == 0 ? "{'path': '/contracts/C-1', 'do': 'hold'}"
                              : "{'path': '*page=2', 'do': 'hold'}");
-        want(world, 1, 1);
+        world_want(world, 1, 1);
         pid_t worker = world_start_worker(world, 1, NULL);
-        wait_for(world_count(world, "requests", held[i]) == 1, 20000);
+        world_wait_asked(world, held[i]);
         cr_expect_eq(postgres_int(world->admin,
                                   "select count(*) from pg_stat_activity where usename = '%s' and"
                                   " datname = current_database() and state = 'idle'"
@@ -70,10 +34,10 @@ Test(contract_jobs, no_transaction_is_open_and_nothing_is_locked_while_the_api_t
                                   " where a.usename = '%s' and a.datname = current_database()",
                                   POSTGRES_WRITER),
                      0);
-        cr_expect_eq(count_jobs(world, "claimed_until > now() and attempts = 1"), 1);
+        cr_expect_eq(world_count_jobs(world, "claimed_until > now() and attempts = 1"), 1);
         world_release(world);
-        wait_for_jobs(world, 1, "outcome = 'stored'");
-        stop_worker(worker);
+        world_wait_jobs(world, 1, "outcome = 'stored'");
+        world_stop(worker);
         world_expect_whole(world);
         world_end(world);
     }
@@ -94,34 +58,36 @@ Test(contract_jobs, many_contracts_of_which_some_fail_are_each_a_unit_and_each_r
                    "{'path': '/contracts/C-19', 'do': 'truncate', 'times': 1},"
                    "{'path': '/contracts/C-23', 'do': 'status', 'status': 429},"
                    "{'path': '/contracts/C-29', 'do': 'huge', 'bytes': 5000000}");
-    want(world, 1, 40);
+    world_want(world, 1, 40);
     static const char *const patience[] = {"--request-timeout-ms", "1500",    "--attempts", "2",
                                            "--retry-ms",           "3600000", NULL};
     pid_t worker = world_start_worker(world, 1, patience);
-    wait_for_jobs(world, 40, "outcome is not null and claimed_until is null");
-    cr_expect_eq(count_jobs(world, "outcome = 'stored' and last_error is null and attempts = 0"), 33);
-    cr_expect_eq(count_jobs(world, "contract_id = 'C-3' and outcome = 'not_found' and due_at = 'infinity'"),
-                 1);
+    world_wait_jobs(world, 40, "outcome is not null and claimed_until is null");
+    cr_expect_eq(world_count_jobs(world, "outcome = 'stored' and last_error is null and attempts = 0"), 33);
     cr_expect_eq(
-        count_jobs(world, "contract_id in ('C-7', 'C-29') and outcome = 'bad_data' and due_at = 'infinity'"),
+        world_count_jobs(world, "contract_id = 'C-3' and outcome = 'not_found' and due_at = 'infinity'"), 1);
+    cr_expect_eq(
+        world_count_jobs(world,
+                         "contract_id in ('C-7', 'C-29') and outcome = 'bad_data' and due_at = 'infinity'"),
         2);
-    cr_expect_eq(count_jobs(world, "contract_id in ('C-11', 'C-13', 'C-17') and outcome = 'timeout'"
-                                   " and attempts = 1 and due_at between now() + interval '50 min'"
-                                   " and now() + interval '1 hour'"),
+    cr_expect_eq(world_count_jobs(world, "contract_id in ('C-11', 'C-13', 'C-17') and outcome = 'timeout'"
+                                         " and attempts = 1 and due_at between now() + interval '50 min'"
+                                         " and now() + interval '1 hour'"),
                  3);
     cr_expect_eq(
-        count_jobs(world, "contract_id = 'C-23' and outcome = 'rate_limited' and due_at < 'infinity'"), 1);
-    cr_expect_eq(count_jobs(world, "last_error like '%' || contract_id || '%'"), 7,
+        world_count_jobs(world, "contract_id = 'C-23' and outcome = 'rate_limited' and due_at < 'infinity'"),
+        1);
+    cr_expect_eq(world_count_jobs(world, "last_error like '%' || contract_id || '%'"), 7,
                  "a row does not say what was wrong");
-    cr_expect_eq(postgres_int(world->admin, "select count(*) from contract"), 33);
+    cr_expect_eq(world_count_rows(world, "contract"), 33);
     world_expect_whole(world);
 
     world_say_many(world, 40, 1, "");
-    want(world, 1, 40);
-    wait_for_jobs(world, 33, "outcome = 'unchanged'");
-    wait_for_jobs(world, 7, "outcome = 'stored' and due_at = 'infinity' and last_error is null");
-    cr_expect_eq(postgres_int(world->admin, "select count(*) from outbox.event"), 40);
-    stop_worker(worker);
+    world_want(world, 1, 40);
+    world_wait_jobs(world, 33, "outcome = 'unchanged'");
+    world_wait_jobs(world, 7, "outcome = 'stored' and due_at = 'infinity' and last_error is null");
+    cr_expect_eq(world_count_rows(world, "outbox.event"), 40);
+    world_stop(worker);
     world_expect_whole(world);
     world_end(world);
 }
@@ -129,17 +95,15 @@ Test(contract_jobs, many_contracts_of_which_some_fail_are_each_a_unit_and_each_r
 Test(contract_jobs, a_timeout_is_tried_again_later_and_given_up_in_the_end)
 {
     struct world *world = world_start();
-    world_say_one(world, "C-1", 1, 3, "{'path': '*', 'do': 'status', 'status': 500}");
-    want(world, 1, 1);
     static const char *const patience[] = {"--attempts", "1", "--retry-ms", "1", NULL};
-    pid_t worker = world_start_worker(world, 1, patience);
-    wait_for_jobs(world, 1, "outcome = 'timeout' and due_at = 'infinity' and claimed_until is null");
-    cr_expect_eq(count_jobs(world, "attempts = 10 and last_error = '/contracts/C-1: HTTP 500'"), 1);
+    pid_t worker = world_start_on_one(world, 3, "{'path': '*', 'do': 'status', 'status': 500}", patience);
+    world_wait_jobs(world, 1, "outcome = 'timeout' and due_at = 'infinity' and claimed_until is null");
+    cr_expect_eq(world_count_jobs(world, "attempts = 10 and last_error = '/contracts/C-1: HTTP 500'"), 1);
     cr_expect_eq(world_count(world, "requests", "/contracts/C-1"), 10);
     world_say_one(world, "C-1", 1, 3, "");
-    want(world, 1, 1);
-    wait_for_jobs(world, 1, "outcome = 'stored' and attempts = 0");
-    stop_worker(worker);
+    world_want(world, 1, 1);
+    world_wait_jobs(world, 1, "outcome = 'stored' and attempts = 0");
+    world_stop(worker);
     world_expect_whole(world);
     world_end(world);
 }
@@ -150,22 +114,22 @@ Test(contract_jobs, who_is_asked_to_leave_the_api_alone_asks_for_no_contract_unt
     world_say_many(
         world, 3, 1,
         "{'path': '/contracts/C-1', 'do': 'status', 'status': 429, 'retry_after': '4', 'times': 1}");
-    want(world, 1, 3);
+    world_want(world, 1, 3);
     postgres_exec(world->admin,
                   "update contract_job set due_at = due_at - interval '1 min' where contract_id = 'C-1'");
     static const char *const patience[] = {"--deadline-ms", "1000", NULL};
     pid_t worker = world_start_worker(world, 1, patience);
-    wait_for_jobs(world, 1,
-                  "outcome = 'rate_limited' and due_at between now() and now() + interval '4 s'"
-                  " and last_error = '/contracts/C-1: HTTP 429'");
-    wait_for_jobs(world, 3, "outcome = 'stored'");
+    world_wait_jobs(world, 1,
+                    "outcome = 'rate_limited' and due_at between now() and now() + interval '4 s'"
+                    " and last_error = '/contracts/C-1: HTTP 429'");
+    world_wait_jobs(world, 3, "outcome = 'stored'");
     int64_t limited_ms = world_request_ms(world, "/contracts/C-1", 1);
     for (int i = 2; i <= 3; i++) {
         char *path = must_format("/contracts/C-%d", i);
         cr_expect_geq(world_request_ms(world, path, 1), limited_ms + 3950, "%s was asked too soon", path);
         free(path);
     }
-    stop_worker(worker);
+    world_stop(worker);
     world_end(world);
 }
 
@@ -174,26 +138,24 @@ Test(contract_jobs, a_retry_after_of_a_week_is_taken_for_an_hour)
     struct world *world = world_start();
     world_say_one(world, "C-1", 1, 3,
                   "{'path': '*', 'do': 'status', 'status': 429, 'retry_after': '604800'}");
-    want(world, 1, 1);
+    world_want(world, 1, 1);
     pid_t worker = world_start_worker(world, 1, NULL);
-    wait_for_jobs(world, 1,
-                  "outcome = 'rate_limited' and due_at between now() + interval '59 min'"
-                  " and now() + interval '1 hour'");
-    stop_worker(worker);
+    world_wait_jobs(world, 1,
+                    "outcome = 'rate_limited' and due_at between now() + interval '59 min'"
+                    " and now() + interval '1 hour'");
+    world_stop(worker);
     world_end(world);
 }
 
 Test(contract_jobs, a_stored_contract_is_looked_at_again_when_it_is_wished_so)
 {
     struct world *world = world_start();
-    world_say_one(world, "C-1", 1, 3, "");
-    want(world, 1, 1);
     static const char *const often[] = {"--refresh-ms", "10", NULL};
-    pid_t worker = world_start_worker(world, 1, often);
+    pid_t worker = world_start_on_one(world, 3, "", often);
     wait_for(world_count(world, "answers", "/contracts/C-1 304") >= 2, 20000);
     world_say_one(world, "C-1", 2, 5, "");
-    wait_for(postgres_int(world->admin, "select count(*) from outbox.event") == 2, 20000);
-    stop_worker(worker);
+    wait_for(world_count_rows(world, "outbox.event") == 2, 20000);
+    world_stop(worker);
     cr_expect_eq(postgres_int(world->admin, "select version from contract"), 2);
     world_expect_whole(world);
     world_end(world);
@@ -202,17 +164,15 @@ Test(contract_jobs, a_stored_contract_is_looked_at_again_when_it_is_wished_so)
 Test(contract_jobs, who_wants_a_contract_while_it_is_worked_on_is_not_forgotten)
 {
     struct world *world = world_start();
-    world_say_one(world, "C-1", 1, 0, "{'path': '*', 'do': 'hold', 'times': 1}");
-    want(world, 1, 1);
-    pid_t worker = world_start_worker(world, 1, NULL);
-    wait_for(world_count(world, "requests", "/contracts/C-1") == 1, 20000);
+    pid_t worker = world_start_on_one(world, 0, "{'path': '*', 'do': 'hold', 'times': 1}", NULL);
+    world_wait_asked(world, "/contracts/C-1");
     world_say_one(world, "C-1", 2, 3, "");
-    want(world, 1, 1);
+    world_want(world, 1, 1);
     world_release(world);
     wait_for(postgres_int(world->admin, "select count(*) from contract where version = 2") == 1, 20000);
-    wait_for_jobs(world, 1, "due_at = 'infinity' and claimed_until is null and outcome = 'stored'");
-    stop_worker(worker);
-    cr_expect_eq(postgres_int(world->admin, "select count(*) from outbox.event"), 2);
+    world_wait_jobs(world, 1, "due_at = 'infinity' and claimed_until is null and outcome = 'stored'");
+    world_stop(worker);
+    cr_expect_eq(world_count_rows(world, "outbox.event"), 2);
     world_expect_whole(world);
     world_end(world);
 }
@@ -225,16 +185,14 @@ Test(contract_jobs, sigterm_ends_the_worker_in_the_midst_of_a_request_and_gives_
                                          "{'path': '*', 'do': 'status', 'status': 429, 'retry_after': '15'}"};
     for (size_t i = 0; i < 2; i++) {
         struct world *world = world_start();
-        world_say_one(world, "C-1", 1, 3, faults[i]);
-        want(world, 1, 1);
         static const char *const patience[] = {"--request-timeout-ms", "60000", "--deadline-ms", "60000",
                                                NULL};
-        pid_t worker = world_start_worker(world, 1, patience);
-        wait_for(world_count(world, "requests", "/contracts/C-1") == 1, 20000);
+        pid_t worker = world_start_on_one(world, 3, faults[i], patience);
+        world_wait_asked(world, "/contracts/C-1");
         kill(worker, SIGTERM);
         cr_expect_eq(process_wait(worker, 5000), 0);
-        cr_expect_eq(count_jobs(world, "claimed_until is null and due_at <= now() and attempts = 0"
-                                       " and outcome is null"),
+        cr_expect_eq(world_count_jobs(world, "claimed_until is null and due_at <= now() and attempts = 0"
+                                             " and outcome is null"),
                      1, "the job was not given back as it was");
         world_end(world);
     }
@@ -247,7 +205,7 @@ expect_nothing_stored(const struct world *world)
                                             " + (select count(*) from contract_item)"
                                             " + (select count(*) from outbox.event)"),
                  0, "something half is left");
-    cr_expect_eq(count_jobs(world, "claimed_until > now() and outcome is null"), 1);
+    cr_expect_eq(world_count_jobs(world, "claimed_until > now() and outcome is null"), 1);
 }
 
 static void
@@ -255,21 +213,18 @@ expect_converging(const struct world *world)
 {
     world_end_claims(world);
     pid_t worker = world_start_worker(world, 2, NULL);
-    wait_for_jobs(world, 1, "outcome = 'stored' and claimed_until is null and claim = 2");
-    stop_worker(worker);
-    cr_expect_eq(postgres_int(world->admin, "select count(*) from contract_item"), 3);
-    cr_expect_eq(postgres_int(world->admin, "select count(*) from outbox.event"), 1);
+    world_wait_jobs(world, 1, "outcome = 'stored' and claimed_until is null and claim = 2");
+    world_stop(worker);
+    cr_expect_eq(world_count_rows(world, "contract_item"), 3);
+    cr_expect_eq(world_count_rows(world, "outbox.event"), 1);
     world_expect_whole(world);
 }
 
 Test(contract_jobs, kill_9_between_header_and_items_leaves_nothing_and_the_job_is_taken_up_again)
 {
     struct world *world = world_start();
-    world_say_one(world, "C-1", 1, 3, "{'path': '*page=2', 'do': 'hold', 'times': 1}");
-    want(world, 1, 1);
-    pid_t worker = world_start_worker(world, 1, NULL);
-    wait_for(world_count(world, "requests", "/contracts/C-1/items?page=2") == 1, 20000);
-    kill_worker(worker);
+    pid_t worker = world_start_and_hold(world);
+    world_kill(worker);
     world_release(world);
     expect_nothing_stored(world);
     expect_converging(world);
@@ -283,17 +238,14 @@ Test(contract_jobs, kill_9_in_the_midst_of_the_unit_leaves_nothing_and_the_job_i
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         struct world *world = world_start();
         PGconn *other = postgres_open(world->postgres, world->database, POSTGRES_ADMIN);
-        world_say_one(world, "C-1", 1, 3, "{'path': '*page=2', 'do': 'hold', 'times': 1}");
-        want(world, 1, 1);
-        pid_t worker = world_start_worker(world, 1, NULL);
-        wait_for(world_count(world, "requests", "/contracts/C-1/items?page=2") == 1, 20000);
+        pid_t worker = world_start_and_hold(world);
         postgres_exec(other, "begin; lock table %s in share mode", tables[i]);
         world_release(world);
         wait_for(postgres_int(world->admin,
                               "select count(*) from pg_stat_activity where usename = '" POSTGRES_WRITER
                               "' and datname = current_database() and wait_event_type = 'Lock'") == 1,
                  20000);
-        kill_worker(worker);
+        world_kill(worker);
         postgres_exec(other, "rollback");
         PQfinish(other);
         wait_for(postgres_int(world->admin,

@@ -19,15 +19,6 @@
 #define VERSIONS 4
 #define KILLS 12
 
-static void
-want_all(const struct world *world)
-{
-    postgres_exec(world->admin,
-                  "insert into contract_job (contract_id) select 'C-' || n from generate_series(1, %d) n"
-                  " on conflict (contract_id) do update set due_at = now(), attempts = 0",
-                  CONTRACTS);
-}
-
 static bool
 all_are_stored(const struct world *world, int version)
 {
@@ -55,9 +46,7 @@ static void
 stop_workers(const pid_t workers[WORKERS])
 {
     for (int i = 0; i < WORKERS; i++)
-        kill(workers[i], SIGTERM);
-    for (int i = 0; i < WORKERS; i++)
-        cr_expect_eq(process_wait(workers[i], 15000), 0);
+        world_stop(workers[i]);
 }
 
 /* Every contract in each version, by several at once; each version before all have got it changes under their hands. */
@@ -68,12 +57,12 @@ work_through_versions(struct world *world)
     start_workers(world, workers);
     for (int version = 1; version <= VERSIONS; version++) {
         world_say_many(world, CONTRACTS, version, "");
-        want_all(world);
+        world_want(world, 1, CONTRACTS);
         wait_for(postgres_int(world->admin, "select count(*) from contract where version = %d", version) >=
                      CONTRACTS / 3,
                  60000);
     }
-    want_all(world);
+    world_want(world, 1, CONTRACTS);
     wait_for(all_are_stored(world, VERSIONS), 60000);
     stop_workers(workers);
 }
@@ -84,11 +73,10 @@ Test(contract_workers, several_workers_store_no_version_twice_and_none_out_of_or
     work_through_versions(world);
     int64_t with_work = 0;
     for (int i = 0; i < WORKERS; i++) {
-        char *path = must_format("%s/worker-%d", world->directory, i), *said = scratch_read_file(path);
+        char *said = world_said(world, i);
         with_work += strstr(said, " stored\n") != NULL;
         cr_expect(strstr(said, "contract: ") == NULL, "worker %d complains: %s", i, said);
         free(said);
-        free(path);
     }
     cr_expect_eq(with_work, WORKERS, "some worker had nothing to do: this shows nothing");
     world_expect_whole(world);
@@ -99,32 +87,24 @@ Test(contract_workers, several_workers_store_no_version_twice_and_none_out_of_or
 Test(contract_workers, a_worker_that_lost_its_claim_stores_nothing)
 {
     struct world *world = world_start();
-    world_say_one(world, "C-1", 1, 2, "{'path': '*page=1', 'do': 'hold', 'times': 1}");
-    postgres_exec(world->admin, "insert into contract_job (contract_id) values ('C-1')");
-    pid_t late = world_start_worker(world, 1, NULL);
-    wait_for(world_count(world, "requests", "/contracts/C-1/items?page=1") == 1, 20000);
+    pid_t late = world_start_and_hold(world);
     world_end_claims(world);
-    world_say_one(world, "C-1", 2, 4, "{'path': '*page=2', 'do': 'hold', 'times': 1}");
+    world_say_one(world, "C-1", 2, 5, "{'path': '*page=3', 'do': 'hold', 'times': 1}");
     pid_t other = world_start_worker(world, 2, NULL);
-    wait_for(world_count(world, "requests", "/contracts/C-1/items?page=2") == 1, 20000);
+    world_wait_asked(world, "/contracts/C-1/items?page=3");
     kill(other, SIGSTOP);
     world_release(world);
 
-    char *path = must_format("%s/worker-1", world->directory), *said = NULL;
-    wait_for((free(said), said = scratch_read_file(path), strstr(said, "\n") != NULL), 20000);
+    char *said = world_wait_said(world, 1, "\n");
     cr_expect_str_eq(said, "contract: C-1: another worker has claimed C-1 since; what it stores counts\n");
-    cr_expect_eq(postgres_int(world->admin, "select count(*) from contract"), 0,
-                 "who lost the claim has stored something");
+    cr_expect_eq(world_count_rows(world, "contract"), 0, "who lost the claim has stored something");
     kill(other, SIGCONT);
     wait_for(postgres_int(world->admin, "select count(*) from contract where version = 2") == 1, 20000);
-    kill(late, SIGTERM);
-    kill(other, SIGTERM);
-    cr_expect_eq(process_wait(late, 15000), 0);
-    cr_expect_eq(process_wait(other, 15000), 0);
-    cr_expect_eq(postgres_int(world->admin, "select count(*) from outbox.event"), 1);
+    world_stop(late);
+    world_stop(other);
+    cr_expect_eq(world_count_rows(world, "outbox.event"), 1);
     world_expect_whole(world);
     free(said);
-    free(path);
     world_end(world);
 }
 
@@ -134,21 +114,20 @@ Test(contract_workers,
     struct world *world = world_start();
     pid_t workers[WORKERS];
     world_say_many(world, CONTRACTS, 1, "");
-    want_all(world);
+    world_want(world, 1, CONTRACTS);
     start_workers(world, workers);
     int version = 1;
     for (int i = 0; i < KILLS; i++) {
-        int64_t before = postgres_int(world->admin, "select count(*) from outbox.event");
-        wait_for(postgres_int(world->admin, "select count(*) from outbox.event") >= before + 7 + i, 60000);
-        kill(workers[i % WORKERS], SIGKILL);
-        process_wait(workers[i % WORKERS], 10000);
+        int64_t before = world_count_rows(world, "outbox.event");
+        wait_for(world_count_rows(world, "outbox.event") >= before + 7 + i, 60000);
+        world_kill(workers[i % WORKERS]);
         world_expect_whole(world);
         workers[i % WORKERS] = start_worker(world, i % WORKERS);
         if (i % 3 == 2)
             world_say_many(world, CONTRACTS, ++version, "");
-        want_all(world);
+        world_want(world, 1, CONTRACTS);
     }
-    want_all(world);
+    world_want(world, 1, CONTRACTS);
     wait_for(all_are_stored(world, version), 90000); /* the claims of the dead end after 17 seconds */
     stop_workers(workers);
     world_expect_whole(world);
@@ -158,27 +137,20 @@ Test(contract_workers,
 Test(contract_workers, a_worker_whose_connection_is_cut_comes_back_and_the_contract_is_stored_once)
 {
     struct world *world = world_start();
-    world_say_one(world, "C-1", 1, 3, "{'path': '*page=2', 'do': 'hold', 'times': 1}");
-    postgres_exec(world->admin, "insert into contract_job (contract_id) values ('C-1')");
-    pid_t worker = world_start_worker(world, 1, NULL);
-    wait_for(world_count(world, "requests", "/contracts/C-1/items?page=2") == 1, 20000);
+    pid_t worker = world_start_and_hold(world);
     postgres_exec(world->admin,
                   "select pg_terminate_backend(pid) from pg_stat_activity where usename = '%s'"
                   " and datname = current_database()",
                   POSTGRES_WRITER);
     world_release(world);
-    char *path = must_format("%s/worker-1", world->directory), *said = NULL;
-    wait_for((free(said), said = scratch_read_file(path), strstr(said, "contract: C-1: ") != NULL), 20000);
-    cr_expect_eq(postgres_int(world->admin, "select count(*) from contract"), 0);
+    char *said = world_wait_said(world, 1, "contract: C-1: ");
+    cr_expect_eq(world_count_rows(world, "contract"), 0);
     world_end_claims(world);
-    wait_for(postgres_int(world->admin, "select count(*) from contract_job where outcome = 'stored'") == 1,
-             20000);
-    kill(worker, SIGTERM);
-    cr_expect_eq(process_wait(worker, 15000), 0);
-    cr_expect_eq(postgres_int(world->admin, "select count(*) from outbox.event"), 1);
+    world_wait_jobs(world, 1, "outcome = 'stored'");
+    world_stop(worker);
+    cr_expect_eq(world_count_rows(world, "outbox.event"), 1);
     world_expect_whole(world);
     free(said);
-    free(path);
     world_end(world);
 }
 
@@ -196,7 +168,7 @@ Test(contract_workers, what_is_stored_arrives_in_kafka_once_and_in_the_order_of_
     daemon_wait_ready(daemon);
     work_through_versions(world);
 
-    int64_t events = postgres_int(world->admin, "select count(*) from outbox.event");
+    int64_t events = world_count_rows(world, "outbox.event");
     cr_expect_gt(events, CONTRACTS);
     wait_for(consumer_count(broker_bootstrap(broker), topics[0]) >= events, 30000);
     cr_expect_eq(daemon_terminate(daemon), 0);

@@ -112,6 +112,15 @@ world_say_many(struct world *world, int count, int version, const char *faults)
     free(all);
 }
 
+void
+world_want(const struct world *world, int first, int last)
+{
+    postgres_exec(world->admin,
+                  "insert into contract_job (contract_id) select 'C-' || n from generate_series(%d, %d) n"
+                  " on conflict (contract_id) do update set due_at = now(), attempts = 0",
+                  first, last);
+}
+
 /* The milliseconds of line `number`, from 1, with this path; 0: there are not so many, and *count says how many. */
 static int64_t
 find_request(const struct world *world, const char *file, const char *path, size_t number, size_t *count)
@@ -149,6 +158,12 @@ world_request_ms(const struct world *world, const char *path, size_t number)
 }
 
 void
+world_wait_asked(const struct world *world, const char *path)
+{
+    wait_for(world_count(world, "requests", path) >= 1, 20000);
+}
+
+void
 world_release(const struct world *world)
 {
     char *path = must_format("%s/release", world->directory);
@@ -165,6 +180,17 @@ world_hold_again(const struct world *world)
 }
 
 /* ---- the program ---- */
+
+/* The value behind --WHAT-ms, in the tests' patience; the caller frees it. */
+static char *
+stretch(const char *option, const char *value)
+{
+    bool deadline = strcmp(option, "--request-timeout-ms") == 0 || strcmp(option, "--deadline-ms") == 0;
+    char *end;
+    long ms = strtol(value, &end, 10);
+    return deadline && *end == '\0' ? must_format("%ld", (long)((double)ms * wait_patience()))
+                                    : must_strdup(value);
+}
 
 pid_t
 world_start_program(const struct world *world, const char *const *arguments, const char *output_path)
@@ -188,8 +214,13 @@ world_start_program(const struct world *world, const char *const *arguments, con
         cr_assert_lt(count, ARGUMENTS_MAX - 1);
         argv[count++] = *arguments;
     }
+    char *stretched[ARGUMENTS_MAX] = {NULL};
+    for (size_t i = 1; i < count; i++)
+        argv[i] = stretched[i] = stretch(argv[i - 1], argv[i]);
     pid_t pid = process_start(
         &(struct process_options){.argv = argv, .output_path = output_path, .death_signal = SIGKILL});
+    for (size_t i = 1; i < count; i++)
+        free(stretched[i]);
     free(program);
     return pid;
 }
@@ -230,7 +261,71 @@ world_start_worker(const struct world *world, int number, const char *const *arg
     return pid;
 }
 
+pid_t
+world_start_on_one(struct world *world, int items, const char *faults, const char *const *arguments)
+{
+    world_say_one(world, "C-1", 1, items, faults);
+    world_want(world, 1, 1);
+    return world_start_worker(world, 1, arguments);
+}
+
+pid_t
+world_start_and_hold(struct world *world)
+{
+    pid_t worker = world_start_on_one(world, 3, "{'path': '*page=2', 'do': 'hold', 'times': 1}", NULL);
+    world_wait_asked(world, "/contracts/C-1/items?page=2");
+    return worker;
+}
+
+void
+world_stop(pid_t worker)
+{
+    kill(worker, SIGTERM);
+    cr_expect_eq(process_wait(worker, 15000), 0, "SIGTERM does not end the worker cleanly");
+}
+
+void
+world_kill(pid_t worker)
+{
+    kill(worker, SIGKILL);
+    process_wait(worker, 10000);
+}
+
+char *
+world_said(const struct world *world, int number)
+{
+    char *path = must_format("%s/worker-%d", world->directory, number), *said = scratch_read_file(path);
+    free(path);
+    return said;
+}
+
+char *
+world_wait_said(const struct world *world, int number, const char *text)
+{
+    char *said = NULL;
+    wait_for((free(said), said = world_said(world, number), strstr(said, text) != NULL), 20000);
+    return said;
+}
+
 /* ---- what must be true ---- */
+
+int64_t
+world_count_rows(const struct world *world, const char *table)
+{
+    return postgres_int(world->admin, "select count(*) from %s", table);
+}
+
+int64_t
+world_count_jobs(const struct world *world, const char *condition)
+{
+    return postgres_int(world->admin, "select count(*) from contract_job where %s", condition);
+}
+
+void
+world_wait_jobs(const struct world *world, int64_t count, const char *condition)
+{
+    wait_for(world_count_jobs(world, condition) == count, 60000);
+}
 
 void
 world_end_claims(const struct world *world)
