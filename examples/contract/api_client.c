@@ -171,12 +171,22 @@ read_retry_after_ms(CURL *curl)
     return seconds < RETRY_AFTER_MAX_MS / 1000 ? seconds * 1000 : RETRY_AFTER_MAX_MS;
 }
 
+/* Of another byte nobody knows what a server, or a text column, makes of it; without an ETag, all is asked for. */
+static bool
+etag_is_plain(const char *etag)
+{
+    size_t size = 0;
+    while (etag[size] >= ' ' && etag[size] <= '~')
+        size++;
+    return etag[size] == '\0' && size <= API_ETAG_MAX;
+}
+
 static void
 read_etag(CURL *curl, struct api_answer *answer)
 {
     struct curl_header *header;
     if (curl_easy_header(curl, "ETag", 0, CURLH_HEADER, -1, &header) == CURLHE_OK &&
-        strlen(header->value) <= API_ETAG_MAX)
+        etag_is_plain(header->value))
         snprintf(answer->etag, sizeof answer->etag, "%s", header->value);
 }
 
@@ -259,6 +269,8 @@ api_get(struct api *api, const char *path, const char *etag, int64_t deadline_ms
     memset(answer, 0, sizeof *answer);
     result_fail(result, OUTCOME_RATE_LIMITED, "%s: the API has asked to be left alone", path);
     result->retry_after_ms = api_closed_ms(api);
+    if (!etag_is_plain(etag))
+        etag = "";
     int64_t pause_ms = 0;
     for (int attempt = 1;; attempt++) {
         if (!wait_before(api, pause_ms, deadline_ms, result))

@@ -21,7 +21,7 @@ struct api_answer {
     bool not_modified; /* 304: what is known is still right; there is no body */
     char *body;        /* freed by api_answer_clear */
     size_t size;
-    char etag[API_ETAG_MAX + 1]; /* "": none, or longer than that */
+    char etag[API_ETAG_MAX + 1]; /* printable ASCII; "": none, or one that is longer or not of that */
 };
 
 /* NULL, with the reason in `result`, when the URL is not one of http or https. */

@@ -137,6 +137,38 @@ Test(contract, an_older_answer_that_comes_late_does_not_overwrite_a_newer_one)
     world_end(world);
 }
 
+/* A byte that no text of Postgres takes, one that it takes and no header should have, one too many: then all is fetched each time. */
+Test(contract, an_etag_that_is_not_printable_ascii_or_too_long_is_not_kept_and_breaks_nothing)
+{
+    char *long_one = must_format("%0250d", 0);
+    const char *etags[] = {"caf\\u00e9", "a\\u0001b", "a\\tb", "\\u00c3\\u00a9", long_one};
+    for (size_t i = 0; i < sizeof etags / sizeof *etags; i++) {
+        struct world *world = world_start();
+        char *etag = must_format(", 'etag': '%s'", etags[i]), *contract = world_contract("C-1", 1, 3, etag);
+        world_say(world, contract, "");
+        expect_fetch(world, "C-1", 0, "C-1 stored\n");
+        expect_fetch(world, "C-1", 0, "C-1 unchanged\n");
+        cr_expect_eq(world_count(world, "requests", "/contracts/C-1 -"), 2, "%s was sent back", etags[i]);
+        cr_expect_eq(postgres_int(world->admin, "select count(*) from contract where etag is null"), 1);
+        world_expect_whole(world);
+        free(contract);
+        free(etag);
+        world_end(world);
+    }
+    free(long_one);
+}
+
+Test(contract, an_etag_that_somebody_wrote_into_the_table_cannot_add_a_header)
+{
+    struct world *world = world_start();
+    world_say_one(world, "C-1", 1, 3, "");
+    expect_fetch(world, "C-1", 0, "C-1 stored\n");
+    postgres_exec(world->admin, "update contract set etag = E'x\\r\\nIf-None-Match: y'");
+    expect_fetch(world, "C-1", 0, "C-1 unchanged\n");
+    cr_expect_eq(world_count(world, "requests", "/contracts/C-1 -"), 2, "it was sent");
+    world_end(world);
+}
+
 /* ---- a contract that moves ---- */
 
 Test(contract, one_that_changes_between_header_and_items_is_fetched_anew)

@@ -4,6 +4,7 @@ DIRECTORY/state.json says what there is and what goes wrong; a new file (renamed
 
     {"contracts": {"C-1": {"version": 1, "customer": .., "currency": .., "total": .., "items": [{..}], "page_size": 2,
                            "header": {..}, "page": {..}}},       what the answers say instead, field by field
+                           also "etag": a text to send as the header ETag, byte by byte (Latin-1)
      "faults": [{"path": "/contracts/C-1", "do": "status", "status": 429, "times": 2, ..}]}
 
 A fault is for requests whose path with its query matches the shell pattern; the first that has turns left (`times`, default: for
@@ -101,7 +102,7 @@ class Api(http.server.BaseHTTPRequestHandler):
             contract = STATE["contracts"].get(parts[1]) if len(parts) > 1 else None
             if contract is None:
                 return 404, None, b'{"error": "no such contract"}'
-            etag = '"%s-v%d"' % (parts[1], contract["version"])
+            etag = contract.get("etag", '"%s-v%d"' % (parts[1], contract["version"]))
             if len(parts) > 2:
                 number = int(parse_qs(url.query)["page"][0])
                 return 200, None, json.dumps(page_of(parts[1], contract, number)).encode()
