@@ -2,9 +2,12 @@
  *
  *     200, 304                        the answer
  *     404, 410                        not_found
- *     420, 429                        rate_limited, after further attempts; Retry-After closes the whole client
+ *     420, 429                        rate_limited, after further attempts; closes the whole client
+ *     401, 403, 407                   unauthorized; closes the whole client
  *     5xx, 408, no answer, half of it timeout, after further attempts; a Retry-After is respected here, too
- *     anything else, too much of it   bad_data: redirects are not followed, for nobody has said that they may lead anywhere */
+ *     anything else, too much of it   bad_data: redirects are not followed, for nobody has said that they may lead anywhere
+ *
+ * Closed: until the time of Retry-After; without one for a second, then two, four, up to five minutes, until an answer is better. */
 #include "api_client.h"
 
 #include "stop.h"
@@ -20,15 +23,21 @@ enum {
     CONNECT_TIMEOUT_MS = 3000,        /* a handshake takes three ways across the world, a second at most */
     PAUSE_FIRST_MS = 200,             /* longer than most hiccups */
     PAUSE_LAST_MS = 5000,             /* further attempts are the job's */
+    CLOSED_FIRST_MS = 1000,           /* limits are mostly counted by the second or by the minute */
+    CLOSED_LAST_MS = 5 * 60 * 1000,   /* when it has been mended by a person, it is noticed soon */
     RETRY_AFTER_MAX_MS = 3600 * 1000, /* who asks for a week has made a mistake, or his clock has */
     URL_MAX = 2000,
 };
+
+#define NOT_LET_IN "the API does not let us in: no contract is at fault, see the credentials in --api"
 
 struct api {
     CURL *curl;
     struct api_options options;
     char url[URL_MAX];
-    int64_t open_at_ms; /* not a request before; a limit is the client's, not one contract's */
+    int64_t open_at_ms;     /* not a request before: limits and credentials are the client's */
+    enum outcome closed_by; /* the outcome of a request before that */
+    int refusals;           /* one after the other, without a better answer in between */
 };
 
 struct body {
@@ -190,7 +199,53 @@ read_etag(CURL *curl, struct api_answer *answer)
         snprintf(answer->etag, sizeof answer->etag, "%s", header->value);
 }
 
+/* Doubles with each attempt, from `first` to `last`; half of it is random, so that many workers do not come back in step. */
+static int64_t
+pause_after(int attempt, int64_t first, int64_t last)
+{
+    int64_t pause = first;
+    for (int i = 1; i < attempt && pause < last; i++)
+        pause *= 2;
+    pause = pause < last ? pause : last;
+    uint32_t random = 0;
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random)
+        random = (uint32_t)stop_clock_ms();
+    return pause / 2 + random % (pause / 2 + 1);
+}
+
+/* Not this request was refused, but who sent it; `result` says how. */
+static bool
+close_client(struct api *api, struct result *result)
+{
+    int64_t closed_ms = read_retry_after_ms(api->curl);
+    api->refusals++;
+    if (closed_ms == 0)
+        closed_ms = pause_after(api->refusals, CLOSED_FIRST_MS, CLOSED_LAST_MS);
+    api->open_at_ms = stop_clock_ms() + closed_ms;
+    api->closed_by = result->outcome == OUTCOME_UNAUTHORIZED ? OUTCOME_UNAUTHORIZED : OUTCOME_RATE_LIMITED;
+    result->retry_after_ms = closed_ms;
+    return false;
+}
+
 /* *again: another attempt may go better. */
+static bool
+judge_failure(struct api *api, const char *path, long status, bool *again, struct result *result)
+{
+    if (status == 401 || status == 403 || status == 407) {
+        result_fail(result, OUTCOME_UNAUTHORIZED, "%s: HTTP %ld: %s", path, status, NOT_LET_IN);
+        return close_client(api, result);
+    }
+    *again = status == 420 || status == 429 || status == 408 || status >= 500;
+    if (status == 420 || status == 429) {
+        result_fail(result, OUTCOME_RATE_LIMITED, "%s: HTTP %ld", path, status);
+        return close_client(api, result);
+    }
+    if (!*again)
+        return result_fail(result, OUTCOME_BAD_DATA, "%s: HTTP %ld is no answer to this", path, status);
+    result_fail(result, OUTCOME_TIMEOUT, "%s: HTTP %ld", path, status);
+    return read_retry_after_ms(api->curl) > 0 && close_client(api, result);
+}
+
 static bool
 judge_status(struct api *api, const char *path, bool conditional, struct api_answer *answer, bool *again,
              struct result *result)
@@ -199,20 +254,12 @@ judge_status(struct api *api, const char *path, bool conditional, struct api_ans
     curl_easy_getinfo(api->curl, CURLINFO_RESPONSE_CODE, &status);
     answer->not_modified = status == 304;
     read_etag(api->curl, answer);
-    if (status == 200 || (status == 304 && conditional))
-        return true;
-    if (status == 404 || status == 410)
+    bool good = status == 200 || (status == 304 && conditional), absent = status == 404 || status == 410;
+    if (good || absent)
+        api->refusals = 0;
+    if (absent)
         return result_fail(result, OUTCOME_NOT_FOUND, "%s: HTTP %ld", path, status);
-    bool limited = status == 420 || status == 429;
-    if (!limited && status < 500 && status != 408)
-        return result_fail(result, OUTCOME_BAD_DATA, "%s: HTTP %ld is no answer to this", path, status);
-    *again = true;
-    int64_t retry_after_ms = read_retry_after_ms(api->curl);
-    if (retry_after_ms > 0)
-        api->open_at_ms = stop_clock_ms() + retry_after_ms;
-    result_fail(result, limited ? OUTCOME_RATE_LIMITED : OUTCOME_TIMEOUT, "%s: HTTP %ld", path, status);
-    result->retry_after_ms = retry_after_ms;
-    return false;
+    return good || judge_failure(api, path, status, again, result);
 }
 
 static bool
@@ -238,20 +285,6 @@ request(struct api *api, const char *path, const char *etag, int64_t deadline_ms
 
 /* ---- again ---- */
 
-/* Doubles with each attempt; half of it is random, so that many workers do not come back in step. */
-static int64_t
-pause_after(int attempt)
-{
-    int64_t pause = PAUSE_FIRST_MS;
-    for (int i = 1; i < attempt && pause < PAUSE_LAST_MS; i++)
-        pause *= 2;
-    pause = pause < PAUSE_LAST_MS ? pause : PAUSE_LAST_MS;
-    uint32_t random = 0;
-    if (getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random)
-        random = (uint32_t)stop_clock_ms();
-    return pause / 2 + random % (pause / 2 + 1);
-}
-
 /* False: there is no time for another attempt, and `result` says why one is needed. */
 static bool
 wait_before(struct api *api, int64_t pause_ms, int64_t deadline_ms, struct result *result)
@@ -267,7 +300,8 @@ api_get(struct api *api, const char *path, const char *etag, int64_t deadline_ms
         struct result *result)
 {
     memset(answer, 0, sizeof *answer);
-    result_fail(result, OUTCOME_RATE_LIMITED, "%s: the API has asked to be left alone", path);
+    result_fail(result, api->closed_by, "%s: %s", path,
+                api->closed_by == OUTCOME_UNAUTHORIZED ? NOT_LET_IN : "the API has asked to be left alone");
     result->retry_after_ms = api_closed_ms(api);
     if (!etag_is_plain(etag))
         etag = "";
@@ -283,6 +317,6 @@ api_get(struct api *api, const char *path, const char *etag, int64_t deadline_ms
         }
         if (!again || attempt >= api->options.attempts)
             return false;
-        pause_ms = pause_after(attempt);
+        pause_ms = pause_after(attempt, PAUSE_FIRST_MS, PAUSE_LAST_MS);
     }
 }

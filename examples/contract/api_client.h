@@ -28,7 +28,7 @@ struct api_answer {
 struct api *api_open(const struct api_options *options, struct result *result);
 void api_close(struct api *api);
 
-/* How long the API has asked not to be asked at all; 0: it may be asked now. */
+/* How long nothing at all may be asked: after a limit, after a Retry-After, and after credentials were refused; 0: ask. */
 int64_t api_closed_ms(const struct api *api);
 
 /* Blocks until `deadline_ms` (stop_clock_ms) at most, pauses included; SIGTERM ends it within a second. `etag` is what is known,

@@ -14,7 +14,7 @@ enum {
     UNIT_TIMEOUT_MS = 10000,
     LEASE_BEYOND_MS =
         UNIT_TIMEOUT_MS + 5000, /* beyond the deadline of the fetch: who lives does not lose its claim */
-    ATTEMPTS_MAX = 10,          /* with doubling pauses of a minute: an API that is away for a night */
+    FAILURES_MAX = 10,          /* with doubling pauses of a minute: an API that is away for a night */
     RETRY_MAX_MS = 4 * 3600 * 1000,
 };
 
@@ -29,6 +29,7 @@ struct sync {
     char etag[CONTRACT_ETAG_MAX + 1];
     struct contract contract;
     bool fetched;
+    bool blameless; /* what went wrong is not this contract's */
     struct result *result;
 };
 
@@ -69,22 +70,32 @@ stored_emit(struct outbox_unit *unit, const struct contract *contract, struct ou
     return done;
 }
 
+static bool
+is_failure(const struct sync *sync)
+{
+    enum outcome outcome = sync->result->outcome;
+    return outcome == OUTCOME_NOT_FOUND || outcome == OUTCOME_BAD_DATA || outcome == OUTCOME_TIMEOUT ||
+           (outcome == OUTCOME_REFUSED && !sync->blameless);
+}
+
 /* When the job is due again by itself; below zero: not. */
 static int64_t
 again_after_ms(const struct sync *sync)
 {
     const struct result *result = sync->result;
+    int failures = sync->job->failures + is_failure(sync);
     if (result->outcome == OUTCOME_STORED || result->outcome == OUTCOME_UNCHANGED)
         return sync->options->refresh_ms > 0 ? sync->options->refresh_ms : -1;
-    if (result->outcome == OUTCOME_RATE_LIMITED && result->retry_after_ms > 0)
+    if (result->outcome == OUTCOME_RATE_LIMITED)
         return result->retry_after_ms;
     if (result->outcome == OUTCOME_NOT_FOUND || result->outcome == OUTCOME_BAD_DATA ||
-        (result->outcome == OUTCOME_TIMEOUT && sync->job->attempts >= ATTEMPTS_MAX))
+        (is_failure(sync) && failures >= FAILURES_MAX))
         return -1; /* a person has to look */
     int64_t wait = sync->options->retry_ms;
-    for (int i = 1; i < sync->job->attempts && wait < RETRY_MAX_MS; i++)
+    for (int i = 1; i < failures && wait < RETRY_MAX_MS; i++)
         wait *= 2;
-    return wait < RETRY_MAX_MS ? wait : RETRY_MAX_MS;
+    wait = wait < RETRY_MAX_MS ? wait : RETRY_MAX_MS;
+    return wait > result->retry_after_ms ? wait : result->retry_after_ms;
 }
 
 static bool
@@ -102,7 +113,34 @@ end(struct outbox_unit *unit, void *context, struct outbox_error *error)
         return true;
     if (sync->result->outcome == OUTCOME_STOPPED)
         return job_release(unit, sync->job, error);
-    return job_finish(unit, sync->job, sync->result, again_after_ms(sync), error);
+    if (sync->result->retry_after_ms > 0 && !job_pause_all(unit, sync->result->retry_after_ms, error))
+        return false;
+    return job_finish(unit, sync->job, sync->result, is_failure(sync), again_after_ms(sync), error);
+}
+
+/* The classes of SQLSTATE that are about the rows: data, constraints, views, sizes, and what a trigger raises. */
+static bool
+is_about_rows(const char *sqlstate)
+{
+    static const char *const classes[] = {"22", "23", "44", "54", "P0"};
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+        if (strncmp(sqlstate, classes[i], 2) == 0)
+            return true;
+    return false;
+}
+
+/* Postgres has refused a statement of the last unit, and would next time: the job says so, in a unit without the contract. True when
+ * the contract is to blame; the server's own troubles, and ours with it, stay an error. */
+static bool
+end_refused(PGconn *db, struct sync *sync, const struct outbox_error *refusal)
+{
+    struct outbox_error ignored; /* then the claim ends by itself */
+    sync->blameless = !is_about_rows(refusal->sqlstate);
+    sync->fetched = false;
+    result_fail(sync->result, OUTCOME_REFUSED, "%s: SQLSTATE %s: %s", sync->id, refusal->sqlstate,
+                refusal->message);
+    bool noted = sync->job == NULL || outbox_run(db, &unit_options, end, sync, &ignored);
+    return noted && !sync->blameless;
 }
 
 /* ---- the use cases ---- */
@@ -114,6 +152,8 @@ fetch_and_end(PGconn *db, struct api *api, struct sync *sync, struct outbox_erro
     sync->fetched = contract_fetch(api, sync->id, sync->etag, deadline_ms, &sync->contract, sync->result);
     bool needed = sync->fetched || sync->job != NULL;
     bool done = !needed || outbox_run(db, &unit_options, end, sync, error);
+    if (!done && sync->fetched && error->kind == OUTBOX_ERROR_SQL)
+        done = end_refused(db, sync, error);
     contract_clear(&sync->contract);
     return done;
 }

@@ -23,16 +23,24 @@ create table contract_item (
 );
 
 -- One row for each contract that somebody wants; to want it (again):
---   insert into contract_job (contract_id) values (..) on conflict (contract_id) do update set due_at = now(), attempts = 0
+--   insert into contract_job (contract_id) values (..) on conflict (contract_id) do update set due_at = now(), failures = 0
 create table contract_job (
   contract_id   text        primary key check (contract_id ~ '^[A-Za-z0-9_-]{1,64}$'),
   due_at        timestamptz not null default now(), -- infinity: nothing to do until somebody wants it again
   claim         bigint      not null default 0,     -- number of the newest claim: a worker with an older one has lost it
   claimed_until timestamptz,                        -- a worker is at it until then; null: nobody
-  attempts      integer     not null default 0,     -- begun since it was wanted, or since the last success
-  outcome       text check (outcome in ('stored', 'unchanged', 'not_found', 'timeout', 'bad_data', 'rate_limited')),
+  failures      integer     not null default 0,     -- its own, since it was wanted or stored; not limits, not dead workers
+  outcome       text check (outcome in ('stored', 'unchanged', 'not_found', 'timeout', 'bad_data', 'refused', 'rate_limited',
+                                        'unauthorized')),
   last_error    text,                               -- what was wrong, and where; null: nothing
   finished_at   timestamptz                         -- when `outcome` was written
+);
+
+-- At most one row: until then no worker claims a job, for the API refuses the client itself, for a limit or its credentials. To go on
+-- at once: delete from contract_pause
+create table contract_pause (
+  one   boolean     primary key default true check (one),
+  until timestamptz not null
 );
 
 -- What is due: free jobs at their time, and those whose worker has died when their claim ends.

@@ -54,7 +54,7 @@ worker_run(PGconn *db, struct api *api, const struct sync_options *options)
     bool away = false;
     int64_t wait_ms = 0;
     while (!stop_within(wait_ms)) {
-        /* an API that does not want to be asked leaves the jobs to workers whom it does answer */
+        /* no claim that would only wait; contract_pause says it to the other workers */
         wait_ms = api_closed_ms(api);
         if (wait_ms == 0 && !stay_connected(db, &away))
             wait_ms = AWAY_MS;

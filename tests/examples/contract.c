@@ -333,7 +333,7 @@ Test(contract, an_event_that_is_refused_takes_header_and_items_along)
     world_say_one(world, "C-1", 1, 3, "");
     postgres_exec(world->admin,
                   "alter table outbox.event add constraint refuses_all check (false) not valid");
-    expect_fetch(world, "C-1", 1, "refuses_all");
+    expect_fetch(world, "C-1", 1, "C-1 refused: C-1: SQLSTATE 23514: ");
     cr_expect_eq(world_count_rows(world, "contract"), 0);
     cr_expect_eq(world_count_rows(world, "contract_item"), 0);
     world_end(world);

@@ -30,7 +30,11 @@ static const struct failure failures[] = {
     {"/contracts/C-1", "'do': 'status', 'status': 408", "timeout: /contracts/C-1: HTTP 408", 3},
     {"/contracts/C-1", "'do': 'status', 'status': 420", "rate_limited: /contracts/C-1: HTTP 420", 3},
     {"/contracts/C-1", "'do': 'status', 'status': 429", "rate_limited: /contracts/C-1: HTTP 429", 3},
-    {"/contracts/C-1", "'do': 'status', 'status': 401", "bad_data: /contracts/C-1: HTTP 401", 1},
+    {"/contracts/C-1", "'do': 'status', 'status': 401", "unauthorized: /contracts/C-1: HTTP 401: the API", 1},
+    {"/contracts/C-1", "'do': 'status', 'status': 407", "unauthorized: /contracts/C-1: HTTP 407: the API", 1},
+    {"/contracts/C-1/items?page=1", "'do': 'status', 'status': 403",
+     "unauthorized: /contracts/C-1/items?page=1:", 1},
+    {"/contracts/C-1", "'do': 'status', 'status': 400", "bad_data: /contracts/C-1: HTTP 400", 1},
     {"/contracts/C-1", "'do': 'status', 'status': 204", "bad_data: /contracts/C-1: HTTP 204", 1},
     {"/contracts/C-1", "'do': 'status', 'status': 304", "bad_data: /contracts/C-1: HTTP 304", 1},
     {"/contracts/C-1", "'do': 'status', 'status': 302, 'location': '/contracts/C-2'",
@@ -171,6 +175,52 @@ Test(contract_http, a_retry_after_beyond_the_deadline_is_not_waited_for_and_clos
     cr_expect_str_eq(run.output, "C-1 stored\nC-2 rate_limited: /contracts/C-2: HTTP 429\n"
                                  "C-3 rate_limited: /contracts/C-3: the API has asked to be left alone\n");
     cr_expect_eq(world_count(world, "requests", "/contracts/C-2"), 1);
+    cr_expect_eq(world_count(world, "requests", "/contracts/C-3"), 0);
+    run_free(&run);
+    world_end(world);
+}
+
+/* A refusal of the client by one contract is one for the next; in between nobody asks. */
+Test(contract_http, without_a_retry_after_the_client_is_closed_for_a_second_that_doubles)
+{
+    static const struct {
+        const char *status, *says;
+    } cases[] = {{"429", "C-1 rate_limited: /contracts/C-1: HTTP 429\n"},
+                 {"401", "C-1 unauthorized: /contracts/C-1: HTTP 401: the API does not let us in"}};
+    for (size_t i = 0; i < 2; i++) {
+        struct world *world = world_start();
+        char *fault = must_format("{'path': '*', 'do': 'status', 'status': %s, 'times': 3}", cases[i].status);
+        world_say_many(world, 4, 1, fault);
+        struct run run = world_fetch(world, "C-1 C-2 C-3 C-4 --attempts 1");
+        cr_expect(strstr(run.output, cases[i].says) == run.output, "%s", run.output);
+        cr_expect(strstr(run.output, "C-4 stored\n") != NULL, "%s", run.output);
+        for (int number = 2; number <= 4; number++) {
+            char *path = must_format("/contracts/C-%d", number),
+                 *last = must_format("/contracts/C-%d", number - 1);
+            int64_t waited_ms = world_request_ms(world, path, 1) - world_request_ms(world, last, 1);
+            cr_expect_geq(waited_ms, 250 << (number - 1), "%s: %s came after %lld ms", cases[i].status, path,
+                          (long long)waited_ms);
+            free(last);
+            free(path);
+        }
+        run_free(&run);
+        free(fault);
+        world_end(world);
+    }
+}
+
+Test(contract_http, a_client_that_is_not_let_in_says_so_of_each_contract_and_does_not_ask)
+{
+    struct world *world = world_start();
+    world_say_many(world, 3, 1,
+                   "{'path': '/contracts/C-2', 'do': 'status', 'status': 403, 'retry_after': '86400'}");
+    struct run run = world_fetch(world, "C-1 C-2 C-3");
+    cr_expect_eq(run.code, 1);
+    cr_expect(strstr(run.output, "C-2 unauthorized: /contracts/C-2: HTTP 403: the API does not let us in") !=
+                  NULL,
+              "%s", run.output);
+    cr_expect(strstr(run.output, "C-3 unauthorized: /contracts/C-3: the API does not let us in") != NULL,
+              "%s", run.output);
     cr_expect_eq(world_count(world, "requests", "/contracts/C-3"), 0);
     run_free(&run);
     world_end(world);

@@ -23,9 +23,10 @@ world_start(void)
     const char *argv[] = {"python3", "tests/examples/programs/contract_api.py", port_text, NULL, NULL};
     setenv("no_proxy", "127.0.0.1", 1);
     world->postgres = postgres_shared();
-    world->database = example_database(world->postgres, "contract",
-                                       "grant select, insert, update, delete"
-                                       " on contract, contract_item, contract_job to " POSTGRES_WRITER);
+    world->database =
+        example_database(world->postgres, "contract",
+                         "grant select, insert, update, delete"
+                         " on contract, contract_item, contract_job, contract_pause to " POSTGRES_WRITER);
     world->admin = postgres_open(world->postgres, world->database, POSTGRES_ADMIN);
     argv[3] = world->directory = scratch_directory("api");
     world->url = must_format("http://127.0.0.1:%d/", port);
@@ -117,7 +118,7 @@ world_want(const struct world *world, int first, int last)
 {
     postgres_exec(world->admin,
                   "insert into contract_job (contract_id) select 'C-' || n from generate_series(%d, %d) n"
-                  " on conflict (contract_id) do update set due_at = now(), attempts = 0",
+                  " on conflict (contract_id) do update set due_at = now(), failures = 0",
                   first, last);
 }
 
