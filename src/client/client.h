@@ -120,6 +120,10 @@ void unit_end(struct outbox_unit *unit, const struct outbox_error *why);
 /* unit_end with an error made from a text. */
 void unit_end_for(struct outbox_unit *unit, enum outbox_error_kind kind, const char *why);
 
+/* Sees an end behind the unit's back: the connection is gone (`lost`: something else than its status says so), or the
+ * transaction is over. */
+void unit_note_end(struct outbox_unit *unit, bool lost);
+
 /* outbox_begin with a deadline that began earlier. */
 struct outbox_unit *unit_begin(PGconn *connection, const struct outbox_options *options, int64_t deadline_us,
                                struct outbox_error *error);

@@ -57,6 +57,17 @@ unit_end_for(struct outbox_unit *unit, enum outbox_error_kind kind, const char *
     unit_end(unit, &error);
 }
 
+void
+unit_note_end(struct outbox_unit *unit, bool lost)
+{
+    if (lost || PQstatus(unit->connection) != CONNECTION_OK)
+        unit_end_for(unit, OUTBOX_ERROR_CONNECTION,
+                     "the connection is lost, and the transaction rolled back");
+    else if (unit->state != UNIT_ENDED && PQtransactionStatus(unit->connection) == PQTRANS_IDLE)
+        unit_end_for(unit, OUTBOX_ERROR_BROKEN,
+                     "the work rolled the transaction back, and the unit has ended");
+}
+
 /* ---- is it usable ---- */
 
 static bool
@@ -94,9 +105,8 @@ fail_refused(const struct outbox_unit *unit, struct outbox_error *error)
 bool
 unit_usable(struct outbox_unit *unit, struct outbox_error *error)
 {
-    if (unit->state == UNIT_OPEN && PQstatus(unit->connection) != CONNECTION_OK)
-        unit_end_for(unit, OUTBOX_ERROR_CONNECTION,
-                     "the connection is lost, and the transaction rolled back");
+    if (unit->state == UNIT_OPEN)
+        unit_note_end(unit, false);
     if (unit->state != UNIT_OPEN)
         return fail_with(error, &unit->why);
     if (PQpipelineStatus(unit->connection) != PQ_PIPELINE_OFF)
@@ -108,10 +118,7 @@ unit_usable(struct outbox_unit *unit, struct outbox_error *error)
         return unit->state == UNIT_OPEN ? false : fail_with(error, &unit->why);
     case PQTRANS_INERROR:
         return fail_refused(unit, error);
-    case PQTRANS_IDLE:
-        unit_end_for(unit, OUTBOX_ERROR_BROKEN,
-                     "the work rolled the transaction back, and the unit has ended");
-        return fail_with(error, &unit->why);
+    case PQTRANS_IDLE: /* noted above */
     case PQTRANS_ACTIVE:
     case PQTRANS_UNKNOWN:
         break;

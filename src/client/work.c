@@ -29,12 +29,7 @@ work_settle(struct outbox_unit *unit)
     bool heard = true;
     for (int i = 0; i < 2 && heard; i++) /* the second time finds the end behind what the first one read */
         heard = PQconsumeInput(connection) == 1;
-    if (!heard || PQstatus(connection) != CONNECTION_OK)
-        unit_end_for(unit, OUTBOX_ERROR_CONNECTION,
-                     "the connection is lost, and the transaction rolled back");
-    else if (unit->state != UNIT_ENDED && PQtransactionStatus(connection) == PQTRANS_IDLE)
-        unit_end_for(unit, OUTBOX_ERROR_BROKEN,
-                     "the work rolled the transaction back, and the unit has ended");
+    unit_note_end(unit, !heard);
 }
 
 /* Fills what a work that said no left out: from what the server refused last, or by a text. What may be committed all the same
