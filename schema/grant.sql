@@ -6,9 +6,7 @@ do $grant$
 declare
     owner oid := (select nspowner from pg_namespace where nspname = 'outbox');
     grantees jsonb := current_setting('outboxd.grantees');
-    known name[] := array(select jsonb_array_elements_text(grantees -> 'writers')
-                          union select jsonb_array_elements_text(grantees -> 'relays')
-                          union select jsonb_array_elements_text(grantees -> 'consumers'));
+    known name[] := array(select jsonb_array_elements_text(value) from jsonb_each(grantees));
     given record;
 begin
     for given in
@@ -41,31 +39,32 @@ $grant$;
 do $grant$
 declare
     grantees jsonb := current_setting('outboxd.grantees');
+    duty record;
     role name;
+    privilege text;
 begin
-    for role in select jsonb_array_elements_text(grantees -> 'writers') loop
-        execute format('grant usage on schema outbox to %I', role);
-        -- not one column more: xid, id, slot and created_at are never the application's to say
-        execute format('grant insert (topic, key, payload, headers), select (id) on outbox.event to %I', role);
-        execute format('grant execute on function outbox.emit(text, text, jsonb, jsonb),'
-                       ' outbox.emit_bytes(text, bytea, bytea, jsonb) to %I', role);
-        raise notice '% may write events', quote_ident(role);
-    end loop;
-    for role in select jsonb_array_elements_text(grantees -> 'relays') loop
-        execute format('grant usage on schema outbox to %I', role);
-        execute format('grant select on outbox.event, outbox.event_id_seq, outbox.relay, outbox.schema_version to %I', role);
-        execute format('grant select, insert on outbox.journal to %I', role);
-        execute format('grant execute on function outbox.relay_register(text, text, text[], interval),'
-                       ' outbox.relay_trouble(text, jsonb), outbox.slot_state(integer), outbox.slot_empty(integer),'
-                       ' outbox.journal_trim(text, bigint), outbox.relay_add(text, text, text[], interval, boolean),'
-                       ' outbox.relay_retire(text) to %I', role);
-        raise notice '% may publish events', quote_ident(role);
-    end loop;
-    for role in select jsonb_array_elements_text(grantees -> 'consumers') loop
-        execute format('grant usage on schema outbox to %I', role);
-        execute format('grant execute on function outbox.inbox_accept(text, bigint, text),'
-                       ' outbox.inbox_prune(interval, integer, text) to %I', role);
-        raise notice '% may use the inbox', quote_ident(role);
+    for duty in select * from (values
+        -- of an event not one column more: xid, id, slot and created_at are never the application's to say
+        ('writers', 'may write events', array[
+            'insert (topic, key, payload, headers), select (id) on outbox.event',
+            'execute on function outbox.emit(text, text, jsonb, jsonb), outbox.emit_bytes(text, bytea, bytea, jsonb)']),
+        ('relays', 'may publish events', array[
+            'select on outbox.event, outbox.event_id_seq, outbox.relay, outbox.schema_version',
+            'select, insert on outbox.journal',
+            'execute on function outbox.relay_register(text, text, text[], interval),'
+            ' outbox.relay_trouble(text, jsonb), outbox.slot_state(integer), outbox.slot_empty(integer),'
+            ' outbox.journal_trim(text, bigint), outbox.relay_add(text, text, text[], interval, boolean),'
+            ' outbox.relay_retire(text)']),
+        ('consumers', 'may use the inbox', array[
+            'execute on function outbox.inbox_accept(text, bigint, text), outbox.inbox_prune(interval, integer, text)'])
+        ) d(plural, may, privileges)
+    loop
+        for role in select jsonb_array_elements_text(grantees -> duty.plural) loop
+            foreach privilege in array array['usage on schema outbox'] || duty.privileges loop
+                execute format('grant %s to %I', privilege, role);
+            end loop;
+            raise notice '% %', quote_ident(role), duty.may;
+        end loop;
     end loop;
     raise notice 'the schema outbox is at version %', (select version from outbox.schema_version);
 end

@@ -78,14 +78,14 @@ act(const char *conninfo, bool print, const struct schema_wish *wish, struct err
 int
 command_migrate(int argc, char **argv)
 {
-    struct command_list writers = {0}, relays = {0}, consumers = {0};
+    struct command_list logins[SCHEMA_DUTIES] = {0};
     const char *conninfo = NULL, *owner = NULL;
     bool no_create_roles = false, print = false;
     int64_t slot_width_us = 0;
     struct command_option options[] = {{"conninfo", .text = &conninfo},
-                                       {"writer", .list = &writers},
-                                       {"relay", .list = &relays},
-                                       {"consumer", .list = &consumers},
+                                       {"writer", .list = &logins[SCHEMA_WRITERS]},
+                                       {"relay", .list = &logins[SCHEMA_RELAYS]},
+                                       {"consumer", .list = &logins[SCHEMA_CONSUMERS]},
                                        {"owner", .text = &owner},
                                        {"no-create-roles", .flag = &no_create_roles},
                                        {"slot-width", .take = take_width},
@@ -95,22 +95,16 @@ command_migrate(int argc, char **argv)
     struct error error;
     int exit_code;
     if (command_parse(argc, argv, &line, &exit_code)) {
-        struct schema_wish wish = {.owner = owner,
-                                   .writers = writers.texts,
-                                   .writer_count = writers.count,
-                                   .relays = relays.texts,
-                                   .relay_count = relays.count,
-                                   .consumers = consumers.texts,
-                                   .consumer_count = consumers.count,
-                                   .create_roles = !no_create_roles,
-                                   .slot_width_us = slot_width_us};
+        struct schema_wish wish = {
+            .owner = owner, .create_roles = !no_create_roles, .slot_width_us = slot_width_us};
+        for (int i = 0; i < SCHEMA_DUTIES; i++)
+            wish.logins[i] = (struct schema_logins){logins[i].texts, logins[i].count};
         bool done = act(conninfo, print, &wish, &error);
         exit_code = done                        ? 0
                     : error.kind == ERROR_USAGE ? command_misused("migrate", error.message)
                                                 : command_failed("migrate", &error);
     }
-    free(writers.texts);
-    free(relays.texts);
-    free(consumers.texts);
+    for (int i = 0; i < SCHEMA_DUTIES; i++)
+        free(logins[i].texts);
     return exit_code;
 }

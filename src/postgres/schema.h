@@ -21,15 +21,18 @@ struct schema_file {
 };
 extern const struct schema_file schema_files[];
 
+/* Who may do what: emit, publish, use the inbox. */
+enum schema_duty { SCHEMA_WRITERS, SCHEMA_RELAYS, SCHEMA_CONSUMERS, SCHEMA_DUTIES };
+
+struct schema_logins {
+    const char *const *names;
+    size_t count;
+};
+
 /* Role names as Postgres stores them, unquoted, UTF-8. */
 struct schema_wish {
     const char *owner; /* NULL: who owns the schema, or outbox_owner for a new one */
-    const char *const *writers;
-    size_t writer_count;
-    const char *const *relays;
-    size_t relay_count;
-    const char *const *consumers; /* who may use the inbox */
-    size_t consumer_count;
+    struct schema_logins logins[SCHEMA_DUTIES];
     bool create_roles;     /* false: make no role; the privileges go to the named roles themselves */
     int64_t slot_width_us; /* of the ring, while it is new; whole seconds. 0: as it is */
 };

@@ -15,6 +15,9 @@
 /* As `retention`: ten slots hold more than anybody keeps. */
 #define SLOT_WIDTH_MOST_US (INT64_C(365) * 24 * 3600 * 1000000)
 
+/* As prepare.sql and grant.sql call them. */
+static const char *const duties[SCHEMA_DUTIES] = {"writers", "relays", "consumers"};
+
 static bool
 check_role(const char *role, struct error *error)
 {
@@ -33,15 +36,15 @@ check_role(const char *role, struct error *error)
 }
 
 static bool
-check_roles(const char *const *roles, size_t count, const char *owner, struct error *error)
+check_logins(const struct schema_logins *logins, const char *owner, struct error *error)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (!check_role(roles[i], error))
+    for (size_t i = 0; i < logins->count; i++) {
+        if (!check_role(logins->names[i], error))
             return false;
-        if (strcmp(roles[i], owner ? owner : "outbox_owner") == 0)
+        if (strcmp(logins->names[i], owner ? owner : "outbox_owner") == 0)
             return error_set(error, ERROR_USAGE,
                              "role \"%s\" owns the schema: writers, relays and consumers must be other roles",
-                             roles[i]);
+                             logins->names[i]);
     }
     return true;
 }
@@ -54,11 +57,11 @@ check_slot_width(int64_t width_us, struct error *error)
 }
 
 static json_t *
-names_array(const char *const *names, size_t count)
+names_array(const struct schema_logins *logins)
 {
     json_t *array = json_array();
-    for (size_t i = 0; i < count; i++)
-        CHECK(json_array_append_new(array, json_string(names[i])) == 0);
+    for (size_t i = 0; i < logins->count; i++)
+        CHECK(json_array_append_new(array, json_string(logins->names[i])) == 0);
     return array;
 }
 
@@ -80,12 +83,11 @@ write_wish(FILE *to, const struct schema_wish *wish)
 {
     int64_t width_s = wish->slot_width_us / 1000000;
     json_t *object =
-        json_pack("{s:i, s:s?, s:o, s:o, s:o, s:b, s:o}", "version", SCHEMA_VERSION, "owner", wish->owner,
-                  "writers", names_array(wish->writers, wish->writer_count), "relays",
-                  names_array(wish->relays, wish->relay_count), "consumers",
-                  names_array(wish->consumers, wish->consumer_count), "create_roles", wish->create_roles,
-                  "slot_width", width_s > 0 ? json_integer(width_s) : json_null());
+        json_pack("{s:i, s:s?, s:b, s:o}", "version", SCHEMA_VERSION, "owner", wish->owner, "create_roles",
+                  wish->create_roles, "slot_width", width_s > 0 ? json_integer(width_s) : json_null());
     CHECK(object != NULL);
+    for (int i = 0; i < SCHEMA_DUTIES; i++)
+        CHECK(json_object_set_new(object, duties[i], names_array(&wish->logins[i])) == 0);
     char *text = json_dumps(object, JSON_COMPACT);
     CHECK(text != NULL);
     fputs("set local outboxd.migrate = ", to);
@@ -142,10 +144,9 @@ schema_script(char **script, const struct schema_wish *wish, struct error *error
 {
     if (wish->owner != NULL && !check_role(wish->owner, error))
         return false;
-    if (!check_roles(wish->writers, wish->writer_count, wish->owner, error) ||
-        !check_roles(wish->relays, wish->relay_count, wish->owner, error) ||
-        !check_roles(wish->consumers, wish->consumer_count, wish->owner, error))
-        return false;
+    for (int i = 0; i < SCHEMA_DUTIES; i++)
+        if (!check_logins(&wish->logins[i], wish->owner, error))
+            return false;
     if (!check_slot_width(wish->slot_width_us, error))
         return false;
     size_t size;

@@ -3,7 +3,6 @@
 #include "relay_setup.h"
 
 #include "base/clock.h"
-#include "postgres/schema.h"
 #include "support/load.h"
 #include "support/scratch.h"
 
@@ -21,6 +20,7 @@ TestSuite(relay_ring, .timeout = 240);
 
 #define WRITERS 3
 #define SLOTS 12
+#define SLOT_WIDTH_US 1000000
 #define RETENTION_S 4
 /* Old and still there: until a slot is looked at again, and its last event is older than the retention. */
 #define LATE_S 4
@@ -51,24 +51,6 @@ write_events(void *context)
     }
     free(sql);
     return NULL;
-}
-
-static const char *
-create_ring(struct postgres *server)
-{
-    static const char *const writer = POSTGRES_WRITER, *const relay = POSTGRES_RELAY;
-    const struct schema_wish wish = {.writers = &writer,
-                                     .writer_count = 1,
-                                     .relays = &relay,
-                                     .relay_count = 1,
-                                     .create_roles = true,
-                                     .slot_width_us = 1000000};
-    const char *database = postgres_create_database(server);
-    struct error error;
-    cr_assert(
-        schema_migrate(postgres_conninfo(server, database, POSTGRES_ADMIN), &wish, NULL, NULL, NULL, &error),
-        "%s", error.message);
-    return database;
 }
 
 /* How often the relay has emptied a slot; slot -1: any. */
@@ -177,7 +159,7 @@ disturb(struct setup *setup, const char *topic)
 Test(relay_ring, slots_come_round_three_times_under_load_and_are_emptied_when_old_and_confirmed__P1__P4)
 {
     struct postgres *server = postgres_shared();
-    struct setup setup = setup_begin_in(server, broker_shared(), create_ring(server));
+    struct setup setup = setup_begin_in(server, broker_shared(), postgres_create_ring(server, SLOT_WIDTH_US));
     struct writer writers[WRITERS];
     atomic_bool stop = false;
     char *retention = must_format("retention=%ds", RETENTION_S);

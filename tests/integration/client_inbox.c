@@ -12,8 +12,7 @@ open_consumer(void)
 {
     struct client client = client_open();
     struct schema_wish wish = outbox_wish();
-    wish.consumers = (const char *const[]){CONSUMER};
-    wish.consumer_count = 1;
+    wish.logins[SCHEMA_CONSUMERS] = (struct schema_logins){(const char *const[]){CONSUMER}, 1};
     outbox_migrate(client.outbox.server, client.outbox.database, POSTGRES_ADMIN, &wish);
     postgres_exec(client.outbox.admin, "grant select, insert on item to " CONSUMER);
     PQfinish(client.app);

@@ -10,16 +10,6 @@
 #define BYTES (1 << 23)
 
 struct outbox
-rebase_open_in(struct postgres *server, const char *database)
-{
-    return (struct outbox){.server = server,
-                           .database = database,
-                           .admin = postgres_open(server, database, POSTGRES_ADMIN),
-                           .writer = postgres_open(server, database, POSTGRES_WRITER),
-                           .relay = postgres_open(server, database, POSTGRES_RELAY)};
-}
-
-struct outbox
 rebase_open_own(void)
 {
     struct postgres *server = postgres_start(NULL);

@@ -11,8 +11,6 @@
 
 /* With a server of its own: what is running and what is the newest transaction depends on the test alone. */
 struct outbox rebase_open_own(void);
-/* A database that was migrated before. */
-struct outbox rebase_open_in(struct postgres *server, const char *database);
 
 /* One event; its id. */
 int64_t rebase_emit(PGconn *connection);

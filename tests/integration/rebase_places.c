@@ -33,7 +33,7 @@ restore_in(struct postgres *other, const struct outbox *from)
 {
     char *path = must_format("%s/dump", postgres_directory(from->server));
     postgres_dump(from->server, from->database, path);
-    struct outbox copy = rebase_open_in(other, postgres_restore(other, path));
+    struct outbox copy = outbox_connect(other, postgres_restore(other, path));
     free(path);
     return copy;
 }
@@ -204,7 +204,7 @@ clone(const struct outbox *from, const char *name)
     PGconn *server = postgres_open(from->server, "postgres", POSTGRES_ADMIN);
     postgres_exec(server, "create database %s template %s", name, from->database);
     PQfinish(server);
-    return rebase_open_in(from->server, name);
+    return outbox_connect(from->server, name);
 }
 
 static void
@@ -248,7 +248,7 @@ Test(rebase_places, after_pg_upgrade_the_numbers_are_kept_when_it_is_said__P1__r
     rebase_three_of_seven(&old, "main");
     disconnect(&old);
     struct postgres *server = postgres_upgrade(old.server);
-    struct outbox upgraded = rebase_open_in(server, old.database);
+    struct outbox upgraded = outbox_connect(server, old.database);
     rebase_expect(&upgraded, 0, "4 events are not confirmed", "", "--dry-run");
     rebase_expect_as(&upgraded, POSTGRES_ADMIN, 0, "no event is changed", "", "--same-xids", "--yes");
     rebase_expect(&upgraded, 0, NOTHING_TO_DO, "", "--yes");
@@ -282,7 +282,7 @@ Test(rebase_places, only_who_may_act_for_the_owner_may_rebase)
     cr_assert_str_eq(postgres_sqlstate(outbox.relay, "select * from outbox.rebase(false)"), "42501");
     postgres_exec(outbox.admin, "update outbox.schema_version set version = 1");
     rebase_expect(&outbox, 69, "", "run outboxd migrate first", "--yes");
-    struct outbox empty = rebase_open_in(outbox.server, postgres_create_database(outbox.server));
+    struct outbox empty = outbox_connect(outbox.server, postgres_create_database(outbox.server));
     rebase_expect(&empty, 69, "", "has no outbox", "--yes");
     disconnect(&empty);
     outbox_close(&outbox);

@@ -9,9 +9,9 @@
 struct schema_wish
 outbox_wish(void)
 {
-    static const char *const writers[] = {POSTGRES_WRITER}, *const relays[] = {POSTGRES_RELAY};
-    return (struct schema_wish){
-        .writers = writers, .writer_count = 1, .relays = relays, .relay_count = 1, .create_roles = true};
+    static const char *const writer = POSTGRES_WRITER, *const relay = POSTGRES_RELAY;
+    return (struct schema_wish){.logins = {[SCHEMA_WRITERS] = {&writer, 1}, [SCHEMA_RELAYS] = {&relay, 1}},
+                                .create_roles = true};
 }
 
 void
@@ -33,15 +33,21 @@ outbox_migrate_refused(struct postgres *server, const char *database, const stru
 }
 
 struct outbox
-outbox_open_in(struct postgres *server, const char *database)
+outbox_connect(struct postgres *server, const char *database)
 {
-    struct schema_wish wish = outbox_wish();
-    outbox_migrate(server, database, POSTGRES_ADMIN, &wish);
     return (struct outbox){.server = server,
                            .database = database,
                            .admin = postgres_open(server, database, POSTGRES_ADMIN),
                            .writer = postgres_open(server, database, POSTGRES_WRITER),
                            .relay = postgres_open(server, database, POSTGRES_RELAY)};
+}
+
+struct outbox
+outbox_open_in(struct postgres *server, const char *database)
+{
+    struct schema_wish wish = outbox_wish();
+    outbox_migrate(server, database, POSTGRES_ADMIN, &wish);
+    return outbox_connect(server, database);
 }
 
 struct outbox

@@ -16,6 +16,8 @@ struct outbox {
 struct outbox outbox_open(void);
 /* In a database that is there already. */
 struct outbox outbox_open_in(struct postgres *server, const char *database);
+/* Of a database as it is: nothing is migrated. */
+struct outbox outbox_connect(struct postgres *server, const char *database);
 void outbox_close(struct outbox *outbox);
 
 /* What the fixture asks of migrate. */

@@ -73,8 +73,8 @@ Test(schema_migrate, needs_no_superuser_and_makes_what_is_missing)
     postgres_exec(root, "create database bank");
     postgres_exec(root, "grant create on database bank to dba");
     static const char *const writers[] = {POSTGRES_WRITER, "new \"app\""}, *const relays[] = {ROLE_ODD};
-    struct schema_wish wish = {
-        .writers = writers, .writer_count = 2, .relays = relays, .relay_count = 1, .create_roles = true};
+    struct schema_wish wish = {.logins = {[SCHEMA_WRITERS] = {writers, 2}, [SCHEMA_RELAYS] = {relays, 1}},
+                               .create_roles = true};
     outbox_migrate(server, "bank", "dba", &wish);
     outbox_migrate(server, "bank", "dba", &wish);
     cr_assert_eq(
@@ -123,8 +123,8 @@ Test(schema_migrate, without_making_roles_it_grants_to_the_named_ones)
     postgres_exec(root, "create database bank");
     postgres_exec(root, "grant create on database bank to dba");
     static const char *const writers[] = {POSTGRES_WRITER}, *const relays[] = {POSTGRES_RELAY};
-    struct schema_wish wish = {
-        .owner = "managed_owner", .writers = writers, .writer_count = 1, .relays = relays, .relay_count = 1};
+    struct schema_wish wish = {.owner = "managed_owner",
+                               .logins = {[SCHEMA_WRITERS] = {writers, 1}, [SCHEMA_RELAYS] = {relays, 1}}};
     outbox_migrate(server, "bank", "dba", &wish);
     /* an upgrade that names nobody takes nothing away */
     outbox_migrate(server, "bank", "dba", &(struct schema_wish){.owner = "managed_owner"});
@@ -139,7 +139,7 @@ Test(schema_migrate, without_making_roles_it_grants_to_the_named_ones)
     cr_assert_eq(postgres_int(relay, "select count(*) from outbox.event"), 1);
 
     const char *nobody[] = {"nobody here"};
-    wish.writers = nobody;
+    wish.logins[SCHEMA_WRITERS].names = nobody;
     cr_assert(strstr(outbox_migrate_refused(server, "bank", &wish), "role \"nobody here\" does not exist") !=
               NULL);
     PQfinish(app);
@@ -270,7 +270,7 @@ Test(schema_migrate, refuses_role_names_that_mean_something_else)
     static const char *const bad[] = {"public",   "none",    "pg_monitor",  "",
                                       "\xff\xfe", long_name, "outbox_owner"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        struct schema_wish wish = {.writers = &bad[i], .writer_count = 1, .create_roles = true};
+        struct schema_wish wish = {.logins[SCHEMA_WRITERS] = {&bad[i], 1}, .create_roles = true};
         struct error error;
         char *script;
         cr_assert_not(schema_script(&script, &wish, &error), "%s", bad[i]);

@@ -7,7 +7,6 @@
 #include "soak/stage.h"
 
 #include "base/clock.h"
-#include "postgres/schema.h"
 #include "support/checker.h"
 #include "support/load.h"
 #include "support/scratch.h"
@@ -41,23 +40,6 @@ number(const char *name, int64_t otherwise)
 }
 
 static void
-create_outbox(struct stage *stage)
-{
-    static const char *const writer = POSTGRES_WRITER, *const relay = POSTGRES_RELAY;
-    const struct schema_wish wish = {.writers = &writer,
-                                     .writer_count = 1,
-                                     .relays = &relay,
-                                     .relay_count = 1,
-                                     .create_roles = true,
-                                     .slot_width_us = SLOT_WIDTH_US};
-    struct error error;
-    stage->database = postgres_create_database(stage->postgres);
-    if (!schema_migrate(postgres_conninfo(stage->postgres, stage->database, POSTGRES_ADMIN), &wish, NULL,
-                        NULL, NULL, &error))
-        test_fail("%s", error.message);
-}
-
-static void
 open_stage(struct stage *stage, uint64_t seed)
 {
     static const char *const overrides[] = {"lease=1s", "memory=16MiB", "retention=2m", NULL};
@@ -65,7 +47,7 @@ open_stage(struct stage *stage, uint64_t seed)
     stage->started_us = clock_monotonic_us();
     stage->postgres = postgres_start(NULL);
     stage->broker = broker_start(NULL);
-    create_outbox(stage);
+    stage->database = postgres_create_ring(stage->postgres, SLOT_WIDTH_US);
     PGconn *admin = postgres_open(stage->postgres, stage->database, POSTGRES_ADMIN);
     load_prepare(admin);
     PQfinish(admin);

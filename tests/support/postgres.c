@@ -359,22 +359,36 @@ postgres_create_database(struct postgres *postgres)
     return postgres_keep(postgres, name);
 }
 
-void
-postgres_migrate(struct postgres *postgres, const char *database)
+static void
+migrate(struct postgres *postgres, const char *database, int64_t slot_width_us)
 {
     static const char *const writer = POSTGRES_WRITER, *const relay = POSTGRES_RELAY;
     const struct schema_wish wish = {
-        .writers = &writer, .writer_count = 1, .relays = &relay, .relay_count = 1, .create_roles = true};
+        .logins = {[SCHEMA_WRITERS] = {&writer, 1}, [SCHEMA_RELAYS] = {&relay, 1}},
+        .create_roles = true,
+        .slot_width_us = slot_width_us};
     struct error error;
     if (!schema_migrate(postgres_conninfo(postgres, database, POSTGRES_ADMIN), &wish, NULL, NULL, NULL,
                         &error))
         test_fail("migrating %s: %s", database, error.message);
 }
 
+void
+postgres_migrate(struct postgres *postgres, const char *database)
+{
+    migrate(postgres, database, 0);
+}
+
+const char *
+postgres_create_ring(struct postgres *postgres, int64_t slot_width_us)
+{
+    const char *database = postgres_create_database(postgres);
+    migrate(postgres, database, slot_width_us);
+    return database;
+}
+
 const char *
 postgres_create_outbox(struct postgres *postgres)
 {
-    const char *database = postgres_create_database(postgres);
-    postgres_migrate(postgres, database);
-    return database;
+    return postgres_create_ring(postgres, 0);
 }

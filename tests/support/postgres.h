@@ -66,6 +66,8 @@ const char *postgres_create_database(struct postgres *postgres);
 
 /* A new database with the product's schema, as `outboxd migrate --writer app --relay relay` makes it. */
 const char *postgres_create_outbox(struct postgres *postgres);
+/* The same with slots of this width. */
+const char *postgres_create_ring(struct postgres *postgres, int64_t slot_width_us);
 
 /* Migrates an existing database likewise. */
 void postgres_migrate(struct postgres *postgres, const char *database);
