@@ -2,13 +2,7 @@
  * publishes what it commits; then Kafka is compared with the outbox. */
 #include "fixture.h"
 
-#include "support/checker.h"
-#include "support/consumer.h"
-#include "support/kafka.h"
-#include "support/postgres.h"
-#include "support/relay.h"
 #include "support/scratch.h"
-#include "support/wait.h"
 
 #include <criterion/criterion.h>
 #include <signal.h>
@@ -49,34 +43,18 @@ Test(fastapi, its_sign_ups_are_all_or_nothing_and_arrive_in_kafka_as_they_were_c
 {
     struct postgres *postgres = postgres_shared();
     struct broker *broker = broker_shared();
-    const char *bootstrap = broker_bootstrap(broker), *topics[] = {SIGNED_UP, REDEEMED, NULL};
+    const char *topics[] = {SIGNED_UP, REDEEMED, NULL};
     const char *database =
         example_database(postgres, "fastapi",
                          "grant select, insert, update on account, app_user, redemption to " POSTGRES_WRITER
                          "; grant select on voucher to " POSTGRES_WRITER);
     broker_create_topic(broker, SIGNED_UP, 3, NULL);
     broker_create_topic(broker, REDEEMED, 3, NULL);
-    struct daemon *daemon = daemon_start(&(struct daemon_options){
-        .conninfo = postgres_conninfo(postgres, database, POSTGRES_RELAY), .bootstrap = bootstrap});
-    daemon_wait_ready(daemon);
+    struct daemon *relay = example_relay(postgres, database, broker);
 
     run_pytest(postgres, database);
 
-    struct expected_events events = {0};
-    PGconn *admin = postgres_open(postgres, database, POSTGRES_ADMIN);
-    expected_read_outbox(&events, admin);
-    cr_expect_gt(events.count, 60, "only %zu events", events.count);
-    wait_for(consumer_count(bootstrap, SIGNED_UP) + consumer_count(bootstrap, REDEEMED) >=
-                 (int64_t)events.count,
-             20000);
-    cr_expect_eq(daemon_terminate(daemon), 0);
-    struct verdict verdict = checker_compare(&events, bootstrap, topics, DAEMON_SOURCE);
-    cr_expect(verdict_clean(&verdict));
-    cr_expect_eq(verdict.duplicates, 0, "nothing was disturbed, so nothing may come twice");
-
-    PQfinish(admin);
-    expected_free(&events);
-    daemon_free(daemon);
+    cr_expect_gt(example_expect_published(relay, postgres, database, broker, topics), 60);
     broker_free(broker);
     postgres_free(postgres);
 }

@@ -1,8 +1,12 @@
 /* fixture.c: see fixture.h. */
 #include "fixture.h"
 
+#include "support/checker.h"
+#include "support/consumer.h"
 #include "support/scratch.h"
+#include "support/wait.h"
 
+#include <criterion/criterion.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,4 +59,41 @@ example_database(struct postgres *postgres, const char *name, const char *grants
     free(path);
     PQfinish(admin);
     return database;
+}
+
+struct daemon *
+example_relay(struct postgres *postgres, const char *database, const struct broker *broker)
+{
+    struct daemon *relay = daemon_start(
+        &(struct daemon_options){.conninfo = postgres_conninfo(postgres, database, POSTGRES_RELAY),
+                                 .bootstrap = broker_bootstrap(broker)});
+    daemon_wait_ready(relay);
+    return relay;
+}
+
+static size_t
+count_records(const char *bootstrap, const char *const *topics)
+{
+    size_t count = 0;
+    for (; *topics != NULL; topics++)
+        count += (size_t)consumer_count(bootstrap, *topics);
+    return count;
+}
+
+size_t
+example_expect_published(struct daemon *relay, struct postgres *postgres, const char *database,
+                         const struct broker *broker, const char *const *topics)
+{
+    struct expected_events events = {0};
+    PGconn *admin = postgres_open(postgres, database, POSTGRES_ADMIN);
+    expected_read_outbox(&events, admin);
+    wait_for(count_records(broker_bootstrap(broker), topics) >= events.count, 20000);
+    cr_expect_eq(daemon_terminate(relay), 0);
+    struct verdict verdict = checker_compare(&events, broker_bootstrap(broker), topics, DAEMON_SOURCE);
+    cr_expect(verdict_clean(&verdict));
+    cr_expect_eq(verdict.duplicates, 0, "nothing was disturbed, so nothing may come twice");
+    daemon_free(relay);
+    PQfinish(admin);
+    expected_free(&events);
+    return verdict.records;
 }

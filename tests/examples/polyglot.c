@@ -2,13 +2,8 @@
  * what all of them insert is the same to the byte. */
 #include "fixture.h"
 
-#include "support/checker.h"
-#include "support/consumer.h"
-#include "support/kafka.h"
 #include "support/postgres.h"
-#include "support/relay.h"
 #include "support/scratch.h"
-#include "support/wait.h"
 
 #include <criterion/criterion.h>
 #include <signal.h>
@@ -144,26 +139,13 @@ Test(polyglot, what_go_java_and_node_emit_arrives_in_kafka_as_it_was_committed__
     const struct program *programs[] = {&go, &java, &node, &spring}; /* their table is the same */
     const char *database = create_articles(postgres, &go), *topics[] = {TOPIC, NULL};
     broker_create_topic(broker, TOPIC, 3, NULL);
-    struct daemon *daemon = daemon_start(
-        &(struct daemon_options){.conninfo = postgres_conninfo(postgres, database, POSTGRES_RELAY),
-                                 .bootstrap = broker_bootstrap(broker)});
-    daemon_wait_ready(daemon);
+    struct daemon *relay = example_relay(postgres, database, broker);
 
     for (size_t i = 0; i < sizeof programs / sizeof *programs; i++)
         reprice(programs[i], postgres_port(postgres), database, "1250", "commit", 0);
 
-    wait_for(consumer_count(broker_bootstrap(broker), TOPIC) >= 4, 20000);
-    cr_expect_eq(daemon_terminate(daemon), 0);
-    struct expected_events events = {0};
-    PGconn *admin = postgres_open(postgres, database, POSTGRES_ADMIN);
-    expected_read_outbox(&events, admin);
-    struct verdict verdict = checker_compare(&events, broker_bootstrap(broker), topics, DAEMON_SOURCE);
-    cr_expect(verdict_clean(&verdict));
-    cr_expect_eq(verdict.records, 4, "one for each commit");
-
-    PQfinish(admin);
-    expected_free(&events);
-    daemon_free(daemon);
+    cr_expect_eq(example_expect_published(relay, postgres, database, broker, topics), 4,
+                 "one for each commit");
     broker_free(broker);
     postgres_free(postgres);
 }

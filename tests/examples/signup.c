@@ -3,11 +3,7 @@
  * in. */
 #include "fixture.h"
 
-#include "support/checker.h"
-#include "support/consumer.h"
-#include "support/kafka.h"
 #include "support/postgres.h"
-#include "support/relay.h"
 #include "support/scratch.h"
 #include "support/wait.h"
 
@@ -110,28 +106,14 @@ Test(signup, clashing_sign_ups_publish_one_event_for_each_user_and_none_for_the_
 {
     struct postgres *postgres = postgres_shared();
     struct broker *broker =
-        broker_start(NULL); /* the program's topic has one name: no other test may have used it */
+        broker_shared(); /* the program's topic has one name, and no other test on it uses that */
     const char *database = create_shop(postgres), *topics[] = {SIGNUP_TOPIC, NULL};
     broker_create_topic(broker, SIGNUP_TOPIC, 3, NULL);
-    struct daemon *daemon = daemon_start(
-        &(struct daemon_options){.conninfo = postgres_conninfo(postgres, database, POSTGRES_RELAY),
-                                 .bootstrap = broker_bootstrap(broker)});
-    daemon_wait_ready(daemon);
+    struct daemon *relay = example_relay(postgres, database, broker);
 
     sign_up_with_clashes(postgres, database);
 
-    wait_for(consumer_count(broker_bootstrap(broker), SIGNUP_TOPIC) >= 200, 20000);
-    cr_expect_eq(daemon_terminate(daemon), 0);
-    struct expected_events events = {0};
-    PGconn *admin = postgres_open(postgres, database, POSTGRES_ADMIN);
-    expected_read_outbox(&events, admin);
-    struct verdict verdict = checker_compare(&events, broker_bootstrap(broker), topics, DAEMON_SOURCE);
-    cr_expect(verdict_clean(&verdict));
-    cr_expect_eq(verdict.duplicates, 0, "nothing was disturbed, so nothing may come twice");
-
-    PQfinish(admin);
-    expected_free(&events);
-    daemon_free(daemon);
+    cr_expect_eq(example_expect_published(relay, postgres, database, broker, topics), 200);
     broker_free(broker);
     postgres_free(postgres);
 }
