@@ -1,16 +1,11 @@
 /* relay_sasl.c: a password on the way to Kafka (row 82), over TLS: right, wrong, mended and changed while events go on. */
-#include "relay_setup.h"
+#include "relay_scram.h"
 
 #include "base/clock.h"
-#include "support/certificates.h"
-#include "support/kafka_secure.h"
-#include "support/scratch.h"
 
 #include <librdkafka/rdkafka.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 TestSuite(relay_sasl, .timeout = 120);
 
@@ -21,59 +16,8 @@ TestSuite(relay_sasl, .timeout = 120);
 #define SCRAM_FOR_ALL "3.9.1"
 #define SCRAM_IS_SOUND 0x020601ff
 
-struct scene {
-    struct authority *authority;
-    char *certificate, *password_file;
-    struct broker_door door;
-    struct setup setup;
-    const char *topic;
-};
-
 static void
-write_password(struct scene *scene, const char *password)
-{
-    scratch_write_file(scene->password_file, password);
-    cr_assert_eq(chmod(scene->password_file, 0600), 0);
-}
-
-static struct scene
-begin(const char *version)
-{
-    struct scene scene = {.authority = authority_new()};
-    char *directory = scratch_directory("secret");
-    scene.password_file = must_format("%s/password", directory);
-    scene.certificate = authority_issue(scene.authority, "IP:127.0.0.1", false);
-    scene.door =
-        (struct broker_door){.name = "SECURE", .protocol = "SASL_SSL", .certificate = scene.certificate};
-    scene.setup = setup_begin_on(postgres_shared(), broker_start_secure(&scene.door, 1, version));
-    scene.topic = setup_topic(&scene.setup, "orders", 1, NULL);
-    free(directory);
-    return scene;
-}
-
-static void
-start(struct scene *scene)
-{
-    char *servers = must_format("kafka/bootstrap.servers=\"127.0.0.1:%d\"", scene->door.port);
-    char *trusted = must_format("kafka/ssl.ca.location=%s", authority_certificate(scene->authority));
-    char *password = must_format("kafka/sasl.password_file=%s", scene->password_file);
-    setup_start(&scene->setup,
-                (const char *[]){servers, trusted, password, "kafka/security.protocol=sasl_ssl",
-                                 "kafka/sasl.mechanisms=SCRAM-SHA-256", "kafka/sasl.username=" BROKER_USER,
-                                 NULL});
-    free(password), free(trusted), free(servers);
-}
-
-static void
-end(struct scene *scene)
-{
-    free(scene->password_file), free(scene->certificate);
-    authority_free(scene->authority);
-    setup_end(&scene->setup);
-}
-
-static void
-publish(struct scene *scene)
+publish(struct scram *scene)
 {
     postgres_exec(scene->setup.app, "select outbox.emit('%s', 'k', '1')", scene->topic);
 }
@@ -86,7 +30,7 @@ is_shut_out(struct setup *setup)
 
 /* Knocks on and on, but not like a burglar, whom a broker would lock out. */
 static void
-expect_no_storm(struct scene *scene)
+expect_no_storm(struct scram *scene)
 {
     int before = broker_count_refused(scene->setup.broker);
     int64_t begin_us = clock_monotonic_us();
@@ -96,7 +40,7 @@ expect_no_storm(struct scene *scene)
 }
 
 static void
-expect_check(struct scene *scene, int exit_code, const char *text, const char *cure)
+expect_check(struct scram *scene, int exit_code, const char *text, const char *cure)
 {
     struct outboxd_result result =
         outboxd_run((const char *[]){"check", "--config", daemon_config_path(scene->setup.relay), NULL});
@@ -107,9 +51,9 @@ expect_check(struct scene *scene, int exit_code, const char *text, const char *c
 }
 
 static void
-mend(struct scene *scene, const char *password)
+mend(struct scram *scene, const char *password)
 {
-    write_password(scene, password);
+    scram_write_secret(scene->password_file, password);
     kill(daemon_pid(scene->setup.relay), SIGHUP);
     wait_for(daemon_log_contains(scene->setup.relay, "kafka.sasl credentials changed"), 5000);
     daemon_wait_ready(scene->setup.relay);
@@ -118,9 +62,9 @@ mend(struct scene *scene, const char *password)
 Test(relay_sasl,
      a_wrong_password_is_told_and_tried_without_a_storm_until_SIGHUP_brings_the_right_one__P5__row_82)
 {
-    struct scene scene = begin(SCRAM_FOR_ALL);
-    write_password(&scene, "a-wrong-one\n");
-    start(&scene);
+    struct scram scene = scram_begin(postgres_shared(), SCRAM_FOR_ALL);
+    scram_write_secret(scene.password_file, "a-wrong-one\n");
+    scram_start(&scene, (const char *const[3]){NULL});
     publish(&scene);
     wait_for(is_shut_out(&scene.setup), 10000);
     expect_no_storm(&scene);
@@ -129,15 +73,15 @@ Test(relay_sasl,
     mend(&scene, BROKER_PASSWORD "\n");
     setup_expect_all_once(&scene.setup, 10000);
     expect_check(&scene, 0, "Kafka answers", scene.topic);
-    end(&scene);
+    scram_end(&scene);
 }
 
 Test(relay_sasl,
      a_password_that_is_changed_on_the_broker_is_taken_over_by_SIGHUP_and_no_event_is_lost__P1_P5__row_82)
 {
-    struct scene scene = begin(SCRAM_FOR_ALL);
-    write_password(&scene, BROKER_PASSWORD "\n");
-    start(&scene);
+    struct scram scene = scram_begin(postgres_shared(), SCRAM_FOR_ALL);
+    scram_write_secret(scene.password_file, BROKER_PASSWORD "\n");
+    scram_start(&scene, (const char *const[3]){NULL});
     daemon_wait_ready(scene.setup.relay);
     publish(&scene);
     setup_wait_confirmed(&scene.setup, 10000);
@@ -152,14 +96,14 @@ Test(relay_sasl,
     mend(&scene, "second-password\n");
     publish(&scene);
     setup_expect_all_once(&scene.setup, 10000);
-    end(&scene);
+    scram_end(&scene);
 }
 
 Test(relay_sasl, where_SCRAM_cannot_work_the_library_is_named_and_not_the_password__P5__row_82)
 {
-    struct scene scene = begin("4.1.0");
-    write_password(&scene, BROKER_PASSWORD "\n");
-    start(&scene);
+    struct scram scene = scram_begin(postgres_shared(), "4.1.0");
+    scram_write_secret(scene.password_file, BROKER_PASSWORD "\n");
+    scram_start(&scene, (const char *const[3]){NULL});
     publish(&scene);
     if (rd_kafka_version() < SCRAM_IS_SOUND) {
         wait_for(is_shut_out(&scene.setup), 10000);
@@ -169,5 +113,5 @@ Test(relay_sasl, where_SCRAM_cannot_work_the_library_is_named_and_not_the_passwo
     } else {
         setup_expect_all_once(&scene.setup, 10000);
     }
-    end(&scene);
+    scram_end(&scene);
 }

@@ -1,9 +1,7 @@
 /* relay_secrets.c: the hunt for secrets (row 83): passwords of Postgres and Kafka, right ones and wrong ones, through all that can
  * go wrong with them, at the most talkative level. Nothing that the daemon says or shows may hold one. */
-#include "relay_setup.h"
+#include "relay_scram.h"
 
-#include "support/certificates.h"
-#include "support/kafka_secure.h"
 #include "support/scratch.h"
 
 #include <criterion/criterion.h>
@@ -77,79 +75,26 @@ hunt(const struct daemon *relay)
 }
 
 static void
-write_secret(const char *path, const char *secret)
-{
-    scratch_write_file(path, secret);
-    cr_assert_eq(chmod(path, 0600), 0);
-}
-
-static void
 hang_up(struct setup *setup, const char *answer)
 {
     kill(daemon_pid(setup->relay), SIGHUP);
     wait_for(daemon_log_contains(setup->relay, answer), 10000);
 }
 
-struct scene {
-    struct authority *authority;
-    char *certificate;
-    struct broker_door door;
-    struct setup setup;
-    const char *topic;
-    char *of_postgres, *of_kafka; /* files with passwords */
-};
-
-static struct scene
-begin(void)
-{
-    struct scene scene = {.authority = authority_new()};
-    char *directory = scratch_directory("secret");
-    scene.certificate = authority_issue(scene.authority, "IP:127.0.0.1", false);
-    scene.door =
-        (struct broker_door){.name = "SECURE", .protocol = "SASL_SSL", .certificate = scene.certificate};
-    scene.setup = setup_begin_on(postgres_start(NULL), broker_start_secure(&scene.door, 1, "3.9.1"));
-    scene.topic = setup_topic(&scene.setup, "orders", 1, NULL);
-    scene.of_postgres = must_format("%s/postgres", directory);
-    scene.of_kafka = must_format("%s/kafka", directory);
-    write_secret(scene.of_postgres, MARK "-wrong");
-    write_secret(scene.of_kafka, MARK "-wrong");
-    postgres_want_password(scene.setup.postgres, POSTGRES_RELAY, MARK "-right");
-    free(directory);
-    return scene;
-}
-
-static void
-start(struct scene *scene)
-{
-    char *servers = must_format("kafka/bootstrap.servers=\"127.0.0.1:%d\"", scene->door.port);
-    char *trusted = must_format("kafka/ssl.ca.location=%s", authority_certificate(scene->authority));
-    char *of_kafka = must_format("kafka/sasl.password_file=%s", scene->of_kafka);
-    char *of_postgres = must_format("postgres/password_file=%s", scene->of_postgres);
-    setup_start(&scene->setup,
-                (const char *[]){servers, trusted, of_kafka, of_postgres, "kafka/security.protocol=sasl_ssl",
-                                 "kafka/sasl.mechanisms=SCRAM-SHA-256", "kafka/sasl.username=" BROKER_USER,
-                                 "kafka/debug=all", "log/level=debug", NULL});
-    free(of_postgres), free(of_kafka), free(trusted), free(servers);
-}
-
-static void
-end(struct scene *scene)
-{
-    setup_expect_all_once(&scene->setup, 10000);
-    free(scene->of_postgres), free(scene->of_kafka), free(scene->certificate);
-    authority_free(scene->authority);
-    setup_end(&scene->setup);
-}
-
 /* Wrong for both, then right for one after the other, by files and SIGHUP; at last Postgres wants another one. */
 Test(relay_secrets, no_password_is_found_in_anything_that_the_daemon_says_or_shows__row_83)
 {
-    struct scene scene = begin();
+    struct scram scene = scram_begin(postgres_start(NULL), "3.9.1");
     struct setup *setup = &scene.setup;
-    start(&scene);
+    char *directory = scratch_directory("secret"), *of_postgres = must_format("%s/postgres", directory);
+    char *option = must_format("postgres/password_file=%s", of_postgres);
+    scram_write_secret(of_postgres, MARK "-wrong");
+    scram_write_secret(scene.password_file, MARK "-wrong");
+    postgres_want_password(setup->postgres, POSTGRES_RELAY, MARK "-right");
+    scram_start(&scene, (const char *const[3]){option, "kafka/debug=all", "log/level=debug"});
     setup_expect_end(setup, UNUSABLE, "authentication failed", "postgres.password_file");
     hunt_in_command("check", NULL, setup->relay);
-    write_secret(scene.of_postgres, MARK "-right");
+    scram_write_secret(of_postgres, MARK "-right");
     daemon_again(setup->relay);
     wait_for(daemon_http(setup->relay, "/health/ready", NULL) == 503, 10000);
     wait_for(daemon_log_contains(setup->relay, "Kafka does not answer"), 10000);
@@ -160,7 +105,7 @@ Test(relay_secrets, no_password_is_found_in_anything_that_the_daemon_says_or_sho
     kill(daemon_pid(setup->relay), SIGHUP);
     wait_for(daemon_log_contains(setup->relay, "the configuration is refused"), 10000);
     scratch_replace_in_file(daemon_config_path(setup->relay), "level: loud", "level: debug");
-    write_secret(scene.of_kafka, BROKER_PASSWORD);
+    scram_write_secret(scene.password_file, BROKER_PASSWORD);
     hang_up(setup, "kafka.sasl credentials changed");
     daemon_wait_ready(setup->relay);
     postgres_exec(setup->app, "select outbox.emit('%s', 'k', '1')", scene.topic);
@@ -171,14 +116,16 @@ Test(relay_secrets, no_password_is_found_in_anything_that_the_daemon_says_or_sho
                                 " where usename = '" POSTGRES_RELAY "'");
     wait_for(daemon_http(setup->relay, "/health/ready", NULL) == 503, 10000);
     hunt(setup->relay);
-    write_secret(scene.of_postgres, MARK "-other");
+    scram_write_secret(of_postgres, MARK "-other");
     hang_up(setup, "postgres.password_file changed");
     daemon_wait_ready(setup->relay);
     hunt(setup->relay);
     hunt_in_proc(daemon_pid(setup->relay), "cmdline");
     hunt_in_proc(daemon_pid(setup->relay), "environ");
     hunt_in_proc(daemon_pid(setup->relay), "comm");
-    end(&scene);
+    setup_expect_all_once(setup, 10000);
+    free(option), free(of_postgres), free(directory);
+    scram_end(&scene);
 }
 
 Test(relay_secrets, a_password_in_the_conninfo_is_found_nowhere_either__row_83)
