@@ -1,5 +1,5 @@
-/* kafka.c: the life of a real broker: format, start, stop, kill, pause. The JVM is our own child, so that it
- * dies with the test. What a client can do to a broker is in kafka_topics.c. */
+/* kafka.c: the life of a real broker: make, start, stop, kill, pause. The JVM is our own child, so that it dies with the test;
+ * how it is started is in kafka_jvm.c, what a client can do to a broker in kafka_topics.c. */
 #include "support/kafka.h"
 
 #include "support/kafka_broker.h"
@@ -15,7 +15,6 @@
 
 #define START_MS 90000 /* a JVM on a busy machine */
 #define STOP_MS 60000
-#define CLUSTER_ID "b3V0Ym94ZC10ZXN0cy0wMQ" /* any 16 bytes in base64 */
 
 /* A small, quick broker: few internal partitions; a session so short that a restart after kill -9 does not
  * wait out the 9 s default of its own dead session. */
@@ -40,51 +39,6 @@ static const char properties_format[] =
     "group.initial.rebalance.delay.ms=0\n"
     "%s\n";
 
-static char *
-broker_jars(const char *version)
-{
-    const char *cache = getenv("OUTBOXD_CACHE"), *home = getenv("HOME");
-    char *path;
-    if (cache != NULL)
-        path = must_format("%s/kafka-%s", cache, version);
-    else if (getenv("XDG_CACHE_HOME") != NULL)
-        path = must_format("%s/outboxd/kafka-%s", getenv("XDG_CACHE_HOME"), version);
-    else
-        path = must_format("%s/.cache/outboxd/kafka-%s", home ? home : "", version);
-    if (access(path, R_OK) != 0)
-        test_fail("%s: no Kafka there; fetch it with packaging/kafka-jars.sh %s", path, version);
-    return path;
-}
-
-/* Formatting the storage takes a JVM of its own, 1.5 s. */
-static void
-broker_format(const struct broker *broker, const struct broker_options *options)
-{
-    char *log = must_format("%s/format.log", broker->directory);
-    const char *argv[] = {"java",
-                          "-XX:+UnlockDiagnosticVMOptions",
-                          "-XX:-BytecodeVerificationRemote",
-                          "-Xmx128m",
-                          "-XX:+UseSerialGC",
-                          "-XX:TieredStopAtLevel=1",
-                          "-cp",
-                          broker->classpath,
-                          "kafka.tools.StorageTool",
-                          "format",
-                          "--cluster-id",
-                          options->cluster_id ? options->cluster_id : CLUSTER_ID,
-                          "--config",
-                          broker->properties,
-                          options->scram ? "--add-scram" : NULL,
-                          options->scram,
-                          NULL};
-    struct process_options process = {.argv = argv, .output_path = log, .death_signal = SIGKILL};
-    int exit_code = process_run(&process, START_MS);
-    if (exit_code != 0)
-        test_fail("formatting Kafka's storage: exit code %d:\n%s", exit_code, scratch_read_file(log));
-    free(log);
-}
-
 /* Ready is who is named in the answer to a metadata request, not who opens the port. */
 static bool
 broker_answers(const struct broker *broker)
@@ -101,38 +55,6 @@ broker_answers(const struct broker *broker)
     return answers;
 }
 
-/* A start costs 5 s of processor time with the full compiler, 2.5 s like this; a benchmark that makes the broker work for
- * minutes asks for the full one: OUTBOXD_TEST_JVM=-XX:TieredStopAtLevel=4. */
-static const char *
-jvm_tiering(void)
-{
-    const char *option = getenv("OUTBOXD_TEST_JVM");
-    return option ? option : "-XX:TieredStopAtLevel=1";
-}
-
-static void
-broker_launch(struct broker *broker)
-{
-    CHECK(broker->own && broker->pid == 0);
-    const char *argv[] = {"java",
-                          "-Xms64m",
-                          "-Xmx512m",
-                          "-XX:+UseSerialGC",
-                          jvm_tiering(),
-                          "-XX:+UnlockDiagnosticVMOptions",
-                          "-XX:-BytecodeVerificationRemote",
-                          "-Xshare:auto",
-                          "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-                          "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.network.Selector=info",
-                          "-cp",
-                          broker->classpath,
-                          "kafka.Kafka",
-                          broker->properties,
-                          NULL};
-    struct process_options options = {.argv = argv, .output_path = broker->log, .death_signal = SIGKILL};
-    broker->pid = process_start(&options);
-}
-
 static void
 broker_await(struct broker *broker)
 {
@@ -147,7 +69,7 @@ broker_await(struct broker *broker)
 void
 broker_up(struct broker *broker)
 {
-    broker_launch(broker);
+    broker_launch(broker, false);
     broker_await(broker);
 }
 
@@ -163,7 +85,6 @@ broker_make(const struct broker_options *options, int node, int nodes, const int
             const char *bootstrap)
 {
     struct broker *broker = must_calloc(1, sizeof *broker);
-    char *jars = broker_jars(options->version ? options->version : "4.1.0");
     int port = ports[2 * node - 2], controller_port = ports[2 * node - 1];
     const char *host = broker_host(options);
     broker->own = true;
@@ -171,7 +92,7 @@ broker_make(const struct broker_options *options, int node, int nodes, const int
     broker->directory = scratch_directory("kafka");
     broker->log = must_format("%s/log", broker->directory);
     broker->properties = must_format("%s/server.properties", broker->directory);
-    broker->classpath = must_format("%s/*", jars);
+    broker->jars = broker_jars(options->version ? options->version : BROKER_VERSION);
     broker->bootstrap = must_strdup(bootstrap);
     const char *more = options->listeners ? options->listeners : "", *comma = options->listeners ? "," : "";
     char *text =
@@ -180,7 +101,6 @@ broker_make(const struct broker_options *options, int node, int nodes, const int
     scratch_write_file(broker->properties, text);
     broker_format(broker, options);
     free(text);
-    free(jars);
     return broker;
 }
 
@@ -214,7 +134,7 @@ broker_start_cluster(int nodes, const struct broker_options *options)
     }
     /* together: a controller alone has no majority */
     for (int i = 0; i < nodes; i++)
-        broker_launch(made[i]);
+        broker_launch(made[i], false);
     for (int i = 0; i < nodes; i++)
         broker_await(made[i]);
     free(voters);
@@ -252,6 +172,14 @@ broker_share(void)
     if (getenv("OUTBOXD_TEST_KAFKA") != NULL)
         return NULL;
     struct broker *broker = broker_start(NULL);
+    if (!broker_archive_works(broker)) {
+        broker_stop(broker);
+        broker_launch(broker, true);
+        broker_await(broker);
+        broker_stop(broker);
+        broker_archive_keep(broker);
+        broker_up(broker);
+    }
     setenv("OUTBOXD_TEST_KAFKA", broker->bootstrap, 1);
     return broker;
 }
@@ -311,7 +239,7 @@ broker_free(struct broker *broker)
     free(broker->directory);
     free(broker->log);
     free(broker->properties);
-    free(broker->classpath);
+    free(broker->jars);
     free(broker->bootstrap);
     free(broker);
 }

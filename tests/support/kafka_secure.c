@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COMMAND_MS 60000
-
 /* A session of SASL ends after so long: a client that cannot authenticate again on the same connection, as librdkafka, has to
  * make another one. So a new password is met without a restart. */
 #define SESSION_MS 3000
@@ -66,31 +64,12 @@ broker_start_secure(struct broker_door *doors, size_t count, const char *version
 void
 broker_set_password(struct broker *broker, const char *password)
 {
-    char *log = must_format("%s/config.log", broker->directory);
     char *secret = must_format("SCRAM-SHA-256=[password=%s]", password);
-    const char *argv[] = {"java",
-                          "-Xmx128m",
-                          "-XX:+UseSerialGC",
-                          "-XX:TieredStopAtLevel=1",
-                          "-cp",
-                          broker->classpath,
-                          "kafka.admin.ConfigCommand",
-                          "--bootstrap-server",
-                          broker->bootstrap,
-                          "--alter",
-                          "--entity-type",
-                          "users",
-                          "--entity-name",
-                          BROKER_USER,
-                          "--add-config",
-                          secret,
-                          NULL};
-    struct process_options options = {.argv = argv, .output_path = log, .death_signal = SIGKILL};
-    int exit_code = process_run(&options, COMMAND_MS);
-    if (exit_code != 0)
-        test_fail("changing a password: exit code %d:\n%s", exit_code, scratch_read_file(log));
+    broker_run_tool(broker, "kafka.admin.ConfigCommand",
+                    (const char *const[]){"--bootstrap-server", broker->bootstrap, "--alter", "--entity-type",
+                                          "users", "--entity-name", BROKER_USER, "--add-config", secret,
+                                          NULL});
     free(secret);
-    free(log);
 }
 
 int

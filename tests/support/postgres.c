@@ -91,15 +91,6 @@ postgres_new_directory(void)
     return directory;
 }
 
-static int
-postgres_lock(const char *path)
-{
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (fd < 0 || flock(fd, LOCK_EX) != 0)
-        test_fail("%s: cannot lock it: %s", path, strerror(errno));
-    return fd;
-}
-
 void
 postgres_initdb(const char *data, const char *log)
 {
@@ -117,7 +108,7 @@ postgres_template(void)
 {
     char *ready = must_format("%s/postgres-template", scratch_root());
     char *lock_path = must_format("%s.lock", ready);
-    int lock = postgres_lock(lock_path);
+    int lock = scratch_lock(lock_path);
     if (access(ready, F_OK) != 0) {
         char *directory = postgres_new_directory();
         char *data = must_format("%s/data", directory), *log = must_format("%s/log", directory);

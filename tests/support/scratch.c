@@ -78,6 +78,15 @@ scratch_directory(const char *prefix)
     return path;
 }
 
+int
+scratch_lock(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0 || flock(fd, LOCK_EX) != 0)
+        test_fail("%s: cannot lock it: %s", path, strerror(errno));
+    return fd;
+}
+
 /* The lock stays with the open descriptor, that is, with this process and what it forks. */
 static bool
 port_reserve(int port)

@@ -22,6 +22,9 @@ void scratch_root_remove(void);
 /* A new empty directory below scratch_root(), mode 0711, named after the test; the caller frees the name. */
 char *scratch_directory(const char *prefix);
 
+/* Waits for the lock on this file, which is made if need be; close() gives it back. */
+int scratch_lock(const char *path);
+
 /* A TCP port of 127.0.0.1 that is free and below the ephemeral range, so that no outgoing connection takes it
  * while its server is down. Reserved among all test processes until this process ends. */
 int scratch_port(void);
