@@ -142,13 +142,15 @@ check-asan:               ## unit and integration tests under ASan and UBSan: a 
 check-asan-now: $(O)/outboxd $(O)/tests/unit $(O)/tests/integration examples
 	O=$(O) tests/run.sh unit integration
 
+# GCC_BUILD=build in a clean clone: what was compiled without a warning is what is tested afterwards
+GCC_BUILD ?= build/lint-gcc
 .PHONY: lint lint-now
 lint:                     ## format, clang-tidy, includes, headers alone; gcc and clang without a warning
 	packaging/deps.sh test lint
 	$(MAKE) lint-now
 lint-now: PROGRAMS = $(SUITES) hostile soak/soak $(BENCHES:%=bench/%)
 lint-now:
-	$(MAKE) O=build/lint-gcc CC=gcc WERROR=1 OPT=-O1 all examples $(PROGRAMS:%=build/lint-gcc/tests/%)
+	$(MAKE) O=$(GCC_BUILD) CC=gcc WERROR=1 all examples $(PROGRAMS:%=$(GCC_BUILD)/tests/%)
 	$(MAKE) O=build/lint-clang CC=clang WERROR=1 OPT=-O1 all examples $(PROGRAMS:%=build/lint-clang/tests/%)
 	packaging/lint.sh $(CPPFLAGS)
 
@@ -162,7 +164,7 @@ $(O)/tests/hostile: $(O)/obj/tests/support/programs/hostile.o $(support_OBJ) $(O
 mutants:                  ## plants known mistakes into a copy of the source: the tests must find each
 	packaging/deps.sh test
 	$(MAKE) $(O)/tests/integration
-	O=$(O) tests/mutants/run.sh
+	+O=$(O) tests/mutants/run.sh
 
 # ---- examples and the demo -----------------------------------------------------------------------------------------
 # a directory with a main.c is a program, of all its files and of liboutbox; NAME_LIBS are further packages of pkg-config.

@@ -7,10 +7,12 @@
 # Sanitizer builds: whatever a sanitizer reports, of the tests or of the daemon, is a failure.
 set -uo pipefail
 
+# a test waits half of its time, for a server, a lease or a deadline
+jobs=$(($(nproc) * 3 / 2))
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$(cd "$here" && realpath -m "${O:-build}")
 logs=$build/test-logs
-jobs='' timeout=3600 filter='*' suites=() child=''
+timeout=3600 filter='*' suites=() child=''
 
 usage() {
     echo "usage: tests/run.sh [--jobs N] [--timeout SECONDS] [--filter PATTERN] unit|integration|e2e|examples|BINARY .." >&2
@@ -99,7 +101,7 @@ run_suite() {
     local tee=$!
     # in the background, so that an interrupt is heard; timeout passes a signal on to all processes of the suite
     OUTBOXD_TEST_PATIENCE=$(patience_of "$binary") timeout --kill-after=30 "$timeout" \
-        "$binary" --jobs="${jobs:-$(nproc)}" --filter="$filter" > "$scratch/output" 2>&1 &
+        "$binary" --jobs="$jobs" --filter="$filter" > "$scratch/output" 2>&1 &
     child=$!
     wait "$child"
     child=
