@@ -16,6 +16,30 @@ broker_with_acls(void)
     return broker_start(&(struct broker_options){.properties = BROKER_WITH_ACLS});
 }
 
+static void
+turn_for(struct sender *sender, int64_t us)
+{
+    int64_t until_us = clock_monotonic_us() + us;
+    while (clock_monotonic_us() < until_us)
+        sender_turn(sender);
+}
+
+static void
+turn_until_done(struct sender *sender, size_t count)
+{
+    sender->limit = count;
+    while (sender->done < count)
+        sender_turn(sender);
+}
+
+static void
+end(struct sender *sender, struct broker *broker, const char *topic, bool duplicates)
+{
+    sender_check(sender, broker, topic, duplicates);
+    sender_free(sender);
+    broker_free(broker);
+}
+
 /* The broker itself must refuse, so the relay may not read what the topic demands. */
 Test(kafka_faults, ten_events_that_the_broker_refuses_are_found_alone_among_a_hundred_thousand,
      .timeout = 300)
@@ -23,9 +47,8 @@ Test(kafka_faults, ten_events_that_the_broker_refuses_are_found_alone_among_a_hu
     static const char *const configs[] = {"cleanup.policy", "compact", NULL};
     static const size_t bad[] = {0, 7, 8, 20000, 20001, 49999, 50500, 77777, 99000, 99999};
     struct broker *broker = broker_with_acls();
-    const char *topic = broker_topic_name(broker, "bad");
+    const char *topic = broker_new_topic(broker, "bad", 8, configs);
     struct sender *sender = sender_new(broker, NULL, NULL);
-    broker_create_topic(broker, topic, 8, configs);
     sender_deny(broker, topic, "DESCRIBE_CONFIGS");
     sender_add_numbered(sender, topic, 100000, 997, 20);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -40,9 +63,7 @@ Test(kafka_faults, ten_events_that_the_broker_refuses_are_found_alone_among_a_hu
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         sender->parked[bad[i]] = true;
     cr_assert_gt(producer_statistics(sender->producer)->instances, 2);
-    sender_check(sender, broker, topic, false);
-    sender_free(sender);
-    broker_free(broker);
+    end(sender, broker, topic, false);
 }
 
 /* A broker that has taken nothing of a producer in a partition yet takes any of its batches there, also one that follows a batch
@@ -65,60 +86,46 @@ Test(kafka_faults, nothing_overtakes_a_batch_that_is_refused_as_the_first_of_its
         sender_add(sender, topic, key, 2, payload, (size_t)digits, NULL);
     }
     sender->page->events[2].created_at_us -= INT64_C(86400) * 1000000;
-    sender->limit = 1;
-    while (sender->done < 1)
-        sender_turn(sender);
+    turn_until_done(sender, 1);
     broker_pause(broker); /* so that all that may be on its way at once is */
     sender->limit = 0;
-    int64_t until_us = clock_monotonic_us() + 500000;
-    while (clock_monotonic_us() < until_us)
-        sender_turn(sender);
+    turn_for(sender, 500000);
     broker_continue(broker);
     sender_run(sender, 60000);
     for (size_t i = 0; i < sender->page->count; i++)
         cr_assert_eq(sender->parked[i], i == 2, "event %zu", i);
-    sender_check(sender, broker, topic, false);
-    sender_free(sender);
-    broker_free(broker);
+    end(sender, broker, topic, false);
 }
 
 Test(kafka_faults, full_batches_shrink_until_they_pass_when_the_limit_may_not_be_read, .timeout = 300)
 {
     static const char *const configs[] = {"max.message.bytes", "100000", NULL};
     struct broker *broker = broker_with_acls();
-    const char *topic = broker_topic_name(broker, "unreadable");
+    const char *topic = broker_new_topic(broker, "unreadable", 1, configs);
     struct sender *sender = sender_new(broker, NULL, NULL);
-    broker_create_topic(broker, topic, 1, configs);
     sender_deny(broker, topic, "DESCRIBE_CONFIGS");
     sender_add_numbered(sender, topic, 20000, 7, 100);
     sender_run(sender, 200000);
     for (size_t i = 0; i < sender->page->count; i++)
         cr_assert_not(sender->parked[i], "event %zu was good", i);
-    sender_check(sender, broker, topic, false);
-    sender_free(sender);
-    broker_free(broker);
+    end(sender, broker, topic, false);
 }
 
 Test(kafka_faults, a_broker_that_hangs_for_15_seconds_loses_nothing_and_inverts_nothing, .timeout = 300)
 {
     struct broker *broker = broker_start(NULL);
-    const char *topic = broker_topic_name(broker, "held");
+    const char *topic = broker_new_topic(broker, "held", 4, NULL);
     struct sender *sender = sender_new(broker, NULL, NULL);
-    broker_create_topic(broker, topic, 4, NULL);
     sender_add_numbered(sender, topic, 200000, 97, 20);
     while (sender->done < 20000)
         sender_turn(sender);
     broker_pause(broker);
-    int64_t until_us = clock_monotonic_us() + 15000000;
-    while (clock_monotonic_us() < until_us)
-        sender_turn(sender);
+    turn_for(sender, 15000000);
     broker_continue(broker);
     sender_run(sender, 120000);
     cr_assert_eq(producer_statistics(sender->producer)->instances, 1, "patience, not a new instance: %s",
                  sender->last.message);
-    sender_check(sender, broker, topic, false);
-    sender_free(sender);
-    broker_free(broker);
+    end(sender, broker, topic, false);
 }
 
 /* The loop has more to do than Kafka: it must beat the relay's heart (I6). */
@@ -132,9 +139,7 @@ Test(kafka_faults, no_turn_waits_for_a_broker_that_hangs_while_a_new_topic_is_as
     broker_create_topic(broker, new, 1, NULL);
     sender_add_numbered(sender, known, 1, 1, 20);
     sender_add_numbered(sender, new, 1, 1, 20);
-    sender->limit = 1;
-    while (sender->done < 1)
-        sender_turn(sender);
+    turn_until_done(sender, 1);
     broker_pause(broker);
     sender->limit = 0;
     for (int64_t until_us = clock_monotonic_us() + 3000000, now_us;
@@ -147,25 +152,7 @@ Test(kafka_faults, no_turn_waits_for_a_broker_that_hangs_while_a_new_topic_is_as
     cr_assert_eq(sender->done, 1);
     broker_continue(broker);
     sender_run(sender, 30000);
-    sender_check(sender, broker, new, false);
-    sender_free(sender);
-    broker_free(broker);
-}
-
-static void
-turn_for(struct sender *sender, int64_t us)
-{
-    int64_t until_us = clock_monotonic_us() + us;
-    while (clock_monotonic_us() < until_us)
-        sender_turn(sender);
-}
-
-static void
-turn_until_done(struct sender *sender, size_t count)
-{
-    sender->limit = count;
-    while (sender->done < count)
-        sender_turn(sender);
+    end(sender, broker, new, false);
 }
 
 /* What a slow broker has in its hands when an instance ends is acknowledged a second later, and need not be sent again. That a
@@ -173,9 +160,8 @@ turn_until_done(struct sender *sender, size_t count)
 Test(kafka_faults, what_is_on_its_way_when_an_instance_ends_is_awaited_and_stands_once__P3, .timeout = 300)
 {
     struct broker *broker = broker_start(NULL);
-    const char *topic = broker_topic_name(broker, "slow");
+    const char *topic = broker_new_topic(broker, "slow", 1, NULL);
     struct sender *sender = sender_new(broker, NULL, NULL);
-    broker_create_topic(broker, topic, 1, NULL);
     sender_add_numbered(sender, topic, 20000, 7, 20);
     turn_until_done(sender, 1);
     broker_pause(broker);
@@ -194,17 +180,14 @@ Test(kafka_faults, what_is_on_its_way_when_an_instance_ends_is_awaited_and_stand
     cr_assert_lt(producer_out(sender->producer), 19900, "what had not left came back at once");
     broker_continue(broker);
     sender_run(sender, 60000);
-    sender_check(sender, broker, topic, false);
-    sender_free(sender);
-    broker_free(broker);
+    end(sender, broker, topic, false);
 }
 
 Test(kafka_faults, a_broker_killed_and_started_again_loses_nothing_and_inverts_nothing, .timeout = 300)
 {
     struct broker *broker = broker_start(NULL);
-    const char *topic = broker_topic_name(broker, "killed");
+    const char *topic = broker_new_topic(broker, "killed", 4, NULL);
     struct sender *sender = sender_new(broker, NULL, NULL);
-    broker_create_topic(broker, topic, 4, NULL);
     sender_add_numbered(sender, topic, 200000, 97, 20);
     for (size_t goal = 20000; goal <= 100000; goal += 80000) {
         while (sender->done < goal)
@@ -213,37 +196,29 @@ Test(kafka_faults, a_broker_killed_and_started_again_loses_nothing_and_inverts_n
         broker_up(broker);
     }
     sender_run(sender, 120000);
-    sender_check(sender, broker, topic, true);
-    sender_free(sender);
-    broker_free(broker);
+    end(sender, broker, topic, true);
 }
 
 Test(kafka_faults, a_broker_that_is_not_there_yet_is_waited_for, .timeout = 300)
 {
     struct broker *broker = broker_start(NULL);
-    const char *topic = broker_topic_name(broker, "absent");
+    const char *topic = broker_new_topic(broker, "absent", 2, NULL);
     struct sender *sender = sender_new(broker, NULL, NULL);
-    broker_create_topic(broker, topic, 2, NULL);
     sender_add_numbered(sender, topic, 100, 7, 20);
     broker_kill(broker);
-    int64_t until_us = clock_monotonic_us() + 3000000;
-    while (clock_monotonic_us() < until_us)
-        sender_turn(sender);
+    turn_for(sender, 3000000);
     cr_assert_eq(sender->reports, 0);
     cr_assert_eq(sender->topic_faults, 0, "an outage is not a topic's fault: %s", sender->last.message);
     broker_up(broker);
     sender_run(sender, 30000);
-    sender_check(sender, broker, topic, false);
-    sender_free(sender);
-    broker_free(broker);
+    end(sender, broker, topic, false);
 }
 
 Test(kafka_faults, denied_writes_are_the_topics_fault_and_go_on_when_allowed_again, .timeout = 300)
 {
     struct broker *broker = broker_with_acls();
-    const char *topic = broker_topic_name(broker, "denied");
+    const char *topic = broker_new_topic(broker, "denied", 4, NULL);
     struct sender *sender = sender_new(broker, NULL, NULL);
-    broker_create_topic(broker, topic, 4, NULL);
     sender_deny(broker, topic, "WRITE");
     sender_add_numbered(sender, topic, 1000, 97, 20);
     while (sender->topic_faults == 0)
@@ -252,17 +227,14 @@ Test(kafka_faults, denied_writes_are_the_topics_fault_and_go_on_when_allowed_aga
     cr_assert_eq(sender->done, 0);
     sender_allow(broker, topic);
     sender_run(sender, 60000);
-    sender_check(sender, broker, topic, false);
-    sender_free(sender);
-    broker_free(broker);
+    end(sender, broker, topic, false);
 }
 
 Test(kafka_faults, a_topic_that_may_not_be_seen_is_the_topics_fault_before_anything_is_sent, .timeout = 300)
 {
     struct broker *broker = broker_with_acls();
-    const char *topic = broker_topic_name(broker, "hidden");
+    const char *topic = broker_new_topic(broker, "hidden", 4, NULL);
     struct sender *sender = sender_new(broker, NULL, NULL);
-    broker_create_topic(broker, topic, 4, NULL);
     sender_deny(broker, topic, "ALL");
     sender_add_numbered(sender, topic, 10, 7, 20);
     while (sender->topic_faults == 0)
@@ -277,9 +249,8 @@ Test(kafka_faults, a_topic_that_may_not_be_seen_is_the_topics_fault_before_anyth
 Test(kafka_faults, a_topic_silent_for_two_minutes_while_a_broker_answers_is_the_topics_fault, .timeout = 300)
 {
     struct broker *broker = broker_start(NULL);
-    const char *topic = broker_topic_name(broker, "silent");
+    const char *topic = broker_new_topic(broker, "silent", 1, NULL);
     struct sender *sender = sender_new(broker, "statistics.interval.ms", "1000");
-    broker_create_topic(broker, topic, 1, NULL);
     sender_add_numbered(sender, topic, 50, 7, 20);
     sender->limit = 1;
     while (sender->done < 1 || producer_statistics(sender->producer)->brokers_up == 0)
@@ -299,7 +270,5 @@ Test(kafka_faults, a_topic_silent_for_two_minutes_while_a_broker_answers_is_the_
     cr_assert_str_eq(sender->last.name, "NO_ANSWER");
     broker_continue(broker);
     sender_run(sender, 60000);
-    sender_check(sender, broker, topic, true);
-    sender_free(sender);
-    broker_free(broker);
+    end(sender, broker, topic, true);
 }

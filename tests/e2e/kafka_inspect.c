@@ -32,8 +32,7 @@ Test(kafka_inspect, brokers_and_topics_that_are_well_are_described, .timeout = 1
 {
     static const char *const configs[] = {"cleanup.policy", "compact", "max.message.bytes", "12345", NULL};
     struct broker *broker = broker_shared();
-    const char *topic = broker_topic_name(broker, "well");
-    broker_create_topic(broker, topic, 3, configs);
+    const char *topic = broker_new_topic(broker, "well", 3, configs);
     struct findings findings = inspect(broker_bootstrap(broker), &topic, 1, false, 20000);
     cr_assert_null(findings_first_error(&findings));
     cr_assert_not_null(find(&findings, FINDING_OK, "Kafka answers: 1 broker, cluster "));

@@ -14,9 +14,8 @@ Test(kafka_producer, a_hundred_thousand_events_over_eight_partitions_are_reporte
      .timeout = 180)
 {
     struct broker *broker = broker_shared();
-    const char *topic = broker_topic_name(broker, "many");
+    const char *topic = broker_new_topic(broker, "many", 8, NULL);
     struct sender *sender = sender_new(broker, NULL, NULL);
-    broker_create_topic(broker, topic, 8, NULL);
     sender_add_numbered(sender, topic, 100000, 997, 40);
     sender_run(sender, 60000);
     cr_assert_eq(sender->reports, 100000);
@@ -140,8 +139,7 @@ Test(kafka_producer, the_largest_event_is_sent_and_one_byte_more_is_refused_unse
 {
     static const char *const configs[] = {"max.message.bytes", "50000", NULL};
     struct broker *broker = broker_shared();
-    const char *topic = broker_topic_name(broker, "limit");
-    broker_create_topic(broker, topic, 1, configs);
+    const char *topic = broker_new_topic(broker, "limit", 1, configs);
     /* `id` = "1" and `source` = "shop" take 5 + 12 bytes of the 49,918 that known brokers leave without headers. */
     cr_assert(fits(broker, topic, 49918 - 17));
     cr_assert_not(fits(broker, topic, 49918 - 16));
@@ -192,9 +190,8 @@ Test(kafka_producer, what_the_topic_forbids_is_refused_alone_and_the_rest_flows,
 {
     static const char *const configs[] = {"cleanup.policy", "compact,delete", NULL};
     struct broker *broker = broker_shared();
-    const char *topic = broker_topic_name(broker, "strict");
+    const char *topic = broker_new_topic(broker, "strict", 2, configs);
     struct sender *sender = sender_new(broker, NULL, NULL);
-    broker_create_topic(broker, topic, 2, configs);
     sender_add_numbered(sender, topic, 10, 3, 10);
     sender_add(sender, topic, NULL, 0, "no key", 6, NULL);
     sender_add_numbered(sender, topic, 10, 3, 10);
@@ -264,9 +261,8 @@ Test(kafka_producer, a_topic_deleted_under_us_is_its_topics_fault_and_is_used_ag
 Test(kafka_producer, freeing_gives_every_event_back_and_leaves_nothing_behind, .timeout = 120)
 {
     struct broker *broker = broker_start(NULL);
-    const char *topic = broker_topic_name(broker, "freed");
+    const char *topic = broker_new_topic(broker, "freed", 4, NULL);
     struct sender *sender = sender_new(broker, NULL, NULL);
-    broker_create_topic(broker, topic, 4, NULL);
     sender_add_numbered(sender, topic, 20000, 97, 500);
     while (sender->done == 0)
         sender_turn(sender);

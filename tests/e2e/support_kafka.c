@@ -84,8 +84,7 @@ count_records(const char *bootstrap, const char *topic, bool committed)
 Test(support_kafka, keeps_what_was_acknowledged_over_kill_9_and_stop)
 {
     struct broker *broker = broker_start(NULL);
-    const char *topic = broker_topic_name(broker, "kept");
-    broker_create_topic(broker, topic, 1, NULL);
+    const char *topic = broker_new_topic(broker, "kept", 1, NULL);
     cr_assert_eq(send_one(broker_bootstrap(broker), topic, "one", 3), RD_KAFKA_RESP_ERR_NO_ERROR);
     broker_kill(broker);
     broker_up(broker);
@@ -104,8 +103,7 @@ Test(support_kafka, keeps_what_was_acknowledged_over_kill_9_and_stop)
 Test(support_kafka, reads_every_combination_of_absent_and_empty_with_headers_and_timestamp)
 {
     struct broker *broker = broker_shared();
-    const char *topic = broker_topic_name(broker, "shapes");
-    broker_create_topic(broker, topic, 3, NULL);
+    const char *topic = broker_new_topic(broker, "shapes", 3, NULL);
     rd_kafka_t *producer = producer_open(broker_bootstrap(broker), NULL);
     static const char *const choices[] = {NULL, "", "x"};
     for (size_t i = 0; i < 9; i++) {
@@ -143,8 +141,7 @@ Test(support_kafka, reads_every_combination_of_absent_and_empty_with_headers_and
 Test(support_kafka, reads_committed_records_only_and_passes_over_aborted_and_open_ones)
 {
     struct broker *broker = broker_shared();
-    const char *topic = broker_topic_name(broker, "transactions");
-    broker_create_topic(broker, topic, 1, NULL);
+    const char *topic = broker_new_topic(broker, "transactions", 1, NULL);
     rd_kafka_t *producer = producer_open(broker_bootstrap(broker), topic);
     cr_assert_null(rd_kafka_init_transactions(producer, 60000));
     for (int i = 0; i < 3; i++) {
@@ -174,8 +171,7 @@ Test(support_kafka, gives_nothing_for_a_topic_that_does_not_exist)
 Test(support_kafka, deletes_topics)
 {
     struct broker *broker = broker_shared();
-    const char *topic = broker_topic_name(broker, "gone");
-    broker_create_topic(broker, topic, 5, NULL);
+    const char *topic = broker_new_topic(broker, "gone", 5, NULL);
     cr_assert_eq(broker_partition_count(broker, topic), 5);
     broker_delete_topic(broker, topic);
     cr_assert_eq(broker_partition_count(broker, topic), 0);
@@ -199,8 +195,7 @@ Test(support_kafka, sets_configs_at_creation_and_later)
 Test(support_kafka, denies_and_allows_by_acl)
 {
     struct broker *broker = broker_start(&(struct broker_options){.properties = BROKER_WITH_ACLS});
-    const char *topic = broker_topic_name(broker, "denied");
-    broker_create_topic(broker, topic, 1, NULL);
+    const char *topic = broker_new_topic(broker, "denied", 1, NULL);
     broker_deny(broker, topic, "WRITE");
     cr_assert_eq(send_one(broker_bootstrap(broker), topic, "x", 1),
                  RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
@@ -212,8 +207,7 @@ Test(support_kafka, denies_and_allows_by_acl)
 Test(support_kafka, does_not_acknowledge_while_it_is_paused)
 {
     struct broker *broker = broker_start(NULL);
-    const char *topic = broker_topic_name(broker, "paused");
-    broker_create_topic(broker, topic, 1, NULL);
+    const char *topic = broker_new_topic(broker, "paused", 1, NULL);
     rd_kafka_t *producer = producer_open(broker_bootstrap(broker), NULL);
     broker_pause(broker);
     cr_assert_eq(rd_kafka_producev(producer, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_VALUE("v", 1),

@@ -60,6 +60,9 @@ const char *broker_topic_name(struct broker *broker, const char *name);
  */
 void broker_create_topic(struct broker *broker, const char *topic, int partitions,
                          const char *const *configs);
+/* The two at once: a topic whose name no other test has. */
+const char *broker_new_topic(struct broker *broker, const char *name, int partitions,
+                             const char *const *configs);
 void broker_delete_topic(struct broker *broker, const char *topic);
 /* Raises the number of partitions. */
 void broker_add_partitions(struct broker *broker, const char *topic, int partitions);

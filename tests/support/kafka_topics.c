@@ -129,6 +129,14 @@ broker_create_topic(struct broker *broker, const char *topic, int partitions, co
     wait_for(broker_partition_count(broker, topic) == partitions, ADMIN_MS);
 }
 
+const char *
+broker_new_topic(struct broker *broker, const char *name, int partitions, const char *const *configs)
+{
+    const char *topic = broker_topic_name(broker, name);
+    broker_create_topic(broker, topic, partitions, configs);
+    return topic;
+}
+
 void
 broker_delete_topic(struct broker *broker, const char *topic)
 {
