@@ -197,8 +197,9 @@ Test(support_kafka, denies_and_allows_by_acl)
     struct broker *broker = broker_start(&(struct broker_options){.properties = BROKER_WITH_ACLS});
     const char *topic = broker_new_topic(broker, "denied", 1, NULL);
     broker_deny(broker, topic, "WRITE");
-    cr_assert_eq(send_one(broker_bootstrap(broker), topic, "x", 1),
-                 RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
+    wait_for(send_one(broker_bootstrap(broker), topic, "x", 1) ==
+                 RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+             20000);
     broker_allow(broker, topic);
     wait_for(send_one(broker_bootstrap(broker), topic, "x", 1) == RD_KAFKA_RESP_ERR_NO_ERROR, 20000);
     broker_free(broker);
