@@ -120,18 +120,6 @@ find_topic(const rd_kafka_metadata_t *metadata, const char *name)
     return NULL;
 }
 
-/* DescribeConfigs goes to the controller. A cluster that names none of its brokers as such (librdkafka's mock brokers) would
- * keep the question until it times out: there the limits stay unknown. */
-static bool
-has_controller(rd_kafka_t *rk, const rd_kafka_metadata_t *metadata)
-{
-    int32_t controller = rd_kafka_controllerid(rk, 0);
-    for (int i = 0; i < metadata->broker_cnt; i++)
-        if (metadata->brokers[i].id == controller)
-            return true;
-    return false;
-}
-
 static void
 take_metadata(struct topics *topics, const rd_kafka_metadata_t *metadata, int64_t now_us)
 {
@@ -148,7 +136,7 @@ take_metadata(struct topics *topics, const rd_kafka_metadata_t *metadata, int64_
         if (answer == NULL)
             topics->retry_us = now_us + RETRY_US;
     }
-    if (count > 0 && has_controller(topics->user->rk, metadata)) {
+    if (count > 0 && configs_have_controller(topics->user->rk, metadata)) {
         configs_ask(topics->user->rk, names, count, ANSWER_TIMEOUT_MS, topics->answers);
         topics->asking_for = ASKING_CONFIGS;
     } else {

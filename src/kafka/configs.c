@@ -38,6 +38,16 @@ configs_limits(const rd_kafka_ConfigResource_t *topic)
     return limits;
 }
 
+bool
+configs_have_controller(rd_kafka_t *rk, const rd_kafka_metadata_t *metadata)
+{
+    int32_t controller = rd_kafka_controllerid(rk, 0);
+    for (int i = 0; i < metadata->broker_cnt; i++)
+        if (metadata->brokers[i].id == controller)
+            return true;
+    return false;
+}
+
 void
 configs_ask(rd_kafka_t *rk, const char *const *names, size_t count, int timeout_ms, rd_kafka_queue_t *queue)
 {

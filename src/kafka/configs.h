@@ -16,6 +16,10 @@ int64_t configs_number(const rd_kafka_ConfigResource_t *resource, const char *na
 /* What a topic's configuration demands of a record. */
 struct message_limits configs_limits(const rd_kafka_ConfigResource_t *topic);
 
+/* DescribeConfigs goes to the controller. A cluster that names none of its brokers as such (librdkafka's mock brokers) would
+ * keep the question until it times out, so it is not asked: there the limits stay unknown. */
+bool configs_have_controller(rd_kafka_t *rk, const rd_kafka_metadata_t *metadata);
+
 /* Asks for the configuration of topics by name; the answer comes as an RD_KAFKA_EVENT_DESCRIBECONFIGS_RESULT.
  */
 void configs_ask(rd_kafka_t *rk, const char *const *names, size_t count, int timeout_ms,

@@ -139,6 +139,7 @@ reach_brokers(struct inspection *inspection)
         return false;
     char *cluster = rd_kafka_clusterid(inspection->rk, inspect_remaining_ms(inspection));
     inspection->brokers = metadata->broker_cnt;
+    inspection->has_controller = configs_have_controller(inspection->rk, metadata);
     findings_ok(inspection->findings, "Kafka answers: %d broker%s, cluster %s", metadata->broker_cnt,
                 metadata->broker_cnt == 1 ? "" : "s", cluster ? cluster : "unknown");
     if (cluster != NULL)

@@ -15,7 +15,8 @@ struct inspection {
     rd_kafka_queue_t *answers; /* of admin requests */
     int64_t deadline_us;
     int brokers;
-    bool before_4; /* Kafka 3: what it takes differs */
+    bool has_controller; /* somebody to ask for configurations */
+    bool before_4;       /* Kafka 3: what it takes differs */
 
     /* what librdkafka said about connections, each broker once */
     struct reason {

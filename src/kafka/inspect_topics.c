@@ -102,7 +102,7 @@ judge_safety(struct inspection *inspection, const char *topic, int replicas,
                      "topic %s: an unclean leader election may lose acknowledged events", topic);
 }
 
-/* `configs` is NULL when they may not be read. */
+/* `configs` is NULL when they may not be read, or were not answered. */
 static void
 judge_topic(struct inspection *inspection, const rd_kafka_metadata_topic_t *metadata,
             const rd_kafka_ConfigResource_t *configs)
@@ -120,8 +120,8 @@ judge_topic(struct inspection *inspection, const rd_kafka_metadata_topic_t *meta
                      leaderless);
     if (configs == NULL) {
         findings_ok(inspection->findings,
-                    "topic %s: %d partitions, replication factor %d; its configuration may not be read "
-                    "(DESCRIBE_CONFIGS)",
+                    "topic %s: %d partitions, replication factor %d; its configuration was not "
+                    "told, or may not be read (DESCRIBE_CONFIGS)",
                     metadata->topic, metadata->partition_cnt, replicas);
         return;
     }
@@ -182,9 +182,12 @@ inspect_topic(struct inspection *inspection, const char *topic, rd_kafka_event_t
         add_missing(inspection, topic);
     } else {
         classify(code, &outcome);
+        /* the negative codes are librdkafka's own: no broker has spoken */
         findings_add(inspection->findings, FINDING_ERROR, ERROR_UNUSABLE,
-                     "allow DESCRIBE and WRITE on the topic to the relay's principal", "topic %s: %s: %s",
-                     topic, outcome.name, outcome.message);
+                     code < RD_KAFKA_RESP_ERR_NO_ERROR
+                         ? "Kafka was silent: check again, and if it stays so, look into the brokers' logs"
+                         : "allow DESCRIBE and WRITE on the topic to the relay's principal",
+                     "topic %s: %s: %s", topic, outcome.name, outcome.message);
     }
     if (metadata != NULL)
         rd_kafka_metadata_destroy(metadata);
@@ -193,8 +196,13 @@ inspect_topic(struct inspection *inspection, const char *topic, rd_kafka_event_t
 void
 inspect_topics(struct inspection *inspection, const char *const *topics, size_t count, bool create)
 {
-    configs_ask(inspection->rk, topics, count, inspect_remaining_ms(inspection), inspection->answers);
-    rd_kafka_event_t *configs = inspect_answer(inspection);
+    rd_kafka_event_t *configs = NULL;
+    if (inspection->has_controller) {
+        /* half of what is left: the other half is for the topics themselves */
+        configs_ask(inspection->rk, topics, count, (inspect_remaining_ms(inspection) + 1) / 2,
+                    inspection->answers);
+        configs = inspect_answer(inspection);
+    }
     for (size_t i = 0; i < count; i++)
         inspect_topic(inspection, topics[i], configs, create);
     if (configs != NULL)
