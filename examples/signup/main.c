@@ -1,5 +1,6 @@
 /* main.c: drives the sign-up use case from several threads at a steady rate, as a web server would, and
- * counts what came of it. Options and threads only; everything worth copying is in signup.c. */
+ * counts what came of it. Options and threads only; everything worth copying is in signup.c.
+ * While Postgres is away, the threads wait for it, no sign-up is drawn, and after some ten seconds they give up. */
 #include "password.h"
 #include "signup.h"
 #include "wrong.h"
@@ -14,9 +15,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
-enum { THREADS_MAX = 64, EXIT_USAGE = 64 };
+/* A restart of Postgres takes less than what so many pauses make: 5 to 11 s. */
+enum { THREADS_MAX = 64, EXIT_USAGE = 64, TRIES = 20 };
 
 struct options {
     const char *conninfo;
@@ -80,25 +83,52 @@ try_one(struct load *load, PGconn *db, long number)
     fprintf(stderr, "signup: sign-up %ld: %s\n", number, answer.why);
 }
 
+/* Waits after try number `tries`: 2 ms, doubling up to a second, and of that between a half and all, so that threads which
+ * failed together do not come back together. */
+static void
+pause_after(int tries)
+{
+    unsigned dice;
+    long most_us = tries < 10 ? 1000L << tries : 1000000;
+    if (getrandom(&dice, sizeof dice, 0) != sizeof dice)
+        dice = 0;
+    long wait_us = most_us / 2 + (long)(dice % (unsigned)(most_us / 2));
+    nanosleep(&(struct timespec){.tv_nsec = wait_us * 1000}, NULL);
+}
+
+/* False: it gave up. */
+static bool
+connect_patiently(PGconn *db)
+{
+    for (int tries = 1; PQstatus(db) != CONNECTION_OK; tries++) {
+        PQreset(db);
+        if (PQstatus(db) == CONNECTION_OK)
+            break;
+        if (tries == 1 || tries == TRIES)
+            fprintf(stderr, "signup: %s: %s", tries == TRIES ? "gives up" : "cannot connect, tries again",
+                    PQerrorMessage(db));
+        if (tries == TRIES)
+            return false;
+        pause_after(tries);
+    }
+    return true;
+}
+
 static void *
 sign_up_until_done(void *argument)
 {
     struct load *load = argument;
     PGconn *db = PQconnectdb(load->options.conninfo);
-    if (PQstatus(db) != CONNECTION_OK)
-        fprintf(stderr, "signup: cannot connect: %s", PQerrorMessage(db));
-
-    for (;;) {
+    long end = load->options.first + load->options.count;
+    while (load->next < end && connect_patiently(db)) {
         long number = atomic_fetch_add(&load->next, 1);
-        if (number >= load->options.first + load->options.count)
+        if (number >= end)
             break;
         if (load->options.rate > 0) {
             struct timespec due = time_after(load->start, number - load->options.first, load->options.rate);
             while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL) == EINTR)
                 ;
         }
-        if (PQstatus(db) != CONNECTION_OK)
-            PQreset(db);
         try_one(load, db, number);
     }
     PQfinish(db);

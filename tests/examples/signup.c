@@ -1,6 +1,7 @@
 /* signup.c: the sign-up example as its readers run it: sixteen clients at once, half of them too late
  * for their e-mail. What it teaches must hold: all or nothing for each person, and one event for each who is
  * in. */
+#include "command.h"
 #include "fixture.h"
 
 #include "support/postgres.h"
@@ -288,6 +289,29 @@ Test(signup, the_same_with_repositories_that_commit_leaves_orphans, .timeout = 2
     left = count_leftovers(postgres, quiet);
     cr_expect_eq(left.users, 20);
     cr_expect_eq(left.orphans + left.silent + left.ghosts, 0);
+    postgres_free(postgres);
+}
+
+/* Four threads without a pause between two sign-ups. */
+Test(signup, a_server_that_restarts_is_waited_for_and_costs_each_thread_one_sign_up_at_most)
+{
+    struct postgres *postgres = postgres_start(NULL);
+    const char *database = create_shop(postgres);
+    struct command command =
+        command_start("signup", "--rate=0", postgres_conninfo(postgres, database, POSTGRES_WRITER),
+                      ARGUMENTS("--count", "4000", "--threads", "4"));
+    PGconn *admin = postgres_open(postgres, database, POSTGRES_ADMIN);
+    wait_for(postgres_int(admin, "select count(*) from app_user") >= 40, 30000);
+    PQfinish(admin);
+    postgres_stop_fast(postgres);
+    command_wait_until_said(&command, "cannot connect, tries again");
+    postgres_up(postgres);
+    char *output;
+    command_end(&command, &output);
+    long lost = number_after(output, "failed=") + number_after(output, "unknown=");
+    cr_expect_eq(number_after(output, "done=") + lost, 4000);
+    cr_expect_leq(lost, 4, "a stopped server was asked again and again: %s", output);
+    free(output);
     postgres_free(postgres);
 }
 
