@@ -46,15 +46,13 @@ account_notify(struct outbox_unit *unit, void *context, struct outbox_error *err
 
 /* Account, user and event are critical: without one of them there is no sign-up. The notification is optional: what goes wrong with it
  * is undone, reported in the answer, and costs nobody the sign-up. */
-static bool
-sign_up(struct outbox_unit *unit, void *context, struct outbox_error *error)
+bool
+signup_within(struct outbox_unit *unit, const struct signup_request *request, const char *password_hash,
+              struct signup_answer *answer, struct outbox_error *error)
 {
-    struct signup *signup = context;
-    struct signup_answer *answer = signup->answer;
-    struct user user = {.account_id = answer->account_id,
-                        .email = signup->request->email,
-                        .password_hash = signup->password_hash};
-    if (!account_insert(unit, signup->request->account_name, answer->account_id, error) ||
+    struct user user = {
+        .account_id = answer->account_id, .email = request->email, .password_hash = password_hash};
+    if (!account_insert(unit, request->account_name, answer->account_id, error) ||
         !user_insert(unit, &user, error))
         return false;
     memcpy(answer->user_id, user.id, sizeof answer->user_id);
@@ -62,6 +60,13 @@ sign_up(struct outbox_unit *unit, void *context, struct outbox_error *error)
     bool notified = outbox_optional(unit, account_notify, answer, &why);
     snprintf(answer->not_notified, sizeof answer->not_notified, "%s", notified ? "" : why.message);
     return signed_up_emit(unit, answer, error);
+}
+
+static bool
+sign_up(struct outbox_unit *unit, void *context, struct outbox_error *error)
+{
+    const struct signup *signup = context;
+    return signup_within(unit, signup->request, signup->password_hash, signup->answer, error);
 }
 
 enum signup_result

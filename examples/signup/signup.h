@@ -3,7 +3,7 @@
 #ifndef EXAMPLE_SIGNUP_H
 #define EXAMPLE_SIGNUP_H
 
-#include <libpq-fe.h>
+#include <outbox.h>
 
 struct signup_request {
     const char *account_name;
@@ -29,5 +29,11 @@ struct signup_answer {
  * and Postgres take. Kafka has no part in it. */
 enum signup_result signup_execute(PGconn *db, const struct signup_request *request,
                                   struct signup_answer *answer);
+
+/* The same inside the unit of a larger use case, whose caller has hashed the password before it began (password.h). False: the
+ * whole unit fails; user_email_is_taken (user_repository.h) says whether that is why. Sets the ids and `not_notified` only. */
+OUTBOX_MUST_CHECK bool signup_within(struct outbox_unit *unit, const struct signup_request *request,
+                                     const char *password_hash, struct signup_answer *answer,
+                                     struct outbox_error *error);
 
 #endif
