@@ -77,12 +77,12 @@ func main() {
 		fmt.Fprintln(os.Stderr, usage)
 		os.Exit(64)
 	}
-	priceCents, err := strconv.Atoi(os.Args[3])
+	priceCents, err := strconv.ParseUint(os.Args[3], 10, 31)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "reprice: CENTS is a whole number, not", os.Args[3])
+		fmt.Fprintln(os.Stderr, "reprice: CENTS is a whole number from 0 on, not", os.Args[3])
 		os.Exit(64)
 	}
-	exitCode, err := run(context.Background(), os.Args[1], os.Args[2], priceCents, os.Args[4] == "rollback")
+	exitCode, err := run(context.Background(), os.Args[1], os.Args[2], int(priceCents), os.Args[4] == "rollback")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "reprice:", err)
 	}

@@ -49,7 +49,7 @@ async function main([url, sku, cents, end, ...rest]) {
     console.log(USAGE);
     return 0;
   }
-  if (!["commit", "rollback"].includes(end) || !/^\d+$/.test(cents) || rest.length > 0) {
+  if (!["commit", "rollback"].includes(end) || !/^\d{1,9}$/.test(cents) || rest.length > 0) {
     console.error(USAGE);
     return 64;
   }

@@ -128,6 +128,8 @@ Test(polyglot, wrong_arguments_exit_64, .timeout = 400)
     const struct program *programs[] = {&go, &java, &node};
     for (size_t i = 0; i < sizeof programs / sizeof *programs; i++) {
         reprice(programs[i], 1, NOWHERE, "cheap", "commit", 64);
+        reprice(programs[i], 1, NOWHERE, "-900", "commit", 64);
+        reprice(programs[i], 1, NOWHERE, "9000000000", "commit", 64);
         reprice(programs[i], 1, NOWHERE, "900", "perhaps", 64);
     }
 }
