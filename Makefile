@@ -244,17 +244,17 @@ install: $(O)/outboxd install-lib     ## DESTDIR and PREFIX (/usr/local): daemon
 	sed 's,/usr/bin/outboxd,$(PREFIX)/bin/outboxd,' packaging/outboxd.service \
 		> $(DESTDIR)$(PREFIX)/lib/systemd/system/outboxd.service
 
-# a page for each function: it points to the page that describes it
+# a page for each function: it points to the page that describes it, outbox(3) itself before a bare colon
 ALSO = run:begin run:commit run:rollback run:optional run:connection run:query run:fail run:fail_result emit:emit_many \
-       emit:text inbox_accept:inbox_prune
-install-lib: $(O)/liboutbox.so $(O)/liboutbox.a
+       emit:text inbox_accept:inbox_prune :version
+install-lib: $(O)/liboutbox.so $(O)/liboutbox.a     ## the library alone, with its manual: then ldconfig, below /usr/local
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include include/outbox.h
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib $(O)/liboutbox.so.$(SOVERSION) $(O)/liboutbox.a
 	ln -sf liboutbox.so.$(SOVERSION) $(DESTDIR)$(PREFIX)/lib/liboutbox.so
 	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	sed 's,@PREFIX@,$(PREFIX),; s,@VERSION@,$(VERSION),' packaging/outbox.pc.in > $(DESTDIR)$(PREFIX)/lib/pkgconfig/outbox.pc
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man3 docs/man/*.3
-	for also in $(ALSO); do echo ".so man3/outbox_$${also%%:*}.3" \
+	for also in $(ALSO); do page=$${also%%:*}; echo ".so man3/outbox$${page:+_$$page}.3" \
 		> $(DESTDIR)$(PREFIX)/share/man/man3/outbox_$${also##*:}.3 || exit; done
 
 clean:                    ## removes build/
