@@ -5,7 +5,8 @@
  *
  * No global state: everything hangs on the PGconn. A connection, its unit included, belongs to one thread at a time; different
  * connections are independent. Nothing is printed, and no call ends the process. Every `struct outbox_error *` may be NULL.
- * Functions that return bool return false after filling the error. The manual: outbox(3). */
+ * Functions that return bool return false after filling the error, true after emptying it. What is needed and NULL, a unit too, is
+ * OUTBOX_ERROR_USAGE. The manual: outbox(3). */
 #ifndef OUTBOX_H
 #define OUTBOX_H
 
@@ -42,9 +43,9 @@ enum outbox_error_kind {
  * message only: its detail repeats rows, and people's data has no place in a log. */
 struct outbox_error {
     enum outbox_error_kind kind;
-    int attempts;     /* how often outbox_run had run the work when it gave up; else 0 */
+    int attempts;     /* how often outbox_run had run the work when it gave up; else, and when it joined, 0 */
     uint64_t xid;     /* of the transaction, when it is unknown; a unit that wrote nothing never is */
-    char sqlstate[8]; /* "23505" */
+    char sqlstate[8]; /* "23505". With WORK: of the statement that had failed when the work said no */
     char constraint[64], schema[64], table[64], column[64];
     char message[512];
     uint64_t reserved[8];
@@ -96,15 +97,17 @@ struct outbox_options {
  * the work reported them in words of its own. Blocks. When it returns, the connection is outside of a transaction, or bad.
  *
  * Inside a unit of the same connection it joins that: the work becomes part of the outer transaction, nothing is committed
- * here, and a failure fails the outer unit too, whatever that returns (unless it happens within outbox_optional). Joining with
- * another isolation than the outer one's, with other access, or with a timeout is OUTBOX_ERROR_USAGE; DEFAULT fits all. */
+ * here (true says that the step is done), and a failure fails the outer unit too, whatever that returns (unless it happens within
+ * outbox_optional). Joining with another isolation than the outer one's, other access, another consumer, or a timeout is
+ * OUTBOX_ERROR_USAGE; DEFAULT, and everything else that is zero, fits all. `attempts` and `retry_listener` are the outer one's. */
 OUTBOX_API OUTBOX_MUST_CHECK bool outbox_run(PGconn *connection, const struct outbox_options *options,
                                              outbox_work *work, void *context, struct outbox_error *error);
 
 /* The same in three steps, for code that cannot hand over a function. outbox_begin returns NULL on failure; it does not
- * join, and nothing is tried again. outbox_commit and outbox_rollback end the unit and free it, whatever they return; a
- * commit that fails has rolled back. Inside a work they fail the unit with OUTBOX_ERROR_USAGE and leave it to whoever called the
- * work. */
+ * join (on a connection with a unit it is OUTBOX_ERROR_USAGE, which that unit survives), and nothing is tried again. outbox_commit
+ * and outbox_rollback end the unit and free it, whatever they return; a commit that fails has rolled back. Inside a work they are
+ * OUTBOX_ERROR_USAGE, and fail the step of outbox_optional in which they are called, or else the unit; whoever called the work ends
+ * it. outbox_rollback of NULL does nothing. */
 OUTBOX_API OUTBOX_MUST_CHECK struct outbox_unit *
 outbox_begin(PGconn *connection, const struct outbox_options *options, struct outbox_error *error);
 OUTBOX_API OUTBOX_MUST_CHECK bool outbox_commit(struct outbox_unit *unit, struct outbox_error *error);
@@ -117,13 +120,13 @@ OUTBOX_API void outbox_rollback(struct outbox_unit *unit);
 OUTBOX_API bool outbox_optional(struct outbox_unit *unit, outbox_work *work, void *context,
                                 struct outbox_error *error);
 
-/* The connection, for the application's own statements. COMMIT, ROLLBACK and PREPARE TRANSACTION there break the unit; its own
- * savepoints are fine when released or rolled back in order. */
+/* The connection, for the application's own statements; NULL when `unit` is. COMMIT, ROLLBACK and PREPARE TRANSACTION there break
+ * the unit; its own savepoints are fine when released or rolled back in order. */
 OUTBOX_API PGconn *outbox_connection(struct outbox_unit *unit);
 
 /* Runs one statement with `count` parameters as text (NULL is SQL's NULL), within the unit's deadline. On success *result is
- * set, and the caller clears it; `result` may be NULL when nothing is wanted. An error fails as OUTBOX_ERROR_SQL. Of a COPY only
- * the beginning: its data is then the application's affair. */
+ * set, and the caller clears it; `result` may be NULL when nothing is wanted. An error fails as OUTBOX_ERROR_SQL, an empty
+ * statement as OUTBOX_ERROR_USAGE. Of a COPY only the beginning: its data is then the application's affair. */
 OUTBOX_API OUTBOX_MUST_CHECK bool outbox_query(struct outbox_unit *unit, const char *sql, int count,
                                                const char *const *values, PGresult **result,
                                                struct outbox_error *error);

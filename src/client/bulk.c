@@ -131,9 +131,11 @@ outbox_emit_many(struct outbox_unit *unit, const struct outbox_event *events, si
                  struct outbox_error *error)
 {
     struct outbox_error scratch;
-    error = error != NULL ? error : &scratch;
+    error = failure_none(error, &scratch);
     if (!unit_usable(unit, error))
         return false;
+    if (events == NULL && count > 0)
+        return failure_missing(error, "events");
     if (count == 0)
         return true;
     struct gather *gather = malloc(sizeof *gather);

@@ -46,6 +46,12 @@ struct outbox_unit {
 bool failure_set(struct outbox_error *error, enum outbox_error_kind kind, const char *format, ...)
     OUTBOX_PRINTF(3, 4);
 
+/* OUTBOX_ERROR_USAGE: what the call needs was NULL. */
+bool failure_missing(struct outbox_error *error, const char *what);
+
+/* The caller's error, or `scratch` when it wants none; empty, as a call that succeeds leaves it. */
+struct outbox_error *failure_none(struct outbox_error *error, struct outbox_error *scratch);
+
 /* Puts a text in front of the message. */
 bool failure_prefix(struct outbox_error *error, const char *format, ...) OUTBOX_PRINTF(2, 3);
 
@@ -109,7 +115,8 @@ void wire_cut(PGconn *connection);
 
 /* ---- unit.c -------------------------------------------------------------------------------------------------------- */
 
-/* Whether a statement may run in the unit now: else false with why. May ask the server when a ROLLBACK was seen. */
+/* Whether a statement may run in the unit now, which may be NULL: else false with why. May ask the server when a ROLLBACK was
+ * seen. */
 bool unit_usable(struct outbox_unit *unit, struct outbox_error *error);
 
 /* The edges of the state diagram; the first reason stays, but that something may be committed is worse than any other. */

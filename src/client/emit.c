@@ -40,7 +40,7 @@ outbox_emit(struct outbox_unit *unit, const struct outbox_event *event, int64_t 
             struct outbox_error *error)
 {
     struct outbox_error scratch;
-    error = error != NULL ? error : &scratch;
+    error = failure_none(error, &scratch);
     char *headers = NULL;
     bool done = encode_check(event, error) && unit_usable(unit, error) &&
                 encode_headers(event, &headers, error) && send_event(unit, event, headers, id, error);

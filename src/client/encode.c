@@ -20,8 +20,8 @@ check_bytes(const char *what, const struct outbox_bytes *bytes, struct outbox_er
 bool
 encode_check(const struct outbox_event *event, struct outbox_error *error)
 {
-    if (event->topic == NULL)
-        return failure_set(error, OUTBOX_ERROR_USAGE, "event.topic is missing");
+    if (event == NULL || event->topic == NULL)
+        return failure_missing(error, event == NULL ? "event" : "event.topic");
     if (event->headers == NULL && event->header_count > 0)
         return failure_set(error, OUTBOX_ERROR_USAGE, "event.headers is NULL, and header_count is not 0");
     for (size_t i = 0; i < sizeof event->reserved / sizeof event->reserved[0]; i++)

@@ -41,6 +41,20 @@ outbox_fail(struct outbox_error *error, const char *format, ...)
 }
 
 bool
+failure_missing(struct outbox_error *error, const char *what)
+{
+    return failure_set(error, OUTBOX_ERROR_USAGE, "%s is missing", what);
+}
+
+struct outbox_error *
+failure_none(struct outbox_error *error, struct outbox_error *scratch)
+{
+    error = error != NULL ? error : scratch;
+    memset(error, 0, sizeof *error);
+    return error;
+}
+
+bool
 failure_prefix(struct outbox_error *error, const char *format, ...)
 {
     if (error == NULL)

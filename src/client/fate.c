@@ -18,6 +18,10 @@ read_fate(const PGresult *result)
 bool
 outbox_was_committed(PGconn *connection, uint64_t xid, enum outbox_fate *fate, struct outbox_error *error)
 {
+    struct outbox_error scratch;
+    error = failure_none(error, &scratch);
+    if (fate == NULL)
+        return failure_missing(error, "fate");
     if (xid == 0)
         return failure_set(error, OUTBOX_ERROR_USAGE, "0 is no transaction");
     char number[24];

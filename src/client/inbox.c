@@ -11,9 +11,9 @@ outbox_inbox_accept(struct outbox_unit *unit, const char *source, int64_t id, bo
                     struct outbox_error *error)
 {
     struct outbox_error scratch;
-    error = error != NULL ? error : &scratch;
-    if (source == NULL)
-        return failure_set(error, OUTBOX_ERROR_USAGE, "source is missing");
+    error = failure_none(error, &scratch);
+    if (unit == NULL || source == NULL || first == NULL)
+        return failure_missing(error, unit == NULL ? "unit" : source == NULL ? "source" : "first");
     char number[24];
     snprintf(number, sizeof number, "%" PRId64, id);
     const char *values[] = {source, number, unit->options.consumer};
@@ -33,7 +33,9 @@ outbox_inbox_prune(struct outbox_unit *unit, int64_t age_s, int limit, int64_t *
                    struct outbox_error *error)
 {
     struct outbox_error scratch;
-    error = error != NULL ? error : &scratch;
+    error = failure_none(error, &scratch);
+    if (unit == NULL)
+        return failure_missing(error, "unit");
     if (age_s < 0 || limit < 0)
         return failure_set(error, OUTBOX_ERROR_USAGE, "age_s and limit cannot be negative");
     char age[32], most[16];

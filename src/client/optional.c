@@ -42,13 +42,12 @@ bool
 outbox_optional(struct outbox_unit *unit, outbox_work *work, void *context, struct outbox_error *error)
 {
     struct outbox_error scratch;
-    error = error != NULL ? error : &scratch;
-    memset(error, 0, sizeof *error);
-    unsigned depth = unit->depth + 1;
-    if (!unit_usable(unit, error) || !mark(unit, "savepoint", depth, error))
+    error = failure_none(error, &scratch);
+    if (work == NULL)
+        return failure_missing(error, "work");
+    if (!unit_usable(unit, error) || !mark(unit, "savepoint", unit->depth + 1, error))
         return false;
-
-    unit->depth = depth;
+    unsigned depth = ++unit->depth;
     bool done = work_run(unit, work, context, error) && mark(unit, "release savepoint", depth, error);
     unit->depth = depth - 1;
     if (!done)

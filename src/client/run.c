@@ -19,9 +19,11 @@
 /* ---- joining ---- */
 
 static bool
-check_joining(const struct outbox_unit *unit, const struct outbox_options *options,
+check_joining(const struct outbox_unit *unit, const struct outbox_options *options, outbox_work *work,
               struct outbox_error *error)
 {
+    if (work == NULL)
+        return failure_missing(error, "work");
     if (options == NULL)
         return true;
     const char *what = NULL;
@@ -43,7 +45,7 @@ static bool
 join(struct outbox_unit *unit, const struct outbox_options *options, outbox_work *work, void *context,
      struct outbox_error *error)
 {
-    if (check_joining(unit, options, error) && unit_usable(unit, error) &&
+    if (check_joining(unit, options, work, error) && unit_usable(unit, error) &&
         work_run(unit, work, context, error))
         return true;
     struct outbox_error why = *error;
@@ -66,16 +68,25 @@ failed_in_passing(const struct outbox_unit *unit, const struct outbox_error *err
            (error->kind == OUTBOX_ERROR_SQL && failure_is_passing(error->sqlstate));
 }
 
+struct run {
+    PGconn *connection;
+    const struct outbox_options *options;
+    outbox_work *work;
+    void *context;
+    int64_t deadline_us;
+    int works; /* that ran */
+};
+
 static bool
-attempt(PGconn *connection, const struct outbox_options *options, int64_t deadline_us, outbox_work *work,
-        void *context, bool *again, struct outbox_error *error)
+attempt(struct run *run, bool *again, struct outbox_error *error)
 {
     *again = false;
     memset(error, 0, sizeof *error);
-    struct outbox_unit *unit = unit_begin(connection, options, deadline_us, error);
+    struct outbox_unit *unit = unit_begin(run->connection, run->options, run->deadline_us, error);
     if (unit == NULL)
         return false;
-    if (!work_run(unit, work, context, error)) {
+    run->works++;
+    if (!work_run(unit, run->work, run->context, error)) {
         *again = failed_in_passing(unit, error);
         outbox_rollback(unit);
         return false;
@@ -104,14 +115,14 @@ make_backoff(void)
 
 /* False: there is no time left for another attempt. */
 static bool
-pause_before(int next, const struct outbox_options *options, int64_t deadline_us, struct backoff *backoff,
-             const struct outbox_error *error)
+pause_after(const struct run *run, struct backoff *backoff, const struct outbox_error *error)
 {
+    const struct outbox_options *options = run->options;
     int64_t wait_us = backoff_next_us(backoff);
-    if (deadline_us - clock_monotonic_us() <= wait_us)
+    if (run->deadline_us - clock_monotonic_us() <= wait_us)
         return false;
     if (options->retry_listener != NULL)
-        options->retry_listener(options->retry_context, next - 1, error, (int)(wait_us / 1000));
+        options->retry_listener(options->retry_context, run->works, error, (int)(wait_us / 1000));
     sleep_us(wait_us);
     return true;
 }
@@ -122,25 +133,29 @@ outbox_run(PGconn *connection, const struct outbox_options *options, outbox_work
 {
     static const struct outbox_options defaults;
     struct outbox_error scratch;
-    error = error != NULL ? error : &scratch;
-    memset(error, 0, sizeof *error);
+    error = failure_none(error, &scratch);
     struct watch *watch = watch_find(connection);
     if (watch != NULL && watch->unit != NULL)
         return join(watch->unit, options, work, context, error);
+    if (work == NULL)
+        return failure_missing(error, "work");
 
     options = options != NULL ? options : &defaults;
-    int64_t deadline_us = CLOCK_NEVER;
+    struct run run = {.connection = connection,
+                      .options = options,
+                      .work = work,
+                      .context = context,
+                      .deadline_us = CLOCK_NEVER};
     if (options->timeout_ms > 0)
-        deadline_us = clock_monotonic_us() + (int64_t)options->timeout_ms * 1000;
+        run.deadline_us = clock_monotonic_us() + (int64_t)options->timeout_ms * 1000;
     int attempts = options->attempts > 0 ? options->attempts : ATTEMPTS_DEFAULT;
     struct backoff backoff = make_backoff();
-    for (int number = 1;; number++) {
+    for (;;) {
         bool again;
-        if (attempt(connection, options, deadline_us, work, context, &again, error))
+        if (attempt(&run, &again, error))
             return true;
-        if (!again || number >= attempts ||
-            !pause_before(number + 1, options, deadline_us, &backoff, error)) {
-            error->attempts = number;
+        if (!again || run.works >= attempts || !pause_after(&run, &backoff, error)) {
+            error->attempts = run.works;
             return false;
         }
     }

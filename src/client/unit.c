@@ -105,6 +105,8 @@ fail_refused(const struct outbox_unit *unit, struct outbox_error *error)
 bool
 unit_usable(struct outbox_unit *unit, struct outbox_error *error)
 {
+    if (unit == NULL)
+        return failure_missing(error, "unit");
     if (unit->state == UNIT_OPEN)
         unit_note_end(unit, false);
     if (unit->state != UNIT_OPEN)
@@ -201,9 +203,10 @@ unit_begin(PGconn *connection, const struct outbox_options *options, int64_t dea
                                  .deadline_us = deadline_us};
     if (!check_options(&unit->options, error) || !check_connection(connection, watch, error))
         goto failed;
-    watch->unit = unit;
-    if (send_begin(unit, error))
+    if (send_begin(unit, error)) {
+        watch->unit = unit; /* not before BEGIN, as it is detached before COMMIT */
         return unit;
+    }
     outbox_rollback(unit);
     return NULL;
 failed:
@@ -214,6 +217,8 @@ failed:
 struct outbox_unit *
 outbox_begin(PGconn *connection, const struct outbox_options *options, struct outbox_error *error)
 {
+    struct outbox_error scratch;
+    error = failure_none(error, &scratch);
     int64_t deadline_us = CLOCK_NEVER;
     if (options != NULL && options->timeout_ms > 0)
         deadline_us = clock_monotonic_us() + (int64_t)options->timeout_ms * 1000;
@@ -222,12 +227,12 @@ outbox_begin(PGconn *connection, const struct outbox_options *options, struct ou
 
 /* ---- the end ---- */
 
+/* Before the last statement, not behind it: a thread that is cancelled there leaves no unit that others would join. */
 static void
-unit_free(struct outbox_unit *unit)
+detach(struct outbox_unit *unit)
 {
     if (unit->watch != NULL)
         unit->watch->unit = NULL;
-    free(unit);
 }
 
 /* The pointer is still in use by whoever called the work. */
@@ -246,8 +251,9 @@ void
 outbox_rollback(struct outbox_unit *unit)
 {
     struct outbox_error misuse;
-    if (inside_a_work(unit, "outbox_rollback", &misuse))
+    if (unit == NULL || inside_a_work(unit, "outbox_rollback", &misuse))
         return;
+    detach(unit);
     PGconn *connection = unit->connection;
     if (connection != NULL && PQstatus(connection) == CONNECTION_OK &&
         PQtransactionStatus(connection) != PQTRANS_IDLE) {
@@ -260,7 +266,7 @@ outbox_rollback(struct outbox_unit *unit)
             PQtransactionStatus(connection) != PQTRANS_IDLE)
             wire_cut(connection);
     }
-    unit_free(unit);
+    free(unit);
 }
 
 /* For OUTBOX_ERROR_UNKNOWN: once the connection is lost it cannot be asked for any more. Known from the first emit on. */
@@ -299,6 +305,7 @@ send_commit(struct outbox_unit *unit, struct outbox_error *error)
 {
     if (clock_monotonic_us() >= unit->deadline_us)
         return wire_fail_late(error); /* not sent: nothing is unknown */
+    detach(unit);
     PGresult *result = wire_run(unit, &(struct statement){.sql = "commit"}, error);
     if (result == NULL)
         return unit->xid != 0 ? fail_unknown(unit, error) : false;
@@ -317,13 +324,14 @@ bool
 outbox_commit(struct outbox_unit *unit, struct outbox_error *error)
 {
     struct outbox_error scratch;
-    error = error != NULL ? error : &scratch;
-    memset(error, 0, sizeof *error);
+    error = failure_none(error, &scratch);
+    if (unit == NULL)
+        return failure_missing(error, "unit");
     if (inside_a_work(unit, "outbox_commit", error))
         return false;
     work_settle(unit);
     if (unit_usable(unit, error) && learn_xid(unit, error) && send_commit(unit, error)) {
-        unit_free(unit);
+        free(unit);
         return true;
     }
     outbox_rollback(unit);
@@ -335,7 +343,7 @@ outbox_commit(struct outbox_unit *unit, struct outbox_error *error)
 PGconn *
 outbox_connection(struct outbox_unit *unit)
 {
-    return unit->connection;
+    return unit != NULL ? unit->connection : NULL;
 }
 
 bool
@@ -344,7 +352,11 @@ outbox_query(struct outbox_unit *unit, const char *sql, int count, const char *c
 {
     static const char *const none[1];
     struct outbox_error scratch;
-    error = error != NULL ? error : &scratch;
+    error = failure_none(error, &scratch);
+    if (unit == NULL || sql == NULL)
+        return failure_missing(error, unit == NULL ? "unit" : "sql");
+    if (count < 0 || (count > 0 && values == NULL))
+        return failure_set(error, OUTBOX_ERROR_USAGE, "count says %d, and there are no values", count);
     struct statement statement = {
         .sql = sql, .count = count, .values = count > 0 ? values : none, .theirs = true};
     return unit_usable(unit, error) && wire_must(unit, &statement, result, error);

@@ -229,7 +229,10 @@ wire_must(struct outbox_unit *unit, const struct statement *statement, PGresult 
             PQclear(answer);
         return true;
     }
-    wire_fail(unit, answer, error);
+    if (status == PGRES_EMPTY_QUERY)
+        failure_set(error, OUTBOX_ERROR_USAGE, "the statement is empty");
+    else
+        wire_fail(unit, answer, error);
     PQclear(answer);
     return false;
 }

@@ -1,8 +1,18 @@
 /* work.c: calls a work, and judges what it left behind: a statement that is still running, a pipeline, an end of the transaction
- * that is not the unit's. Called by run.c and optional.c; what the work says of itself counts only as far as that is true. */
+ * that is not the unit's; also when it does not return. Called by run.c and optional.c; what the work says of itself counts only
+ * as far as that is true. */
 #include "client/client.h"
 
 /* What was running may have been a COMMIT. UNKNOWN is for what can be asked for. */
+static void
+cut_running(struct outbox_unit *unit)
+{
+    unit_end_for(unit, unit->xid != 0 ? OUTBOX_ERROR_UNKNOWN : OUTBOX_ERROR_BROKEN,
+                 "the work left a statement running, which may have been a COMMIT, and its end was not seen");
+    unit->strayed = true;
+    wire_cut(unit->connection);
+}
+
 static void
 settle_running(struct outbox_unit *unit)
 {
@@ -13,17 +23,21 @@ settle_running(struct outbox_unit *unit)
         unit_doom(unit, &why);
         return;
     }
-    unit_end_for(unit, unit->xid != 0 ? OUTBOX_ERROR_UNKNOWN : OUTBOX_ERROR_BROKEN,
-                 "the work left a statement running, which may have been a COMMIT, and its end was not seen");
-    unit->strayed = true;
-    wire_cut(unit->connection);
+    cut_running(unit);
+}
+
+static bool
+is_running(PGconn *connection)
+{
+    return PQtransactionStatus(connection) == PQTRANS_ACTIVE ||
+           PQpipelineStatus(connection) != PQ_PIPELINE_OFF;
 }
 
 void
 work_settle(struct outbox_unit *unit)
 {
     PGconn *connection = unit->connection;
-    if (PQtransactionStatus(connection) == PQTRANS_ACTIVE || PQpipelineStatus(connection) != PQ_PIPELINE_OFF)
+    if (is_running(connection))
         settle_running(unit);
     /* what the server said meanwhile, and that it has gone: a COMMIT that is not sent is not unknown */
     bool heard = true;
@@ -32,17 +46,20 @@ work_settle(struct outbox_unit *unit)
     unit_note_end(unit, !heard);
 }
 
-/* Fills what a work that said no left out: from what the server refused last, or by a text. What may be committed all the same
- * is said whatever the work says. */
+/* Fills what a work that said no left out: from what the server refused last, or by a text; words of its own get the server's
+ * SQLSTATE. What may be committed all the same is said whatever the work says. */
 static void
 explain(struct outbox_unit *unit, struct outbox_error *error)
 {
+    bool refused = PQtransactionStatus(unit->connection) == PQTRANS_INERROR;
     if (unit->state == UNIT_ENDED && unit->strayed)
         *error = unit->why;
     else if (error->kind == OUTBOX_ERROR_NONE && unit->state != UNIT_OPEN)
         *error = unit->why;
-    else if (error->kind == OUTBOX_ERROR_NONE && PQtransactionStatus(unit->connection) == PQTRANS_INERROR)
+    else if (error->kind == OUTBOX_ERROR_NONE && refused)
         *error = unit->refused;
+    else if (error->kind == OUTBOX_ERROR_WORK && refused && error->sqlstate[0] == '\0')
+        memcpy(error->sqlstate, unit->refused.sqlstate, sizeof error->sqlstate);
     if (error->kind == OUTBOX_ERROR_NONE)
         failure_set(error, OUTBOX_ERROR_WORK, "the work failed and gave no reason");
     if (error->kind == OUTBOX_ERROR_SQL && wire_ended_late(unit, error->sqlstate))
@@ -56,8 +73,10 @@ work_run(struct outbox_unit *unit, outbox_work *work, void *context, struct outb
     bool willing = work(unit, context, error);
     unit->works--;
     work_settle(unit);
-    if (willing)
-        return unit_usable(unit, error);
-    explain(unit, error);
-    return false;
+    if (!willing) {
+        explain(unit, error);
+        return false;
+    }
+    memset(error, 0, sizeof *error); /* what it met on its way and got over */
+    return unit_usable(unit, error);
 }

@@ -86,17 +86,24 @@ join_a_failure(struct outbox_unit *unit, void *context, struct outbox_error *err
     return true; /* and hides it */
 }
 
+static bool
+commit_inside(struct outbox_unit *unit, void *context, struct outbox_error *error)
+{
+    (void)context;
+    cr_assert(client_write(unit, 2, error));
+    cr_assert_not(outbox_commit(unit, error));
+    return true;
+}
+
 Test(client_optional, a_step_that_fails_undoes_itself_alone)
 {
     static const struct {
         outbox_work *work;
         enum outbox_error_kind kind;
         const char *sqlstate;
-    } steps[] = {{write_and_clash, OUTBOX_ERROR_SQL, "23505"},
-                 {write_and_decline, OUTBOX_ERROR_WORK, ""},
-                 {ignore_a_failure, OUTBOX_ERROR_SQL, "22012"},
-                 {emit_nonsense, OUTBOX_ERROR_SQL, "23514"},
-                 {join_a_failure, OUTBOX_ERROR_WORK, ""}};
+    } steps[] = {{write_and_clash, OUTBOX_ERROR_SQL, "23505"},  {write_and_decline, OUTBOX_ERROR_WORK, ""},
+                 {ignore_a_failure, OUTBOX_ERROR_SQL, "22012"}, {emit_nonsense, OUTBOX_ERROR_SQL, "23514"},
+                 {join_a_failure, OUTBOX_ERROR_WORK, ""},       {commit_inside, OUTBOX_ERROR_USAGE, ""}};
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         struct client client = client_open();
         struct step step = {.work = steps[i].work};

@@ -2,6 +2,8 @@
  * does. */
 #include "client_fixture.h"
 
+#include "support/wait.h"
+
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -14,6 +16,7 @@ struct contest {
     int attempts;        /* that have begun */
     const char *instead; /* what the work reports of its own accord; NULL: the server's error */
     int told, last_wait_ms;
+    struct outbox_error last;
 };
 
 static bool
@@ -37,6 +40,7 @@ count_retry(void *context, int attempt, const struct outbox_error *error, int wa
     struct contest *contest = context;
     contest->told++;
     contest->last_wait_ms = wait_ms;
+    contest->last = *error;
     cr_assert_eq(attempt, contest->attempts);
     cr_assert(error->kind != OUTBOX_ERROR_NONE);
 }
@@ -79,6 +83,15 @@ Test(client_retry, also_when_the_work_reports_it_in_its_own_words)
     struct outbox_options options = options_of(&contest, 0);
     client_must_run(&client, &options, read_and_write, &contest);
     cr_assert_eq(contest.attempts, 2);
+    cr_assert_eq(contest.last.kind, OUTBOX_ERROR_WORK);
+    cr_assert_str_eq(contest.last.message, "somebody was faster");
+    cr_assert_str_eq(contest.last.sqlstate, "40001", "the listener learns why");
+
+    contest = (struct contest){.client = &client, .interfere = 100, .instead = "somebody was faster"};
+    postgres_exec(client.outbox.admin, "delete from item where id = 2");
+    struct outbox_error error = client_must_fail(&client, &options, read_and_write, &contest);
+    cr_assert_str_eq(error.message, "somebody was faster");
+    cr_assert_str_eq(error.sqlstate, "40001");
     client_close(&client);
 }
 
@@ -111,6 +124,48 @@ Test(client_retry, what_would_fail_again_is_not_tried_again)
     struct outbox_error error = client_must_fail(&client, NULL, clash, &attempts);
     cr_assert_str_eq(error.sqlstate, "23505");
     cr_assert_eq(attempts, 1);
+    client_close(&client);
+}
+
+static bool
+deadlock(struct outbox_unit *unit, void *context, struct outbox_error *error)
+{
+    struct contest *contest = context;
+    contest->attempts++;
+    return outbox_query(unit, "do $$ begin raise sqlstate '40P01'; end $$", 0, NULL, NULL, error);
+}
+
+static void
+kill_between(void *context, int attempt, const struct outbox_error *error, int wait_ms)
+{
+    struct contest *contest = context;
+    (void)attempt, (void)error, (void)wait_ms;
+    PGconn *admin = contest->client->outbox.admin;
+    int backend = PQbackendPID(contest->client->app);
+    postgres_exec(admin, "select pg_terminate_backend(%d)", backend);
+    wait_for(postgres_int(admin, "select count(*) from pg_stat_activity where pid = %d", backend) == 0,
+             10000);
+}
+
+Test(client_retry, only_the_attempts_in_which_the_work_ran_count)
+{
+    struct client client = client_open();
+    struct contest contest = {.client = &client};
+    struct outbox_error error =
+        client_must_fail(&client, &(struct outbox_options){.attempts = -1}, deadlock, &contest);
+    cr_assert_eq(error.attempts, 0);
+    postgres_exec(client.app, "begin");
+    cr_assert_not(outbox_run(client.app, NULL, deadlock, &contest, &error));
+    cr_assert_eq(error.attempts, 0);
+    postgres_exec(client.app, "rollback");
+
+    struct outbox_options options = {.retry_listener = kill_between, .retry_context = &contest};
+    cr_assert_not(outbox_run(client.app, &options, deadlock, &contest, &error));
+    cr_assert_eq(error.kind, OUTBOX_ERROR_CONNECTION, "%s", error.message);
+    cr_assert_eq(error.attempts, 1, "the second one could not begin");
+    cr_assert_not(outbox_run(client.app, NULL, deadlock, &contest, &error));
+    cr_assert_eq(error.attempts, 0);
+    cr_assert_eq(contest.attempts, 1);
     client_close(&client);
 }
 
