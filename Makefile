@@ -73,6 +73,7 @@ $(O)/gen/schema_sql.c: $(sort $(wildcard schema/*.sql)) packaging/embed-sql.sh
 	packaging/embed-sql.sh schema/*.sql > $@.tmp && mv $@.tmp $@
 
 # ---- liboutbox: src/client and the two files of src/base that it uses; everything that outbox.h does not name is hidden -----
+# -fexceptions: a C++ exception, or pthread_cancel, that passes through the library finds its clean-up
 SOVERSION  := 0
 CLIENT_SRC := $(sort $(wildcard src/client/*.c))
 CLIENT_OBJ := $(patsubst %.c,$(O)/obj/client/%.o,$(CLIENT_SRC) src/base/backoff.c src/base/clock.c)
@@ -81,7 +82,7 @@ CLIENTLIBS  = $(shell pkg-config --libs libpq jansson 2>/dev/null)
 $(O)/obj/client/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(HARDEN) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(HARDEN) -fPIC -fvisibility=hidden -fexceptions -MMD -MP -c -o $@ $<
 
 $(O)/liboutbox.so.$(SOVERSION): $(CLIENT_OBJ) src/client/liboutbox.map
 	$(call say,LINK)
@@ -91,10 +92,11 @@ $(O)/liboutbox.so.$(SOVERSION): $(CLIENT_OBJ) src/client/liboutbox.map
 $(O)/liboutbox.so: $(O)/liboutbox.so.$(SOVERSION)
 	$(Q)ln -sf $(<F) $@
 
-# one object, so that the names that the library keeps to itself stay its own in a static program too
+# one object, so that the names that the library keeps to itself stay its own in a static program too; without groups, of which
+# a program that has one of the same name throws ours away, with what exceptions are found by
 $(O)/liboutbox.a: $(CLIENT_OBJ)
 	$(call say,AR)
-	$(Q)$(LD) -r -o $(O)/obj/client/liboutbox.o $^
+	$(Q)$(LD) -r --force-group-allocation -o $(O)/obj/client/liboutbox.o $^
 	$(Q)objcopy --localize-hidden $(O)/obj/client/liboutbox.o
 	$(Q)rm -f $@ && $(AR) rcs $@ $(O)/obj/client/liboutbox.o
 

@@ -65,7 +65,11 @@ struct outbox_unit;
 
 /* The work of a unit: true to commit, false to roll back (fill the error, which is never NULL here). It runs again from the
  * start when Postgres asks for that (a deadlock, a serialization failure), so what it leaves in `context` it sets anew each
- * time, and what cannot be undone (a mail, a call to another server) it leaves to a consumer of the event. */
+ * time, and what cannot be undone (a mail, a call to another server) it leaves to a consumer of the event.
+ *
+ * It must return. A C++ exception or pthread_cancel that leaves it rolls the unit back on its way (a statement that is running
+ * costs the connection); longjmp cannot be seen: it leaves the unit open, and that swallows every later outbox_run on the
+ * connection, which joins it, returns true, and is never committed. So does a unit of outbox_begin that is never ended. */
 typedef bool outbox_work(struct outbox_unit *unit, void *context, struct outbox_error *error);
 
 enum outbox_isolation {

@@ -16,6 +16,10 @@
 
 struct outbox_unit;
 
+/* A variable with this is given to `end` when it goes out of scope: also when the stack unwinds, by a C++ exception or by
+ * pthread_cancel, for which the room is compiled with -fexceptions. */
+#define UNWOUND(end) __attribute__((cleanup(end)))
+
 /* One for each connection, made at its first unit, freed with the connection. */
 struct watch {
     struct outbox_unit *unit; /* NULL: none is open */
@@ -140,7 +144,8 @@ struct outbox_unit *unit_begin(PGconn *connection, const struct outbox_options *
 /* Reads to its end what was left running, and sees an end that the work has brought about: before every judgement. */
 void work_settle(struct outbox_unit *unit);
 
-/* Runs a work and judges what it left. False with the error filled: it said no, or the unit is not usable any more. */
+/* Runs a work and judges what it left. False with the error filled: it said no, or the unit is not usable any more. When the
+ * stack unwinds through the work, the unit is doomed; who called work_run undoes it, by UNWOUND. */
 bool work_run(struct outbox_unit *unit, outbox_work *work, void *context, struct outbox_error *error);
 
 /* ---- encode.c ------------------------------------------------------------------------------------------------------ */

@@ -38,6 +38,20 @@ undo(struct outbox_unit *unit, unsigned depth)
     unit_end(unit, &why);
 }
 
+struct step {
+    struct outbox_unit *unit;
+    unsigned depth;
+    bool done;
+};
+
+static void
+end(struct step *step)
+{
+    step->unit->depth = step->depth - 1;
+    if (!step->done)
+        undo(step->unit, step->depth);
+}
+
 bool
 outbox_optional(struct outbox_unit *unit, outbox_work *work, void *context, struct outbox_error *error)
 {
@@ -47,10 +61,7 @@ outbox_optional(struct outbox_unit *unit, outbox_work *work, void *context, stru
         return failure_missing(error, "work");
     if (!unit_usable(unit, error) || !mark(unit, "savepoint", unit->depth + 1, error))
         return false;
-    unsigned depth = ++unit->depth;
-    bool done = work_run(unit, work, context, error) && mark(unit, "release savepoint", depth, error);
-    unit->depth = depth - 1;
-    if (!done)
-        undo(unit, depth);
-    return done;
+    UNWOUND(end) struct step step = {.unit = unit, .depth = ++unit->depth};
+    step.done = work_run(unit, work, context, error) && mark(unit, "release savepoint", step.depth, error);
+    return step.done;
 }

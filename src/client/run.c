@@ -77,21 +77,31 @@ struct run {
     int works; /* that ran */
 };
 
+/* A statement is running only when the thread was cancelled in it, and a COMMIT may wait for ever. */
+static void
+abandon(struct outbox_unit **unit)
+{
+    if (*unit != NULL && PQtransactionStatus((*unit)->connection) == PQTRANS_ACTIVE)
+        wire_cut((*unit)->connection);
+    outbox_rollback(*unit);
+}
+
 static bool
 attempt(struct run *run, bool *again, struct outbox_error *error)
 {
     *again = false;
     memset(error, 0, sizeof *error);
+    UNWOUND(abandon)
     struct outbox_unit *unit = unit_begin(run->connection, run->options, run->deadline_us, error);
     if (unit == NULL)
         return false;
     run->works++;
     if (!work_run(unit, run->work, run->context, error)) {
         *again = failed_in_passing(unit, error);
-        outbox_rollback(unit);
         return false;
     }
     bool done = outbox_commit(unit, error);
+    unit = NULL;
     *again = !done && error->kind == OUTBOX_ERROR_SQL && failure_is_passing(error->sqlstate);
     return done;
 }

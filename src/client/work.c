@@ -66,12 +66,40 @@ explain(struct outbox_unit *unit, struct outbox_error *error)
         error->kind = OUTBOX_ERROR_TIMEOUT;
 }
 
+struct call {
+    struct outbox_unit *unit;
+    bool returned;
+};
+
+/* An exception is on its way, or the end of the thread: nobody may wait for a statement now, which can take for ever. */
+static void
+leave(struct call *call)
+{
+    struct outbox_error why;
+    call->unit->works--;
+    if (call->returned)
+        return;
+    failure_set(&why, OUTBOX_ERROR_WORK,
+                "the work did not return: an exception or the end of its thread left it");
+    unit_doom(call->unit, &why);
+    if (is_running(call->unit->connection))
+        cut_running(call->unit);
+}
+
+static bool
+call_work(struct outbox_unit *unit, outbox_work *work, void *context, struct outbox_error *error)
+{
+    UNWOUND(leave) struct call call = {.unit = unit};
+    unit->works++;
+    bool willing = work(unit, context, error);
+    call.returned = true;
+    return willing;
+}
+
 bool
 work_run(struct outbox_unit *unit, outbox_work *work, void *context, struct outbox_error *error)
 {
-    unit->works++;
-    bool willing = work(unit, context, error);
-    unit->works--;
+    bool willing = call_work(unit, work, context, error);
     work_settle(unit);
     if (!willing) {
         explain(unit, error);

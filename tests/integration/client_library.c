@@ -1,5 +1,7 @@
 /* client_library.c: liboutbox as a package: what is installed is enough to build a program in C and in C++, by pkg-config, shared
- * and static; the examples of the manual pages are such programs; nothing but outbox_* is exported. */
+ * and static; exceptions may pass through it; the examples of the manual pages are such programs; nothing but outbox_* is exported. */
+#include "schema_fixture.h"
+
 #include "support/scratch.h"
 
 #include <criterion/criterion.h>
@@ -109,6 +111,43 @@ Test(client_library, an_installed_library_is_enough_to_build_a_program)
     free(directory);
 }
 
+/* An object of the program's own that is compiled as the library is: what the compiler adds to both for exceptions bears one
+ * name. */
+static const char beside[] = "static void end(int *used) { *used = 0; }\n"
+                             "void begin(void (*call)(void));\n"
+                             "void begin(void (*call)(void))\n"
+                             "{\n"
+                             "    __attribute__((cleanup(end))) int used = 1;\n"
+                             "    call();\n"
+                             "}\n";
+
+Test(client_library, exceptions_of_cplusplus_pass_through_it)
+{
+    struct outbox outbox = outbox_open();
+    char *directory = install_library(), *here = realpath(".", NULL);
+    char *source = must_format("%s/beside.c", directory);
+    scratch_write_file(source, beside);
+    const char *conninfo = postgres_conninfo(outbox.server, outbox.database, POSTGRES_WRITER);
+    char *script = must_format(
+        "c++ %s -std=c++17 -g -Wall -Wextra -Wpedantic -Werror -c '%s/tests/support/programs/unwind.cpp'"
+        " $(" PKG_CONFIG " pkg-config --cflags outbox)\n"
+        "cc %s -fexceptions -c beside.c\n"
+        "c++ %s unwind.o -o shared $(" PKG_CONFIG " pkg-config --libs outbox)\n"
+        "c++ %s unwind.o beside.o -o static usr/lib/liboutbox.a $(pkg-config --libs libpq jansson)\n"
+        "LD_LIBRARY_PATH=$PWD/usr/lib ./shared '%s'\n",
+        sanitized(), here, sanitized(), sanitized(), sanitized(), conninfo);
+    must_shell(directory, script);
+    postgres_exec(outbox.admin, "truncate outbox.event");
+    free(script);
+    script = must_format("./static '%s'\n", conninfo);
+    must_shell(directory, script);
+    free(script);
+    free(source);
+    free(here);
+    free(directory);
+    outbox_close(&outbox);
+}
+
 Test(client_library, only_the_names_of_the_header_are_exported)
 {
     char *directory = install_library();
@@ -125,7 +164,7 @@ Test(client_library, only_the_names_of_the_header_are_exported)
         "readelf -d usr/lib/liboutbox.so | grep SONAME | grep -F '[liboutbox.so.0]'\n"
         /* the daemon's libraries are none of the application's business */
         "if readelf -d usr/lib/liboutbox.so | grep NEEDED | grep -vE "
-        "'libpq|libjansson|libc\\.|asan|ubsan'; "
+        "'libpq|libjansson|libc\\.|libgcc_s|asan|ubsan'; "
         "then exit 1; fi\n");
     free(directory);
 }
