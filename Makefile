@@ -128,6 +128,24 @@ $(O)/tests/wallclock.so: tests/support/programs/wallclock.c
 	$(call say,LINK)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-missing-prototypes -fPIC -shared -o $@ $<
 
+# the fault kit: a proxy before Kafka and Postgres, and a shim over the calls of librdkafka and libpq (tests/fault/README.md)
+FAULT_KIT := fault/fproxy fault/crashpoint.so
+$(O)/tests/e2e: | $(FAULT_KIT:%=$(O)/tests/%)
+$(O)/tests/fault/fproxy: $(patsubst %.c,$(O)/obj/%.o,$(sort $(wildcard tests/fault/fproxy*.c src/base/*.c)))
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(LINKHARD) -o $@ $^ $(LDLIBS)
+
+$(O)/tests/fault/crashpoint.so: $(patsubst %.c,$(O)/obj/fault/%.o,$(sort $(wildcard tests/fault/crashpoint*.c)))
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) -shared -Wl,-z,relro,-z,now -o $@ $^
+
+$(O)/obj/fault/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) -Wno-missing-prototypes -fPIC -MMD -MP -c -o $@ $<
+
 .PHONY: check check-now check-unit check-integration check-e2e check-examples
 check:                    ## installs what tests need, builds, runs unit, integration, e2e and examples' tests on real servers
 	packaging/deps.sh test
@@ -150,7 +168,7 @@ GCC_BUILD ?= build/lint-gcc
 lint:                     ## format, clang-tidy, includes, headers alone; gcc and clang without a warning
 	packaging/deps.sh test lint
 	$(MAKE) lint-now
-lint-now: PROGRAMS = $(SUITES) hostile soak/soak $(BENCHES:%=bench/%)
+lint-now: PROGRAMS = $(SUITES) hostile soak/soak $(BENCHES:%=bench/%) $(FAULT_KIT)
 lint-now:
 	$(MAKE) O=$(GCC_BUILD) CC=gcc WERROR=1 all examples $(PROGRAMS:%=$(GCC_BUILD)/tests/%)
 	$(MAKE) O=build/lint-clang CC=clang WERROR=1 OPT=-O1 all examples $(PROGRAMS:%=build/lint-clang/tests/%)
@@ -266,5 +284,5 @@ help:                     ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 .SECONDARY:
--include $(wildcard $(O)/obj/client/src/*/*.d $(O)/obj/src/*.d $(O)/obj/src/*/*.d $(O)/obj/tests/*/*.d \
+-include $(wildcard $(O)/obj/client/src/*/*.d $(O)/obj/fault/tests/*/*.d $(O)/obj/src/*.d $(O)/obj/src/*/*.d $(O)/obj/tests/*/*.d \
 	$(O)/obj/examples/*/*.d $(O)/obj/examples/*/domain/*.d)

@@ -25,8 +25,12 @@ draw_seed(struct story *story)
 }
 
 static struct broker *
-open_broker(const struct story_options *options)
+open_broker(const struct story_options *options, const struct fproxy *proxy)
 {
+    if (proxy != NULL)
+        return broker_start_cluster(
+            options->brokers > 1 ? options->brokers : 1,
+            &(struct broker_options){.version = options->kafka, .proxied = fproxy_kafka_ports(proxy)});
     if (options->brokers > 1)
         return broker_start_cluster(options->brokers, NULL);
     if (options->network != NULL)
@@ -69,10 +73,10 @@ start_relay(struct story *story, const char *conninfo, pid_t network)
 {
     char *lease = must_format("lease=%dms", story->lease_ms);
     const char *overrides[] = {lease, NULL};
-    struct daemon *relay = daemon_start(&(struct daemon_options){.conninfo = conninfo,
-                                                                 .bootstrap = broker_bootstrap(story->broker),
-                                                                 .overrides = overrides,
-                                                                 .network = network});
+    const char *bootstrap =
+        story->proxy != NULL ? fproxy_bootstrap(story->proxy) : broker_bootstrap(story->broker);
+    struct daemon *relay = daemon_start(&(struct daemon_options){
+        .conninfo = conninfo, .bootstrap = bootstrap, .overrides = overrides, .network = network});
     free(lease);
     return relay;
 }
@@ -80,7 +84,10 @@ start_relay(struct story *story, const char *conninfo, pid_t network)
 struct daemon *
 story_start_relay(struct story *story)
 {
-    return start_relay(story, postgres_conninfo(story->postgres, story->database, POSTGRES_RELAY), 0);
+    const char *conninfo = story->proxy != NULL
+                               ? fproxy_conninfo(story->proxy, story->database, POSTGRES_RELAY)
+                               : postgres_conninfo(story->postgres, story->database, POSTGRES_RELAY);
+    return start_relay(story, conninfo, 0);
 }
 
 struct daemon *
@@ -107,7 +114,11 @@ story_begin(struct story *story, const struct story_options *options)
     *story = (struct story){.lease_ms = options->lease_ms > 0 ? options->lease_ms : STORY_LEASE_MS};
     draw_seed(story);
     story->postgres = open_postgres(options);
-    story->broker = open_broker(options);
+    if (options->proxied)
+        story->proxy = fproxy_new(options->brokers > 1 ? options->brokers : 1);
+    story->broker = open_broker(options, story->proxy);
+    if (options->proxied)
+        fproxy_start(story->proxy, story->broker, story->postgres, story->seed);
     story->database = postgres_create_outbox(story->postgres);
     create_topics(story, options->brokers > 1);
     PGconn *admin = story_admin(story);
@@ -237,6 +248,7 @@ void
 story_end(struct story *story)
 {
     daemon_free(story->relay);
+    fproxy_free(story->proxy);
     postgres_free(story->postgres);
     broker_free(story->broker);
 }

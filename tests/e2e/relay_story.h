@@ -6,6 +6,7 @@
 #define OUTBOXD_TESTS_E2E_RELAY_STORY_H
 
 #include "support/checker.h"
+#include "support/fproxy.h"
 #include "support/kafka.h"
 #include "support/load.h"
 #include "support/network.h"
@@ -23,6 +24,7 @@ struct story_options {
     int brokers;                   /* more than one: a cluster of its own; two replicas must have an event */
     const char *kafka;             /* a version of Kafka (broker_options), on a broker of its own */
     const struct network *network; /* servers of its own, reached from there too */
+    bool proxied;                  /* relays reach both servers, the broker their own, by story.proxy */
     uint32_t xids_left, epoch;     /* on a Postgres of its own: postgres_near_wraparound */
     int writers;                   /* 0: 8 */
     int keys;                      /* 0: 200 */
@@ -33,6 +35,7 @@ struct story_options {
 struct story {
     struct postgres *postgres;
     struct broker *broker;
+    struct fproxy *proxy; /* NULL unless proxied */
     const char *database;
     const char *topics[STORY_TOPICS + 1];
     struct daemon *relay;

@@ -22,10 +22,10 @@ static const char properties_format[] =
     "process.roles=broker,controller\n"
     "node.id=%d\n"
     "controller.quorum.voters=%s\n"
-    "listeners=PLAINTEXT://%s:%d,CONTROLLER://127.0.0.1:%d%s%s\n"
-    "advertised.listeners=PLAINTEXT://%s:%d%s%s\n"
+    "listeners=PLAINTEXT://%s:%d,CONTROLLER://127.0.0.1:%d%s\n"
+    "advertised.listeners=PLAINTEXT://%s:%d%s\n"
     "controller.listener.names=CONTROLLER\n"
-    "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n"
+    "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT\n"
     "log.dirs=%s/data\n"
     "default.replication.factor=%d\n"
     "offsets.topic.replication.factor=1\n"
@@ -79,6 +79,15 @@ broker_host(const struct broker_options *options)
     return options->host ? options->host : "127.0.0.1";
 }
 
+/* ",NAME://host:port" of a further listener, or nothing. The caller frees it. */
+static char *
+further(const struct broker_options *options, int proxied_port)
+{
+    if (proxied_port != 0)
+        return must_format(",PROXIED://127.0.0.1:%d", proxied_port);
+    return options->listeners ? must_format(",%s", options->listeners) : must_strdup("");
+}
+
 /* One node, formatted and not started. `voters` and `bootstrap` name all nodes of its cluster. */
 static struct broker *
 broker_make(const struct broker_options *options, int node, int nodes, const int *ports, const char *voters,
@@ -94,13 +103,14 @@ broker_make(const struct broker_options *options, int node, int nodes, const int
     broker->properties = must_format("%s/server.properties", broker->directory);
     broker->jars = broker_jars(options->version ? options->version : BROKER_VERSION);
     broker->bootstrap = must_strdup(bootstrap);
-    const char *more = options->listeners ? options->listeners : "", *comma = options->listeners ? "," : "";
-    char *text =
-        must_format(properties_format, node, voters, host, port, controller_port, comma, more, host, port,
-                    comma, more, broker->directory, nodes, options->properties ? options->properties : "");
+    broker->proxied = options->proxied ? scratch_port() : 0;
+    char *here = further(options, broker->proxied);
+    char *said = further(options, options->proxied ? options->proxied[node - 1] : 0);
+    char *text = must_format(properties_format, node, voters, host, port, controller_port, here, host, port,
+                             said, broker->directory, nodes, options->properties ? options->properties : "");
     scratch_write_file(broker->properties, text);
     broker_format(broker, options);
-    free(text);
+    free(text), free(said), free(here);
     return broker;
 }
 
@@ -248,6 +258,12 @@ const char *
 broker_bootstrap(const struct broker *broker)
 {
     return broker->bootstrap;
+}
+
+int
+broker_proxied_port(const struct broker *node)
+{
+    return node->proxied;
 }
 
 const char *

@@ -15,6 +15,7 @@ struct broker_options {
     const char *cluster_id; /* 22 characters of base64, or NULL: always the same one */
     const char *listeners;  /* further ones, "NAME://host:port,..", which `properties` describe; or NULL */
     const char *scram;      /* a user from the beginning, "SCRAM-SHA-256=[name=..,password=..]", or NULL */
+    const int *proxied;     /* a port for each node, or NULL: see broker_proxied_port() */
 };
 
 /* A line for broker_options.properties: ACLs work, and what no ACL names is allowed to everyone. */
@@ -50,6 +51,8 @@ void broker_pause(struct broker *broker);
 void broker_continue(struct broker *broker);
 
 const char *broker_bootstrap(const struct broker *broker); /* "127.0.0.1:port" */
+/* Where a proxy reaches this node, which names broker_options.proxied in its place to whoever comes through here; 0: nowhere. */
+int broker_proxied_port(const struct broker *node);
 const char *broker_log_path(const struct broker *broker);
 const char *broker_directory(const struct broker *broker);
 

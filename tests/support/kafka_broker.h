@@ -14,6 +14,7 @@ struct broker {
     bool own;
     int node;                                /* its node.id; 1 when it is alone */
     struct broker *others[BROKER_NODES - 1]; /* of the first node of a cluster, which owns them; NULL: none */
+    int proxied;                             /* a listener for a proxy; 0: none */
     char *bootstrap;
     char *directory, *log, *properties, *jars; /* NULL when it is the suite's */
     char **kept;                               /* topic names promised to live as long as this */
