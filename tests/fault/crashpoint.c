@@ -117,17 +117,21 @@ read_rules(void)
     free(copy);
 }
 
+/* Not of a process that called nothing, as the shell that started this one: it would wipe out what the other has written. */
 __attribute__((destructor)) static void
 write_counts(void)
 {
     const char *path = getenv("CRASHPOINT_COUNTS");
-    FILE *file = path != NULL ? fopen(path, "we") : NULL;
-    if (file == NULL)
-        return;
-    for (int i = 0; i < point_count; i++)
-        if (points[i].calls > 0)
-            fprintf(file, "%s %lu\n", points[i].name, points[i].calls);
-    fclose(file);
+    FILE *file = NULL;
+    for (int i = 0; i < point_count && path != NULL; i++) {
+        if (points[i].calls == 0)
+            continue;
+        if (file == NULL && (file = fopen(path, "we")) == NULL)
+            return;
+        fprintf(file, "%s %lu\n", points[i].name, points[i].calls);
+    }
+    if (file != NULL)
+        fclose(file);
 }
 
 static const void *

@@ -144,17 +144,19 @@ write_socket(int fd, struct stream *stream)
     }
 }
 
-/* Bytes through one stream, as many as its buffers and its faults let through. */
+/* Bytes through one stream, as many as its buffers and its faults let through: until the socket takes no more, which it tells, or
+ * until nothing has moved. */
 static void
 carry(struct link *link, struct stream *stream, int to, int64_t now_us)
 {
-    size_t before;
+    size_t in, out;
     do {
-        before = stream->in.size;
+        in = stream->in.size;
+        out = stream->out.size;
         stream_move(link, stream, now_us);
         if (!link->connecting && !link->reset)
             write_socket(to, stream);
-    } while (stream->in.size < before && stream->out.size == 0);
+    } while (stream->out.size == 0 && (stream->in.size < in || out > 0));
 }
 
 int64_t

@@ -89,7 +89,7 @@ fproxy_start(struct fproxy *proxy, struct broker *broker, const struct postgres 
     argv[argc++] = "--control", argv[argc++] = proxy->path;
     argv[argc++] = "--log", argv[argc++] = proxy->log;
     argv[argc++] = "--seed", argv[argc++] = seed_text;
-    for (; count < proxy->nodes; count++) {
+    for (; broker != NULL && count < proxy->nodes; count++) {
         int port = broker_proxied_port(broker_node(broker, count + 1));
         ports[count] = must_format("%d=%d", proxy->kafka[count], port);
         argv[argc++] = "--kafka", argv[argc++] = ports[count];
@@ -139,16 +139,16 @@ fproxy_conninfo(struct fproxy *proxy, const char *database, const char *user)
     return proxy->conninfo;
 }
 
-/* The last line of an answer, when all of it has come; else NULL. */
-static const char *
-last_line(const char *answer, size_t size)
+/* All of an answer has come with its last line. */
+static bool
+has_ended(const char *answer, size_t size)
 {
     if (size == 0 || answer[size - 1] != '\n')
-        return NULL;
+        return false;
     const char *last = answer + size - 1;
     while (last > answer && last[-1] != '\n')
         last--;
-    return strncmp(last, "ok", 2) == 0 || strncmp(last, "error", 5) == 0 ? last : NULL;
+    return strncmp(last, "ok", 2) == 0 || strncmp(last, "error", 5) == 0;
 }
 
 char *
@@ -158,15 +158,12 @@ fproxy_command(struct fproxy *proxy, const char *command)
     size_t size = 0;
     if (send(proxy->control, line, strlen(line), MSG_NOSIGNAL) != (ssize_t)strlen(line))
         test_fail("fproxy: %s: %s", command, strerror(errno));
-    const char *last;
-    while ((last = last_line(answer, size)) == NULL) {
+    while (!has_ended(answer, size)) {
         ssize_t got = recv(proxy->control, answer + size, ANSWER_BYTES - 1 - size, 0);
         if (got <= 0)
             test_fail("fproxy: %s: it has gone", command);
         size += (size_t)got;
     }
-    if (strncmp(last, "error", 5) == 0)
-        test_fail("fproxy: %s: %s", command, last);
     free(line);
     return answer;
 }
@@ -181,6 +178,8 @@ fproxy_rule(struct fproxy *proxy, const char *format, ...)
     va_end(arguments);
     snprintf(command, sizeof command, "rule %s", rule);
     char *answer = fproxy_command(proxy, command);
+    if (strncmp(answer, "ok ", 3) != 0)
+        test_fail("fproxy: %s: %s", command, answer);
     int number = atoi(answer + strlen("ok "));
     free(answer);
     return number;

@@ -19,7 +19,7 @@ struct fproxy;
 struct fproxy *fproxy_new(int nodes);
 const int *fproxy_kafka_ports(const struct fproxy *proxy);
 
-/* Starts it before a cluster that was made with its ports, and before Postgres. `seed` decides where a rule has p=. */
+/* Starts it before a cluster that was made with its ports (NULL: none), and before Postgres. `seed` decides where a rule has p=. */
 void fproxy_start(struct fproxy *proxy, struct broker *broker, const struct postgres *postgres,
                   unsigned seed);
 void fproxy_free(struct fproxy *proxy); /* NULL is allowed */
@@ -31,7 +31,8 @@ const char *fproxy_conninfo(struct fproxy *proxy, const char *database, const ch
 /* A rule more, in the words of tests/fault/README.md; its number. */
 int fproxy_rule(struct fproxy *proxy, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* Any other command ("clear 2", "release", "reset", "latency 200", "list"): its answer, which the caller frees. */
+/* Any other command ("clear 2", "release", "reset", "latency 200", "list"): its answer, whose last line begins
+ * with "ok" or "error"; the caller frees it. */
 char *fproxy_command(struct fproxy *proxy, const char *command);
 void fproxy_clear(struct fproxy *proxy); /* all rules; what is held is let go */
 

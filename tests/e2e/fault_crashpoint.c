@@ -1,0 +1,195 @@
+/* fault_crashpoint.c: the relay ended, stopped or failed at a call of librdkafka or libpq, before it or after it, by crashpoint.so;
+ * and that it is done where and as often as the rule says. */
+#include "e2e/relay_setup.h"
+#include "e2e/relay_story.h"
+
+#include "support/crashpoint.h"
+#include "support/scratch.h"
+#include "support/wait.h"
+
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+TestSuite(fault_crashpoint, .timeout = 300);
+
+#define HIT_MS 30000
+#define KILLED (128 + SIGKILL)
+
+/* What the relay calls in at-least-once, each of them in every run under load. */
+static const char *const functions[] = {"rd_kafka_new",  "rd_kafka_producev", "rd_kafka_poll",
+                                        "PQconnectPoll", "PQsendQuery",       "PQsendQueryPrepared",
+                                        "PQgetResult",   "PQgetCopyData",     "rd_kafka_destroy"};
+#define FUNCTIONS (sizeof functions / sizeof *functions)
+/* A call further on would take its time. */
+#define FURTHEST 200
+
+/* Enough at once that it is read by COPY. */
+static void
+commit_many(struct story *story)
+{
+    PGconn *admin = story_admin(story);
+    postgres_exec(admin,
+                  "insert into outbox.event (topic, key, payload) select '%s', int8send(g %% 7),"
+                  " convert_to('payload-' || g, 'UTF8') from generate_series(1, 3000) g",
+                  story->topics[1]);
+    PQfinish(admin);
+}
+
+/* Starts the relay by these rules, which end it. */
+static void
+start_by(struct story *story, const struct crashpoint *crashpoint, const char *rules)
+{
+    crashpoint_set(crashpoint, rules);
+    daemon_again(story->relay);
+    crashpoint_unset();
+}
+
+/* A life without a fault, which tells how many boundaries there are. */
+static void
+count_calls(struct story *story, const struct crashpoint *crashpoint, long calls[FUNCTIONS])
+{
+    commit_many(story);
+    start_by(story, crashpoint, "");
+    story_await_lead(story->relay);
+    story_await_confirmed(story);
+    cr_assert_eq(daemon_terminate(story->relay), 0);
+    for (size_t i = 0; i < FUNCTIONS; i++) {
+        calls[i] = crashpoint_calls(crashpoint, functions[i]);
+        cr_assert_gt(calls[i], 0, "%s was never called", functions[i]);
+    }
+}
+
+static void
+kill_at(struct story *story, const struct crashpoint *crashpoint, const char *function, int call,
+        const char *when)
+{
+    char *rule = must_format("%s:%d:%s:kill", function, call, when);
+    char *hit = must_format("function=%s call=%d when=%s action=kill\n", function, call, when);
+    int before = crashpoint_hits(crashpoint, hit);
+    commit_many(story);
+    start_by(story, crashpoint, rule);
+    /* the last handle goes when the relay is asked to stop */
+    if (strcmp(function, "rd_kafka_destroy") == 0)
+        wait_for(!daemon_running(story->relay) || daemon_metric(story->relay, "outbox_leader") == 1, HIT_MS);
+    if (strcmp(function, "rd_kafka_destroy") == 0 && daemon_running(story->relay))
+        kill(daemon_pid(story->relay), SIGTERM);
+    cr_assert_eq(daemon_wait_exit(story->relay, HIT_MS), KILLED, "%s", rule);
+    cr_assert_eq(crashpoint_hits(crashpoint, hit), before + 1, "%s", rule);
+    free(hit), free(rule);
+}
+
+Test(fault_crashpoint,
+     kill_9_before_and_after_a_call_of_each_function_loses_and_reorders_nothing__P1_P2_P3__row_44)
+{
+    struct story story;
+    struct crashpoint *crashpoint = crashpoint_new();
+    long calls[FUNCTIONS];
+    story_begin(&story, &(struct story_options){.pause_us = 20000});
+    cr_assert_eq(daemon_terminate(story.relay), 0);
+    story_start_load(&story);
+    count_calls(&story, crashpoint, calls);
+    for (size_t i = 0; i < FUNCTIONS; i++) {
+        int furthest = (int)(calls[i] < FURTHEST ? calls[i] : FURTHEST);
+        kill_at(&story, crashpoint, functions[i], 1 + story_draw(&story, furthest), "before");
+        kill_at(&story, crashpoint, functions[i], 1 + story_draw(&story, furthest), "after");
+    }
+    daemon_again(story.relay);
+    story_await_lead(story.relay);
+    story_finish(&story, story.relay);
+    cr_expect_leq(story_judge(&story).duplicate_runs, 2 * FUNCTIONS * STORY_STREAMS);
+    crashpoint_free(crashpoint);
+    story_end(&story);
+}
+
+/* The leader stops between two events of a page, wakes up when another has taken over, and hands the rest to its producer. */
+Test(fault_crashpoint, a_leader_stopped_between_two_calls_stands_by_when_it_goes_on__P1_P2_I4__row_45)
+{
+    static const char *const rules[] = {"rd_kafka_producev:700:before:stop",
+                                        "PQsendQueryPrepared:60:after:stop", "rd_kafka_poll:90:after:stop"};
+    struct story story;
+    struct crashpoint *crashpoint = crashpoint_new();
+    size_t stops = sizeof rules / sizeof *rules;
+    story_begin(&story, &(struct story_options){.pause_us = 20000});
+    struct daemon *other = story.relay;
+    story_start_load(&story);
+    for (size_t i = 0; i < stops; i++) {
+        crashpoint_set(crashpoint, rules[i]);
+        struct daemon *zombie = story_start_relay(&story);
+        crashpoint_unset();
+        cr_assert_eq(daemon_terminate(other), 0);
+        commit_many(&story);
+        wait_for(crashpoint_hits(crashpoint, "action=stop\n") == (int)i + 1, HIT_MS);
+        daemon_again(other);
+        story_await_lead(other);
+        daemon_continue(zombie);
+        wait_for(daemon_metric(zombie, "outbox_leader") == 0, HIT_MS);
+        story_await_events(&story, 200);
+        cr_expect_eq(daemon_metric(other, "outbox_leader"), 1);
+        cr_assert_eq(daemon_terminate(zombie), 0);
+        daemon_free(zombie);
+    }
+    story_finish(&story, other);
+    cr_expect_leq(story_judge(&story).duplicate_runs, stops * STORY_STREAMS);
+    crashpoint_free(crashpoint);
+    story_end(&story);
+}
+
+Test(fault_crashpoint, calls_that_fail_cost_a_connection_or_an_instance_and_no_event__P1_P2__rows_21_57)
+{
+    static const char rules[] = "rd_kafka_producev:500:before:error=-195;PQconnectPoll:1:before:error;"
+                                "PQgetCopyData:900:before:error;rd_kafka_poll:50..:before:delay=2";
+    struct story story;
+    struct crashpoint *crashpoint = crashpoint_new();
+    story_begin(&story, &(struct story_options){.pause_us = 20000});
+    cr_assert_eq(daemon_terminate(story.relay), 0);
+    story_start_load(&story);
+    commit_many(&story);
+    start_by(&story, crashpoint, rules);
+    wait_for(crashpoint_hits(crashpoint, "action=error\n") == 3, HIT_MS);
+    wait_for(crashpoint_hits(crashpoint, "action=delay\n") > 10, HIT_MS);
+    story_finish(&story, story.relay);
+    cr_expect_leq(story_judge(&story).duplicate_runs, 3 * STORY_STREAMS);
+    crashpoint_free(crashpoint);
+    story_end(&story);
+}
+
+Test(fault_crashpoint, the_shim_counts_what_the_relay_calls_and_not_what_the_libraries_call_themselves)
+{
+    struct setup setup = setup_begin();
+    struct crashpoint *crashpoint = crashpoint_new();
+    const char *topic = setup_topic(&setup, "counted", 1, NULL);
+    crashpoint_set(crashpoint, "");
+    setup_run(&setup, NULL);
+    crashpoint_unset();
+    postgres_exec(setup.app,
+                  "insert into outbox.event (topic, payload) select '%s', 'x' from generate_series(1, 300)",
+                  topic);
+    setup_wait_confirmed(&setup, 20000);
+    cr_assert_eq(daemon_terminate(setup.relay), 0);
+    cr_expect_eq(crashpoint_calls(crashpoint, "rd_kafka_producev"), 300);
+    cr_expect_eq(crashpoint_calls(crashpoint, "rd_kafka_produceva"), 0, "one function calls the other");
+    cr_expect_eq(crashpoint_calls(crashpoint, "rd_kafka_new"),
+                 crashpoint_calls(crashpoint, "rd_kafka_destroy"));
+    setup_end(&setup);
+    crashpoint_free(crashpoint);
+}
+
+Test(fault_crashpoint, a_rule_that_cannot_be_carried_out_ends_the_process_before_it_begins)
+{
+    static const char *const rules[] = {"rd_kafka_nonsense:1:before:kill", "rd_kafka_poll:0:before:kill",
+                                        "rd_kafka_poll:1:during:kill",     "rd_kafka_poll:1:before:delay",
+                                        "rd_kafka_poll:1:before:error",    "rd_kafka_producev:1:after:error",
+                                        "rd_kafka_poll:1:before:kill=3",   "rd_kafka_poll:1:before"};
+    struct crashpoint *crashpoint = crashpoint_new();
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        crashpoint_set(crashpoint, rules[i]);
+        struct outboxd_result result = outboxd_run((const char *[]){"--help", NULL});
+        crashpoint_unset();
+        cr_expect_eq(result.exit_code, 128 + SIGABRT, "%s: %d", rules[i], result.exit_code);
+        cr_expect(strstr(result.err, "crashpoint:") != NULL, "%s: %s", rules[i], result.err);
+        outboxd_result_free(&result);
+    }
+    crashpoint_free(crashpoint);
+}
