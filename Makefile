@@ -144,7 +144,7 @@ $(O)/tests/fault/crashpoint.so: $(patsubst %.c,$(O)/obj/fault/%.o,$(sort $(wildc
 $(O)/obj/fault/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) -Wno-missing-prototypes -fPIC -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) -Itests $(CFLAGS) -fPIC -MMD -MP -c -o $@ $<
 
 .PHONY: check check-now check-unit check-integration check-e2e check-examples
 check:                    ## installs what tests need, builds, runs unit, integration, e2e and examples' tests on real servers

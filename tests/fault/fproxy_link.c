@@ -144,19 +144,17 @@ write_socket(int fd, struct stream *stream)
     }
 }
 
-/* Bytes through one stream, as many as its buffers and its faults let through: until the socket takes no more, which it tells, or
- * until nothing has moved. */
+/* Bytes through one stream, as many as its faults let through: until the socket takes no more, which it tells, or nothing is left. */
 static void
 carry(struct link *link, struct stream *stream, int to, int64_t now_us)
 {
-    size_t in, out;
+    bool filled;
     do {
-        in = stream->in.size;
-        out = stream->out.size;
         stream_move(link, stream, now_us);
+        filled = stream->out.size > 0;
         if (!link->connecting && !link->reset)
             write_socket(to, stream);
-    } while (stream->out.size == 0 && (stream->in.size < in || out > 0));
+    } while (filled && stream->out.size == 0);
 }
 
 int64_t

@@ -96,13 +96,14 @@ within_rate(struct stream *stream, size_t size, int64_t now_us)
 {
     if (stream->rate == 0)
         return size;
-    double most = (double)stream->rate * THROTTLE_US / 1e6;
-    stream->tokens += (double)(now_us - stream->rate_us) * (double)stream->rate / 1e6;
+    double most = (double)stream->rate * THROTTLE_US / 1e6, tokens = stream->tokens;
+    if (now_us > stream->rate_us)
+        tokens += (double)(now_us - stream->rate_us) * (double)stream->rate / 1e6;
     stream->rate_us = now_us;
-    if (stream->tokens > (most > 1 ? most : 1))
-        stream->tokens = most > 1 ? most : 1;
-    size = (double)size > stream->tokens ? (size_t)stream->tokens : size;
-    stream->tokens -= (double)size;
+    most = most > 1 ? most : 1;
+    tokens = tokens < most ? tokens : most;
+    size = (double)size > tokens ? (size_t)tokens : size;
+    stream->tokens = tokens - (double)size;
     return size;
 }
 
@@ -173,9 +174,9 @@ send_parked(struct link *link, struct stream *stream, int64_t now_us)
             at = &parked->next;
             continue;
         }
-        if (parked->sent == 0 && parked->rule != 0)
-            link_log(link, parked->kind, "released", 0, parked->rule);
         size_t size = smaller(parked->size - parked->sent, stream->out.capacity - stream->out.size);
+        if (parked->sent == 0 && size > 0 && parked->rule != 0)
+            link_log(link, parked->kind, "released", 0, parked->rule);
         if (!stream->dead)
             buffer_put(&stream->out, parked->data + parked->sent, size);
         parked->sent = stream->dead ? parked->size : parked->sent + size;
