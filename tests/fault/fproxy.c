@@ -1,7 +1,7 @@
 /* fproxy.c: a TCP proxy that knows the frames of Kafka and the messages of Postgres, and does to them what its rules say: the loop and
  * the command line. tests/fault/README.md says how to use it. One thread, one poll; ends with SIGTERM.
  *
- *   fproxy --control PATH --log PATH [--seed N] [--latency MS] [--rule RULE].. --kafka PORT=PORT .. --postgres PORT=PORT ..
+ *   fproxy --control PATH --log PATH [--seed N] [--rule RULE].. --kafka PORT=PORT .. --postgres PORT=PORT ..
  */
 #include "fault/fproxy_control.h"
 
@@ -83,11 +83,13 @@ open_log(const char *path)
 static void
 read_options(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"control", required_argument, NULL, 'c'},  {"log", required_argument, NULL, 'l'},
-        {"seed", required_argument, NULL, 's'},     {"latency", required_argument, NULL, 'd'},
-        {"rule", required_argument, NULL, 'r'},     {"kafka", required_argument, NULL, 'k'},
-        {"postgres", required_argument, NULL, 'p'}, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"control", required_argument, NULL, 'c'},
+                                            {"log", required_argument, NULL, 'l'},
+                                            {"seed", required_argument, NULL, 's'},
+                                            {"rule", required_argument, NULL, 'r'},
+                                            {"kafka", required_argument, NULL, 'k'},
+                                            {"postgres", required_argument, NULL, 'p'},
+                                            {NULL, 0, NULL, 0}};
     const char *control_path = NULL;
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (option) {
@@ -99,9 +101,6 @@ read_options(int argc, char **argv)
             break;
         case 's':
             proxy.rules.random = strtoull(optarg, NULL, 10);
-            break;
-        case 'd':
-            proxy.latency_us = strtoll(optarg, NULL, 10) * 1000;
             break;
         case 'r':
             add_rule(optarg);

@@ -84,6 +84,20 @@ reset_all(struct proxy *proxy)
     return proxy->link_count;
 }
 
+/* "kafka 200": of connections to Kafka. */
+static void
+set_latency(struct proxy *proxy, const char *text, FILE *answer)
+{
+    bool kafka = strncmp(text, "kafka ", 6) == 0, postgres = strncmp(text, "postgres ", 9) == 0;
+    if (!kafka && !postgres) {
+        fprintf(answer, "error latency kafka|postgres MS\n");
+        return;
+    }
+    long ms = strtol(strchr(text, ' '), NULL, 10);
+    proxy->latency_us[kafka ? PROTOCOL_KAFKA : PROTOCOL_POSTGRES] = ms * INT64_C(1000);
+    fprintf(answer, "ok\n");
+}
+
 /* "WORD REST": the answer to the command WORD. */
 static void
 obey(struct proxy *proxy, char *line, FILE *answer)
@@ -102,8 +116,7 @@ obey(struct proxy *proxy, char *line, FILE *answer)
     } else if (strcmp(line, "release") == 0) {
         fprintf(answer, "ok %d\n", release(proxy, (int)number));
     } else if (strcmp(line, "latency") == 0) {
-        proxy->latency_us = number * INT64_C(1000);
-        fprintf(answer, "ok\n");
+        set_latency(proxy, rest, answer);
     } else if (strcmp(line, "reset") == 0) {
         fprintf(answer, "ok %d\n", reset_all(proxy));
     } else {

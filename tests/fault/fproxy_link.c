@@ -118,7 +118,7 @@ read_socket(const struct link *link, int fd, struct stream *stream, int64_t now_
         return;
     ssize_t got = recv(fd, bytes, room < sizeof bytes ? room : sizeof bytes, 0);
     if (got > 0)
-        stream_put(stream, bytes, (size_t)got, link->proxy->latency_us, now_us);
+        stream_put(stream, bytes, (size_t)got, link->proxy->latency_us[link->listener->protocol], now_us);
     else if (got == 0 || !would_block())
         stream->ended = true;
 }

@@ -104,7 +104,7 @@ struct proxy {
     struct rules rules;
     struct link *links;
     int link_count, link_numbers;
-    int64_t latency_us; /* of every byte, each way */
+    int64_t latency_us[2]; /* of every byte of a protocol, each way */
     FILE *log;
 };
 

@@ -31,7 +31,7 @@ const char *fproxy_conninfo(struct fproxy *proxy, const char *database, const ch
 /* A rule more, in the words of tests/fault/README.md; its number. */
 int fproxy_rule(struct fproxy *proxy, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* Any other command ("clear 2", "release", "reset", "latency 200", "list"): its answer, whose last line begins
+/* Any other command ("clear 2", "release", "reset", "latency kafka 200", "list"): its answer, whose last line begins
  * with "ok" or "error"; the caller frees it. */
 char *fproxy_command(struct fproxy *proxy, const char *command);
 void fproxy_clear(struct fproxy *proxy); /* all rules; what is held is let go */
