@@ -70,7 +70,7 @@ kill_at(struct story *story, const struct crashpoint *crashpoint, const char *fu
     int before = crashpoint_hits(crashpoint, hit);
     commit_many(story);
     start_by(story, crashpoint, rule);
-    /* the last handle goes when the relay is asked to stop */
+    /* the producer's handle goes when the relay is asked to stop; another one, that looks topics up, may have gone before */
     if (strcmp(function, "rd_kafka_destroy") == 0)
         wait_for(!daemon_running(story->relay) || daemon_metric(story->relay, "outbox_leader") == 1, HIT_MS);
     if (strcmp(function, "rd_kafka_destroy") == 0 && daemon_running(story->relay))
@@ -91,7 +91,8 @@ Test(fault_crashpoint,
     story_start_load(&story);
     count_calls(&story, crashpoint, calls);
     for (size_t i = 0; i < FUNCTIONS; i++) {
-        int furthest = (int)(calls[i] < FURTHEST ? calls[i] : FURTHEST);
+        bool at_end = strcmp(functions[i], "rd_kafka_destroy") == 0;
+        int furthest = at_end ? 1 : (int)(calls[i] < FURTHEST ? calls[i] : FURTHEST);
         kill_at(&story, crashpoint, functions[i], 1 + story_draw(&story, furthest), "before");
         kill_at(&story, crashpoint, functions[i], 1 + story_draw(&story, furthest), "after");
     }
