@@ -26,7 +26,7 @@ finish(struct topics *topics)
     for (size_t i = 0; i < topics->capacity; i++)
         if (topics->facts[i] != NULL)
             topics->facts[i]->asked = false;
-    lookup_end(topics->lookup);
+    errand_end(topics->lookup);
     topics->lookup = NULL;
     topics->asking_for = ASKING_NOTHING;
 }

@@ -106,7 +106,7 @@ topics_detach(struct topics *topics)
         }
     rd_kafka_queue_io_event_enable(topics->answers, -1, NULL, 0);
     rd_kafka_queue_destroy(topics->answers);
-    lookup_end(topics->lookup);
+    errand_end(topics->lookup);
     topics->lookup = NULL;
     topics->answers = NULL;
     topics->user = NULL;

@@ -13,7 +13,7 @@ struct topics {
     struct handle *user; /* of the instance attached, or NULL */
     int wake_fd;
     enum { ASKING_NOTHING, ASKING_METADATA, ASKING_CONFIGS } asking_for;
-    struct lookup *lookup;     /* ASKING_METADATA */
+    struct errand *lookup;     /* ASKING_METADATA */
     rd_kafka_queue_t *answers; /* of ASKING_CONFIGS */
     bool watching;             /* some topics are watched */
     int64_t retry_us;          /* no question before */
