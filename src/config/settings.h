@@ -21,6 +21,8 @@ struct property {
 
 /* All of it belongs to the start, but for the log level and the secrets: settings_renew() (config/renew.h) may change them in
  * the relay's thread, so they are looked at when they are used. */
+enum delivery { DELIVERY_AT_LEAST_ONCE, DELIVERY_EXACTLY_ONCE };
+
 struct settings {
     char *file;   /* the path as given, for messages */
     char *source; /* the `source` header */
@@ -29,6 +31,8 @@ struct settings {
     char *postgres_password; /* from postgres.password_file; NULL: libpq's own ways */
     struct property *kafka;
     size_t kafka_count;
+    enum delivery delivery;
+    int64_t transaction_events, transaction_time_us;
     char **topics; /* shell patterns */
     size_t topics_count;
     int64_t poll_idle_us, poll_busy_us;

@@ -34,7 +34,8 @@ enum outcome_kind {
     OUTCOME_EVENT,        /* refused for the event's own sake: too large, NULL key on a compacted topic .. */
     OUTCOME_TOPIC,        /* refused for its topic's sake: unknown topic, no permission, too few replicas */
     OUTCOME_BROKER,       /* the broker or the network: patience */
-    OUTCOME_UNSENT,       /* purged because the instance ended: nobody's fault */
+    OUTCOME_FENCED, /* another process publishes under the same transactional.id, or Kafka gave up waiting */
+    OUTCOME_UNSENT, /* purged because the instance ended: nobody's fault */
 };
 
 struct outcome {

@@ -41,6 +41,18 @@ static const struct meaning meanings[] = {
      "remove message.format.version from the topic: headers need format 2"},
     {RD_KAFKA_RESP_ERR_UNSUPPORTED_COMPRESSION_TYPE, OUTCOME_TOPIC, "change kafka.compression.type"},
 
+    /* What exactly-once delivery needs, and people must give. */
+    {RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, OUTCOME_TOPIC,
+     "allow WRITE and DESCRIBE on the transactional id outboxd-<source>-<relay> to the relay's principal"},
+    {RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT, OUTCOME_TOPIC,
+     "set transaction.max.timeout.ms of the brokers to 30 s or more"},
+    {RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION, OUTCOME_TOPIC, "exactly-once needs brokers from 3.7 on"},
+    {RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE, OUTCOME_TOPIC, "exactly-once needs brokers from 3.7 on"},
+
+    {RD_KAFKA_RESP_ERR__FENCED, OUTCOME_FENCED, NULL},
+    {RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, OUTCOME_FENCED, NULL},
+    {RD_KAFKA_RESP_ERR_PRODUCER_FENCED, OUTCOME_FENCED, NULL},
+
     /* The instance went away under the event: nobody's fault, it is sent again. */
     {RD_KAFKA_RESP_ERR__PURGE_QUEUE, OUTCOME_UNSENT, NULL},
     {RD_KAFKA_RESP_ERR__PURGE_INFLIGHT, OUTCOME_UNSENT, NULL},

@@ -1,7 +1,8 @@
-/* configs.c: DescribeConfigs, asked and read. Called by topics.c and inspect.c; keeps nothing. */
+/* configs.c: DescribeConfigs, asked and read. Called by topics.c, inspect.c and position_reader.c; keeps nothing. */
 #include "kafka/configs.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,4 +63,44 @@ configs_ask(rd_kafka_t *rk, const char *const *names, size_t count, int timeout_
     rd_kafka_AdminOptions_destroy(options);
     rd_kafka_ConfigResource_destroy_array(resources, count);
     free(resources);
+}
+
+static int
+read_version(const rd_kafka_ConfigResource_t *broker, char *text, size_t size)
+{
+    int major, minor;
+    const char *version = configs_value(broker, "inter.broker.protocol.version");
+    if (version == NULL)
+        return CONFIGS_VERSION_4;
+    snprintf(text, size, "%s", version);
+    return sscanf(version, "%d.%d", &major, &minor) == 2 ? major * 100 + minor : 0;
+}
+
+int
+configs_version(rd_kafka_t *rk, int broker_id, int timeout_ms, char *text, size_t size)
+{
+    char id[16], reason[256];
+    int version = 0;
+    snprintf(id, sizeof id, "%d", broker_id);
+    text[0] = '\0';
+    rd_kafka_queue_t *answers = rd_kafka_queue_new(rk);
+    rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_BROKER, id);
+    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
+    CHECK(rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, reason, sizeof reason) ==
+          RD_KAFKA_RESP_ERR_NO_ERROR);
+    rd_kafka_DescribeConfigs(rk, &resource, 1, options, answers);
+    rd_kafka_event_t *event = rd_kafka_queue_poll(answers, timeout_ms);
+    size_t count = 0;
+    const rd_kafka_DescribeConfigs_result_t *result =
+        event ? rd_kafka_event_DescribeConfigs_result(event) : NULL;
+    const rd_kafka_ConfigResource_t **resources =
+        result ? rd_kafka_DescribeConfigs_result_resources(result, &count) : NULL;
+    if (count == 1 && rd_kafka_ConfigResource_error(resources[0]) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        version = read_version(resources[0], text, size);
+    if (event != NULL)
+        rd_kafka_event_destroy(event);
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_ConfigResource_destroy(resource);
+    rd_kafka_queue_destroy(answers);
+    return version;
 }

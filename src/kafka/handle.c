@@ -1,4 +1,4 @@
-/* handle.c: see handle.h. Called by instance.c, lookup.c and its threads; knows nothing of what the handle is used for. */
+/* handle.c: see handle.h. Called by instance.c and by errands; knows nothing of what the handle is used for. */
 #include "kafka/handle.h"
 
 #include "base/clock.h"
@@ -11,8 +11,8 @@
 
 static const int64_t QUIET_US = INT64_C(60) * 1000 * 1000;
 
-/* Kafka's number of the request. */
-enum { PRODUCE = 0 };
+/* Kafka's numbers of requests. */
+enum { PRODUCE = 0, END_TXN = 26 };
 
 /* ---- interceptors: called by librdkafka's broker threads; they only count ---- */
 
@@ -24,6 +24,8 @@ on_request_sent(rd_kafka_t *rk, int fd, const char *broker, int32_t broker_id, i
     (void)rk, (void)fd, (void)broker, (void)broker_id, (void)version, (void)number, (void)size;
     if (request == PRODUCE)
         atomic_fetch_add(&handle->in_flight, 1);
+    if (request == END_TXN)
+        atomic_fetch_add(&handle->ends, 1);
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
@@ -71,6 +73,18 @@ handle_settled(struct handle *handle)
         return;
     atomic_store(&handle->in_flight, 0);
     atomic_store(&handle->lost, false);
+}
+
+void
+handle_count_ends(struct handle *handle)
+{
+    atomic_store(&handle->ends, 0);
+}
+
+int
+handle_ends(const struct handle *handle)
+{
+    return atomic_load(&handle->ends);
 }
 
 /* ---- its life ---- */

@@ -17,6 +17,7 @@ struct handle {
     atomic_int users;
     atomic_int in_flight; /* produce requests, by librdkafka's threads */
     atomic_bool lost;     /* a connection went with requests in flight: `in_flight` is too high */
+    atomic_int ends;      /* requests that end a transaction, sent since handle_count_ends() */
 };
 
 /* What is on its way to a broker. */
@@ -36,6 +37,10 @@ enum handle_traffic handle_traffic(const struct handle *handle);
 
 /* Every message was reported, so nothing is on its way: the count is known again. */
 void handle_settled(struct handle *handle);
+
+/* Counts the requests to end a transaction that are sent from now on. */
+void handle_count_ends(struct handle *handle);
+int handle_ends(const struct handle *handle);
 
 /* Starts a thread that nobody waits for, without signals, like librdkafka's own: signals belong to the relay's thread. */
 bool handle_thread(void *(*work)(void *argument), void *argument);

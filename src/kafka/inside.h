@@ -1,4 +1,5 @@
-/* inside.h: the producer from within, for producer.c (its life) and send.c (what goes through it). */
+/* inside.h: the producer from within, for producer.c (its life), send.c (what goes through it) and producer_exact.c (its
+ * transactions). */
 #ifndef OUTBOXD_KAFKA_INSIDE_H
 #define OUTBOXD_KAFKA_INSIDE_H
 
@@ -6,6 +7,7 @@
 #include "kafka/producer.h"
 #include "kafka/reports.h"
 #include "kafka/topics.h"
+#include "kafka/transaction.h"
 
 struct producer {
     const struct settings *settings;
@@ -16,6 +18,9 @@ struct producer {
 
     enum producer_state state;
     struct instance instance;
+    struct transaction *transaction; /* of an instance that delivers exactly once */
+    size_t uncommitted;              /* records handed over since its last commit */
+    uint64_t commits;                /* by all instances */
     struct topics *topics;
     struct reports reports;
 
@@ -33,5 +38,11 @@ struct producer {
 
 /* So that the relay's poll() returns and the next turn comes at once. */
 void producer_wake(const struct producer *producer);
+
+/* The one place where the state changes; `why` is logged. */
+void producer_set_state(struct producer *producer, enum producer_state to, const char *why);
+
+/* Before the reports of a turn. */
+void producer_turn_transaction(struct producer *producer, int64_t now_us);
 
 #endif

@@ -78,33 +78,26 @@ add_reasons(struct inspection *inspection, bool reached)
                      "no broker answered in time");
 }
 
-/* The inter-broker protocol names the release until 3.9; later brokers have no such setting. */
 static void
 add_version(struct inspection *inspection, int broker_id)
 {
-    char id[16], reason[256];
-    snprintf(id, sizeof id, "%d", broker_id);
-    rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_BROKER, id);
-    rd_kafka_AdminOptions_t *options =
-        rd_kafka_AdminOptions_new(inspection->rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
-    CHECK(rd_kafka_AdminOptions_set_request_timeout(options, inspect_remaining_ms(inspection), reason,
-                                                    sizeof reason) == RD_KAFKA_RESP_ERR_NO_ERROR);
-    rd_kafka_DescribeConfigs(inspection->rk, &resource, 1, options, inspection->answers);
-    rd_kafka_event_t *event = inspect_answer(inspection);
-    size_t count = 0;
-    const rd_kafka_DescribeConfigs_result_t *result =
-        event ? rd_kafka_event_DescribeConfigs_result(event) : NULL;
-    const rd_kafka_ConfigResource_t **resources =
-        result ? rd_kafka_DescribeConfigs_result_resources(result, &count) : NULL;
-    if (count == 1 && rd_kafka_ConfigResource_error(resources[0]) == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        const char *version = configs_value(resources[0], "inter.broker.protocol.version");
-        inspection->before_4 = version != NULL;
-        findings_ok(inspection->findings, "broker version: %s", version ? version : "4.0 or later");
-    }
-    if (event != NULL)
-        rd_kafka_event_destroy(event);
-    rd_kafka_AdminOptions_destroy(options);
-    rd_kafka_ConfigResource_destroy(resource);
+    char text[64];
+    int version =
+        configs_version(inspection->rk, broker_id, inspect_remaining_ms(inspection), text, sizeof text);
+    inspection->before_4 = version > 0 && version < CONFIGS_VERSION_4;
+    if (version > 0)
+        findings_ok(inspection->findings, "broker version: %s", inspection->before_4 ? text : "4.0 or later");
+    if (inspection->settings->delivery != DELIVERY_EXACTLY_ONCE)
+        return;
+    if (version == 0)
+        findings_add(
+            inspection->findings, FINDING_WARNING, ERROR_NONE,
+            "see that the brokers are of 3.7 or later; DESCRIBE_CONFIGS on the cluster lets outboxd see it",
+            "the brokers do not tell their version, and delivery: exactly-once needs 3.7");
+    else if (version < POSITION_BROKER_LEAST)
+        findings_add(inspection->findings, FINDING_ERROR, ERROR_UNUSABLE,
+                     "upgrade the brokers, or deliver at-least-once",
+                     "delivery: exactly-once needs brokers from 3.7 on, these are %s", text);
 }
 
 /* Every broker of the configuration has shut us out, for a reason that no waiting mends. */
@@ -173,7 +166,9 @@ kafka_inspect(const struct settings *settings, const char *const *topics, size_t
         return;
     }
     inspection.answers = rd_kafka_queue_new(inspection.rk);
-    if (reach_brokers(&inspection) && count > 0)
+    if (settings->delivery == DELIVERY_EXACTLY_ONCE)
+        position_topic(settings, inspection.position);
+    if (reach_brokers(&inspection))
         inspect_topics(&inspection, topics, count, create);
     rd_kafka_queue_destroy(inspection.answers);
     rd_kafka_destroy(inspection.rk);

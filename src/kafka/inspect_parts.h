@@ -3,6 +3,7 @@
 #define OUTBOXD_KAFKA_INSPECT_PARTS_H
 
 #include "kafka/inspect.h"
+#include "kafka/position.h"
 
 #include <librdkafka/rdkafka.h>
 
@@ -15,8 +16,9 @@ struct inspection {
     rd_kafka_queue_t *answers; /* of admin requests */
     int64_t deadline_us;
     int brokers;
-    bool has_controller; /* somebody to ask for configurations */
-    bool before_4;       /* Kafka 3: what it takes differs */
+    bool has_controller;                /* somebody to ask for configurations */
+    char position[POSITION_TOPIC_SIZE]; /* the position topic; "": delivered at least once */
+    bool before_4;                      /* Kafka 3: what it takes differs */
 
     /* what librdkafka said about connections, each broker once */
     struct reason {

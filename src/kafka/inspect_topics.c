@@ -20,6 +20,22 @@ new_replicas(const struct inspection *inspection)
     return inspection->brokers < NEW_REPLICAS ? inspection->brokers : NEW_REPLICAS;
 }
 
+/* The position topic has one partition, and the size of what a restart reads is bounded by its segments. */
+static const char *const position_configs[][2] = {{"cleanup.policy", "compact"},
+                                                  {"segment.bytes", "16777216"}};
+
+static bool
+is_position(const struct inspection *inspection, const char *topic)
+{
+    return strcmp(topic, inspection->position) == 0;
+}
+
+static int
+new_partitions(const struct inspection *inspection, const char *topic)
+{
+    return is_position(inspection, topic) ? 1 : NEW_PARTITIONS;
+}
+
 static const char *
 servers(const struct inspection *inspection)
 {
@@ -32,9 +48,12 @@ servers(const struct inspection *inspection)
 static void
 add_missing(struct inspection *inspection, const char *topic)
 {
-    char *cure = must_format("kafka-topics.sh --bootstrap-server %s --create --topic %s --partitions %d "
-                             "--replication-factor %d",
-                             servers(inspection), topic, NEW_PARTITIONS, new_replicas(inspection));
+    char *cure = must_format(
+        "kafka-topics.sh --bootstrap-server %s --create --topic %s --partitions %d "
+        "--replication-factor %d%s",
+        servers(inspection), topic, new_partitions(inspection, topic), new_replicas(inspection),
+        is_position(inspection, topic) ? " --config cleanup.policy=compact --config segment.bytes=16777216"
+                                       : "");
     findings_add(inspection->findings, FINDING_ERROR, ERROR_UNUSABLE, cure, "topic %s does not exist", topic);
     free(cure);
 }
@@ -49,7 +68,8 @@ add_created(struct inspection *inspection, const char *topic, rd_kafka_event_t *
         result ? rd_kafka_CreateTopics_result_topics(result, &count) : NULL;
     if (count == 1 && rd_kafka_topic_result_error(topics[0]) == RD_KAFKA_RESP_ERR_NO_ERROR) {
         findings_ok(inspection->findings, "topic %s: created, %d partitions, %d cop%s of each", topic,
-                    NEW_PARTITIONS, new_replicas(inspection), new_replicas(inspection) == 1 ? "y" : "ies");
+                    new_partitions(inspection, topic), new_replicas(inspection),
+                    new_replicas(inspection) == 1 ? "y" : "ies");
         return;
     }
     const char *why = event ? rd_kafka_event_error_string(event) : "no answer in time";
@@ -64,9 +84,13 @@ static void
 create_topic(struct inspection *inspection, const char *topic)
 {
     char reason[256];
-    rd_kafka_NewTopic_t *new_topic =
-        rd_kafka_NewTopic_new(topic, NEW_PARTITIONS, new_replicas(inspection), reason, sizeof reason);
+    rd_kafka_NewTopic_t *new_topic = rd_kafka_NewTopic_new(topic, new_partitions(inspection, topic),
+                                                           new_replicas(inspection), reason, sizeof reason);
     CHECK(new_topic != NULL);
+    for (size_t i = 0;
+         is_position(inspection, topic) && i < sizeof position_configs / sizeof *position_configs; i++)
+        CHECK(rd_kafka_NewTopic_set_config(new_topic, position_configs[i][0], position_configs[i][1]) ==
+              RD_KAFKA_RESP_ERR_NO_ERROR);
     rd_kafka_CreateTopics(inspection->rk, &new_topic, 1, NULL, inspection->answers);
     rd_kafka_event_t *event = inspect_answer(inspection);
     add_created(inspection, topic, event);
@@ -102,6 +126,22 @@ judge_safety(struct inspection *inspection, const char *topic, int replicas,
                      "topic %s: an unclean leader election may lose acknowledged events", topic);
 }
 
+/* As position_reader.c wants it at each start. */
+static void
+judge_position(struct inspection *inspection, const rd_kafka_metadata_topic_t *metadata, const char *policy)
+{
+    if (metadata->partition_cnt != 1)
+        findings_add(inspection->findings, FINDING_ERROR, ERROR_UNUSABLE,
+                     "delete it while nothing was published exactly once, then outboxd check --create",
+                     "topic %s: the position topic must have one partition", metadata->topic);
+    if (policy != NULL && strcmp(policy, "compact") != 0)
+        findings_add(
+            inspection->findings, FINDING_ERROR, ERROR_UNUSABLE,
+            "set cleanup.policy=compact on the topic: another policy would delete the position of a quiet "
+            "outbox",
+            "topic %s: the position topic must be compacted", metadata->topic);
+}
+
 /* `configs` is NULL when they may not be read, or were not answered. */
 static void
 judge_topic(struct inspection *inspection, const rd_kafka_metadata_topic_t *metadata,
@@ -134,6 +174,8 @@ judge_topic(struct inspection *inspection, const rd_kafka_metadata_topic_t *meta
                 configs_number(configs, "max.message.bytes", 0), policy ? policy : "unknown",
                 configs_limits(configs).key_required ? " (takes no event without a key)" : "");
     judge_safety(inspection, metadata->topic, replicas, configs);
+    if (is_position(inspection, metadata->topic))
+        judge_position(inspection, metadata, policy);
 }
 
 static const rd_kafka_ConfigResource_t *
@@ -193,8 +235,8 @@ inspect_topic(struct inspection *inspection, const char *topic, rd_kafka_event_t
         rd_kafka_metadata_destroy(metadata);
 }
 
-void
-inspect_topics(struct inspection *inspection, const char *const *topics, size_t count, bool create)
+static void
+inspect_all(struct inspection *inspection, const char *const *topics, size_t count, bool create)
 {
     rd_kafka_event_t *configs = NULL;
     if (inspection->has_controller) {
@@ -207,4 +249,17 @@ inspect_topics(struct inspection *inspection, const char *const *topics, size_t 
         inspect_topic(inspection, topics[i], configs, create);
     if (configs != NULL)
         rd_kafka_event_destroy(configs);
+}
+
+void
+inspect_topics(struct inspection *inspection, const char *const *topics, size_t count, bool create)
+{
+    const char **all = must_calloc(count + 1, sizeof *all);
+    for (size_t i = 0; i < count; i++)
+        all[i] = topics[i];
+    if (inspection->position[0] != '\0')
+        all[count++] = inspection->position;
+    if (count > 0)
+        inspect_all(inspection, all, count, create);
+    free(all);
 }

@@ -38,12 +38,13 @@ static const int64_t WATCHDOG_US = INT64_C(120) * 1000 * 1000;
 enum { WATCHDOG_EVERY_US = 1000 * 1000 };
 /* A clock that is set back by less than this costs no more than a busy broker; an instance has that long to connect. */
 enum { SET_BACK_US = 5 * 1000 * 1000 };
-static void
-set_state(struct producer *producer, enum producer_state to, const char *why)
+void
+producer_set_state(struct producer *producer, enum producer_state to, const char *why)
 {
-    static const char *const names[] = {"none", "ready", "ending"};
-    static const bool allowed[3][3] = {
-        [PRODUCER_NONE] = {[PRODUCER_READY] = true},
+    static const char *const names[] = {"none", "starting", "ready", "ending"};
+    static const bool allowed[4][4] = {
+        [PRODUCER_NONE] = {[PRODUCER_STARTING] = true, [PRODUCER_READY] = true},
+        [PRODUCER_STARTING] = {[PRODUCER_READY] = true, [PRODUCER_ENDING] = true},
         [PRODUCER_READY] = {[PRODUCER_ENDING] = true},
         [PRODUCER_ENDING] = {[PRODUCER_NONE] = true},
     };
@@ -101,19 +102,26 @@ producer_new(struct producer **producer, const struct settings *settings, produc
 }
 
 static bool
-open_instance(struct producer *producer, size_t batch_events, struct error *error)
+open_instance(struct producer *producer, size_t batch_events, bool exact, struct error *error)
 {
     int64_t wanted = properties_batch_bytes(producer->settings),
             allowed = topics_batch_bytes(producer->topics);
     const struct producer_shape shape = {.batch_bytes = wanted < allowed ? wanted : allowed,
                                          .message_bytes = producer->message_bytes,
-                                         .batch_events = batch_events};
+                                         .batch_events = batch_events,
+                                         .exact = exact};
     rd_kafka_conf_t *conf = properties_producer(producer->settings, &shape, error);
     if (conf == NULL)
         return false;
-    reports_install(&producer->reports, conf);
+    reports_install(conf);
     if (!instance_open(&producer->instance, conf, &shape, producer->wake_fd, error))
         return false;
+    if (exact && !transaction_new(&producer->transaction, producer->settings, producer->instance.handle,
+                                  producer->wake_fd, error)) {
+        instance_retire(&producer->instance);
+        return false;
+    }
+    producer->uncommitted = 0;
     reports_begin(&producer->reports, producer->instance.handle->brokers,
                   batch_events > 0 ? 0 : shape.batch_bytes);
     topics_attach(producer->topics, producer->instance.handle, producer->wake_fd);
@@ -127,12 +135,13 @@ open_instance(struct producer *producer, size_t batch_events, struct error *erro
 }
 
 bool
-producer_start(struct producer *producer, size_t batch_events, struct error *error)
+producer_start(struct producer *producer, size_t batch_events, bool exact, struct error *error)
 {
     CHECK(producer->state == PRODUCER_NONE && producer->reports.out == 0);
-    if (!open_instance(producer, batch_events, error))
+    if (!open_instance(producer, batch_events, exact, error))
         return error_prefix(error, "kafka");
-    set_state(producer, PRODUCER_READY, batch_events > 0 ? "started, small batches" : "started");
+    producer_set_state(producer, exact ? PRODUCER_STARTING : PRODUCER_READY,
+                       batch_events > 0 ? "started, small batches" : "started");
     return true;
 }
 
@@ -146,7 +155,7 @@ void
 producer_end(struct producer *producer, int64_t now_us, const char *why)
 {
     struct outcome unsent;
-    if (producer->state != PRODUCER_READY)
+    if (producer->state != PRODUCER_READY && producer->state != PRODUCER_STARTING)
         return;
     classify_own(&unsent, OUTCOME_UNSENT, "ENDED", "%s", why);
     if (!producer->reports.failed)
@@ -155,7 +164,7 @@ producer_end(struct producer *producer, int64_t now_us, const char *why)
     purge(producer, RD_KAFKA_PURGE_F_QUEUE);
     producer->end_us = producer->report_us = now_us;
     producer->purge_us = now_us + GRACE_US;
-    set_state(producer, PRODUCER_ENDING, why);
+    producer_set_state(producer, PRODUCER_ENDING, why);
     producer_wake(producer);
 }
 
@@ -163,14 +172,19 @@ producer_end(struct producer *producer, int64_t now_us, const char *why)
 static void
 finish_ending(struct producer *producer)
 {
+    transaction_free(producer->transaction);
+    producer->transaction = NULL;
     instance_retire(&producer->instance);
-    set_state(producer, PRODUCER_NONE, "all reports are in");
+    producer_set_state(producer, PRODUCER_NONE, "all reports are in");
 }
 
-/* Nothing more will be acknowledged: events are out of which no broker knows, or not any more. */
+/* Nothing more will be acknowledged: events are out of which no broker knows, or not any more. What is acknowledged in a
+ * transaction that will not be committed is worth nothing. */
 static bool
 is_over(const struct producer *producer, int64_t now_us)
 {
+    if (producer->transaction != NULL)
+        return true;
     switch (handle_traffic(producer->instance.handle)) {
     case HANDLE_IDLE:
         return now_us - producer->end_us >= SETTLE_US;
@@ -214,7 +228,7 @@ producer_free(struct producer *producer)
     if (producer->state == PRODUCER_ENDING) {
         purge_all(producer, now_us);
         while (producer->reports.out > 0 && (now_us = clock_monotonic_us()) < deadline_us)
-            reports_serve(&producer->reports, producer->instance.rk, now_us, 20);
+            reports_serve(&producer->reports, &producer->instance, now_us, 20);
         if (producer->reports.out > 0)
             log_warning("librdkafka keeps events back", LOG_INT("out", (int64_t)producer->reports.out),
                         LOG_END);
@@ -267,20 +281,25 @@ watch(struct producer *producer, int64_t now_us)
     producer->watchdog_us = now_us + WATCHDOG_EVERY_US;
 }
 
-/* A new instance of another shape. Nothing is out, so nothing is repeated and no order is at stake. */
+/* A new instance of another shape. Nothing is out, so nothing is repeated and no order is at stake. An exact one begins like any
+ * other, with the position. */
 static void
 reshape(struct producer *producer, int64_t now_us)
 {
     struct error error;
     size_t batch_events = producer->instance.shape.batch_events;
+    if (producer->transaction != NULL) {
+        producer_end(producer, now_us, "another shape is needed");
+        return;
+    }
     topics_detach(producer->topics);
     instance_retire(&producer->instance);
-    if (open_instance(producer, batch_events, &error))
+    if (open_instance(producer, batch_events, false, &error))
         return;
     log_error("no new instance of the producer", LOG_STR("error", error.message), LOG_END);
     producer->purge_us = now_us;
-    set_state(producer, PRODUCER_ENDING, "reshaping failed");
-    set_state(producer, PRODUCER_NONE, "reshaping failed");
+    producer_set_state(producer, PRODUCER_ENDING, "reshaping failed");
+    producer_set_state(producer, PRODUCER_NONE, "reshaping failed");
 }
 
 static int64_t
@@ -297,7 +316,7 @@ turn_ready(struct producer *producer, int64_t now_us)
         handle_settled(producer->instance.handle);
     if (producer->reports.failed)
         producer_end(producer, now_us, producer->reports.failure.message);
-    else if (producer->reshape && producer->reports.out == 0)
+    else if (producer->reshape && producer->reports.out == 0 && !producer_wants_commit(producer))
         reshape(producer, now_us);
     else if (now_us >= producer->watchdog_us)
         watch(producer, now_us);
@@ -313,9 +332,12 @@ producer_turn(struct producer *producer, int64_t now_us)
     unwake(producer);
     if (producer->state == PRODUCER_NONE)
         return CLOCK_NEVER;
-    reports_serve(&producer->reports, producer->instance.rk, now_us, 0);
+    producer_turn_transaction(producer, now_us);
+    reports_serve(&producer->reports, &producer->instance, now_us, 0);
     if (producer->state == PRODUCER_READY)
         next_us = turn_ready(producer, now_us);
+    if (producer->state == PRODUCER_STARTING && producer->reports.failed)
+        producer_end(producer, now_us, producer->reports.failure.message);
     if (producer->state == PRODUCER_ENDING)
         next_us = turn_ending(producer, now_us);
     if (producer->state != PRODUCER_NONE && rd_kafka_queue_length(producer->instance.reports) > 0)

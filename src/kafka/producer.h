@@ -4,6 +4,9 @@
  *   NONE --producer_start--> READY --failed report, fatal error, watchdog, producer_end--> ENDING --all
  * reports in--> NONE
  *
+ * Exactly once, an instance is STARTING first: it fences the older ones and reads the position. Then what is handed over belongs to a
+ * transaction, until producer_commit(); an instance that ends takes what was not committed with it.
+ *
  * Never blocks. Not thread-safe: the relay's thread only. */
 #ifndef OUTBOXD_KAFKA_PRODUCER_H
 #define OUTBOXD_KAFKA_PRODUCER_H
@@ -11,10 +14,11 @@
 #include "base/error.h"
 #include "config/settings.h"
 #include "event/event.h"
+#include "kafka/position.h"
 
 struct producer;
 
-enum producer_state { PRODUCER_NONE, PRODUCER_READY, PRODUCER_ENDING };
+enum producer_state { PRODUCER_NONE, PRODUCER_STARTING, PRODUCER_READY, PRODUCER_ENDING };
 
 /* One call an event, from inside producer_turn() only. The event is no longer referenced by librdkafka. The
  * callee only records: it may not call the producer. */
@@ -57,9 +61,27 @@ int producer_fd(const struct producer *producer);
 
 enum producer_state producer_state(const struct producer *producer);
 
-/* Makes an instance: state NONE -> READY. `batch_events`: so many events a batch at most, to find out which one of a batch was
- * refused; 0: as many as fit. */
-MUST_CHECK bool producer_start(struct producer *producer, size_t batch_events, struct error *error);
+/* Makes an instance: state NONE -> READY, or STARTING when it is `exact`. `batch_events`: so many events a batch at most, to find out
+ * which one of a batch was refused; 0: as many as fit. */
+MUST_CHECK bool producer_start(struct producer *producer, size_t batch_events, bool exact,
+                               struct error *error);
+
+/* READY and exact: what the position topic said when this instance began; the producer's. */
+const struct position_found *producer_found(const struct producer *producer);
+
+/* READY and exact, and everything was reported: commits what was handed over, with `position` as the last record. Nothing may be
+ * handed over until producer_committing() is false; then either producer_commits() has grown, or the instance is ending and only
+ * the next one's producer_found() tells whether it was committed. */
+void producer_commit(struct producer *producer, const char *position, int64_t now_us);
+bool producer_committing(const struct producer *producer);
+uint64_t producer_commits(const struct producer *producer);
+/* Records handed over since the last commit. */
+size_t producer_uncommitted(const struct producer *producer);
+/* An instance of another shape is to follow, and waits for what was handed over to be committed. */
+bool producer_wants_commit(const struct producer *producer);
+
+/* Why the last instance ended, or is ending. */
+const struct outcome *producer_failure(const struct producer *producer);
 
 /* Ends the instance (READY -> ENDING): what has not left yet is purged; what a broker has is waited for as long as acknowledgements
  * may come, two seconds at most, and purged then. Every event without one is reported OUTCOME_UNSENT. `why` is logged. */

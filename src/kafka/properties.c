@@ -5,6 +5,7 @@
 #include "base/spelling.h"
 #include "kafka/brokerlog.h"
 #include "kafka/handshake.h"
+#include "kafka/position.h"
 #include "kafka/rules.h"
 
 #include <stdlib.h>
@@ -306,6 +307,23 @@ finish(struct making *making, struct error *error)
     return NULL;
 }
 
+/* A transaction that nobody ends keeps readers of its partitions waiting for so long: a process that takes over ends it at once. Its
+ * messages may not wait for longer, and here one that expires loses and reorders nothing: it ends the transaction. */
+#define TRANSACTION_TIMEOUT_MS "30000"
+
+static void
+set_transactional(struct making *making, const struct settings *settings)
+{
+    char id[POSITION_TOPIC_SIZE];
+    position_transactional_id(settings, id);
+    set(making, "transactional.id", id);
+    set(making, "transaction.timeout.ms", TRANSACTION_TIMEOUT_MS);
+    set(making, "message.timeout.ms", TRANSACTION_TIMEOUT_MS);
+    /* 100 ms, the default, stands between two transactions (measured: 14 a second instead of 101) */
+    if (properties_find(settings, "retry.backoff.ms") == NULL)
+        set(making, "retry.backoff.ms", "10");
+}
+
 rd_kafka_conf_t *
 properties_producer(const struct settings *settings, const struct producer_shape *shape, struct error *error)
 {
@@ -318,6 +336,8 @@ properties_producer(const struct settings *settings, const struct producer_shape
     set_number(&making, "message.max.bytes", message_bytes > 1000000000 ? 1000000000 : message_bytes);
     if (shape->batch_events > 0)
         set_number(&making, "batch.num.messages", (int64_t)shape->batch_events);
+    if (shape->exact)
+        set_transactional(&making, settings);
     rd_kafka_conf_set_log_cb(making.conf, brokerlog_write);
     return finish(&making, error);
 }

@@ -20,6 +20,7 @@ struct producer_shape {
     int64_t batch_bytes;   /* batch.size */
     int64_t message_bytes; /* message.max.bytes */
     size_t batch_events;   /* batch.num.messages, 0: the user's or librdkafka's own */
+    bool exact;            /* transactional: delivery exactly-once */
 };
 
 /* The configuration of a producer; the caller owns it until rd_kafka_new() succeeds. NULL only when

@@ -1,4 +1,5 @@
-/* reports.c: librdkafka's callbacks. Called from rd_kafka_poll(); never calls the producer back. */
+/* reports.c: what librdkafka's queue of events holds for the producer: reports, errors, statistics. Events and not callbacks: while a
+ * transaction is committed in another thread, librdkafka would call callbacks there. Never calls the producer back. */
 #include "kafka/reports.h"
 
 #include "base/clock.h"
@@ -9,6 +10,7 @@
 #include "kafka/statistics.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* A turn's worth: 5,000 reports are about 2 ms, so the relay's other work never waits longer. */
 enum { REPORTS_A_TURN = 5000 };
@@ -165,9 +167,8 @@ reports_fatal(rd_kafka_t *rk, struct outcome *outcome)
 }
 
 static void
-take_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
+take_error(struct reports *reports, rd_kafka_t *rk, rd_kafka_resp_err_t code, const char *reason)
 {
-    struct reports *reports = opaque;
     if (code == RD_KAFKA_RESP_ERR__FATAL) {
         struct outcome outcome;
         reports_fatal(rk, &outcome);
@@ -184,15 +185,6 @@ take_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
     snprintf(reports->statistics.away_why, sizeof reports->statistics.away_why, "%s%s%s", broker,
              broker[0] != '\0' ? ": " : "", what);
     reports->said_us = reports->now_us;
-}
-
-static int
-take_statistics(rd_kafka_t *rk, char *json, size_t size, void *opaque)
-{
-    struct reports *reports = opaque;
-    (void)rk;
-    (void)statistics_read(&reports->statistics, json, size);
-    return 0; /* librdkafka frees the text */
 }
 
 /* ---- delivery reports ---- */
@@ -229,12 +221,28 @@ take_guess(struct reports *reports, struct event *event)
     reports->report(reports->context, event, &outcome);
 }
 
+/* The record of the position says nothing by itself: the commit that follows it does. */
 static void
-take_report(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
+take_position(struct reports *reports, rd_kafka_resp_err_t code)
+{
+    struct outcome outcome;
+    reports->out--;
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return;
+    classify(code, &outcome);
+    reports_fail(reports, &outcome);
+}
+
+static void
+take_report(struct reports *reports, const rd_kafka_message_t *message)
 {
     static const struct outcome acknowledged = {.kind = OUTCOME_ACKNOWLEDGED, .name = "NO_ERROR"};
-    struct reports *reports = opaque;
     struct event *event = message->_private;
+    reports->served++;
+    if (event == NULL) {
+        take_position(reports, message->err);
+        return;
+    }
     struct topic_facts *facts = topics_at(reports->topics, event->topic->index);
     facts->out--;
     reports->out--;
@@ -248,25 +256,48 @@ take_report(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque)
     } else {
         take_failure(reports, facts, event, message->err);
     }
-    if (++reports->served >= REPORTS_A_TURN)
-        rd_kafka_yield(rk);
 }
 
 void
-reports_install(struct reports *reports, rd_kafka_conf_t *conf)
+reports_install(rd_kafka_conf_t *conf)
 {
-    rd_kafka_conf_set_opaque(conf, reports);
-    rd_kafka_conf_set_dr_msg_cb(conf, take_report);
-    rd_kafka_conf_set_error_cb(conf, take_error);
-    rd_kafka_conf_set_stats_cb(conf, take_statistics);
+    rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS);
+}
+
+static void
+take_event(struct reports *reports, rd_kafka_t *rk, rd_kafka_event_t *event)
+{
+    const rd_kafka_message_t *message;
+    const char *text;
+    switch (rd_kafka_event_type(event)) {
+    case RD_KAFKA_EVENT_DR:
+        while ((message = rd_kafka_event_message_next(event)) != NULL)
+            take_report(reports, message);
+        break;
+    case RD_KAFKA_EVENT_ERROR:
+        take_error(reports, rk, rd_kafka_event_error(event), rd_kafka_event_error_string(event));
+        break;
+    case RD_KAFKA_EVENT_STATS:
+        text = rd_kafka_event_stats(event);
+        (void)statistics_read(&reports->statistics, text, strlen(text));
+        break;
+    default:
+        break;
+    }
 }
 
 void
-reports_serve(struct reports *reports, rd_kafka_t *rk, int64_t now_us, int timeout_ms)
+reports_serve(struct reports *reports, const struct instance *instance, int64_t now_us, int timeout_ms)
 {
+    rd_kafka_event_t *event;
     reports->now_us = now_us;
     reports->served = 0;
-    rd_kafka_poll(rk, timeout_ms);
+    while (reports->served < REPORTS_A_TURN &&
+           (event = rd_kafka_queue_poll(instance->reports, timeout_ms)) != NULL) {
+        take_event(reports, instance->rk, event);
+        rd_kafka_event_destroy(event);
+        timeout_ms = 0;
+    }
     look_at_brokers(reports);
     look_at_refusals(reports);
 }

@@ -1,10 +1,10 @@
-/* reports.h: what librdkafka tells the producer: delivery reports, errors, statistics. The callbacks run
- * inside rd_kafka_poll(), in the relay's thread; they only record, and pass reports on. Used by producer.c
- * alone. */
+/* reports.h: what librdkafka tells the producer: delivery reports, errors, statistics, as events of one queue, which the relay's
+ * thread alone serves. They are only recorded, and reports are passed on. Used by producer.c alone. */
 #ifndef OUTBOXD_KAFKA_REPORTS_H
 #define OUTBOXD_KAFKA_REPORTS_H
 
 #include "kafka/brokers.h"
+#include "kafka/instance.h"
 #include "kafka/producer.h"
 #include "kafka/topics.h"
 
@@ -15,7 +15,7 @@ struct reports {
     void *context;
     struct topics *topics;
     struct producer_statistics statistics;
-    size_t out;     /* events handed over and not reported */
+    size_t out;     /* records handed over and not reported */
     int64_t now_us; /* of the present turn */
 
     /* of the present instance */
@@ -35,14 +35,14 @@ struct reports {
     int64_t refused_last_us;
 };
 
-/* Sets the callbacks. `reports` must stay in place as long as the instance is polled. */
-void reports_install(struct reports *reports, rd_kafka_conf_t *conf);
+/* Asks for the events. */
+void reports_install(rd_kafka_conf_t *conf);
 
-/* Before an instance is polled for the first time. `brokers` are its own. */
+/* Before an instance is served for the first time. `brokers` are its own. */
 void reports_begin(struct reports *reports, struct brokers *brokers, int64_t batch_bytes);
 
 /* Serves what is in, up to a few thousand reports. */
-void reports_serve(struct reports *reports, rd_kafka_t *rk, int64_t now_us, int timeout_ms);
+void reports_serve(struct reports *reports, const struct instance *instance, int64_t now_us, int timeout_ms);
 
 /* What the fatal error of the instance was. */
 void reports_fatal(rd_kafka_t *rk, struct outcome *outcome);

@@ -103,6 +103,7 @@ producer_send(struct producer *producer, struct event *event, struct outcome *wh
             facts->progress_us = clock_monotonic_us();
         opening_sent(&facts->opening, event);
         producer->reports.out++;
+        producer->uncommitted++;
         return PRODUCER_SENT;
     }
     rd_kafka_headers_destroy(headers);

@@ -172,7 +172,7 @@ start_producer(struct relay *relay)
                  LOG_INT("batch_events", (int64_t)batch_events), LOG_END);
     relay->instance_ran = true;
     relay->acknowledged_before = relay->acknowledged;
-    if (!producer_start(relay->producer, batch_events, &error))
+    if (!producer_start(relay->producer, batch_events, false, &error))
         start_failed(relay, &error);
 }
 

@@ -94,6 +94,7 @@ verdict_refused(struct verdict *verdict, const struct event *event, const struct
             verdict->start_at_us = now_us + backoff_next_us(&verdict->broker_backoff);
         return false;
     case OUTCOME_ACKNOWLEDGED:
+    case OUTCOME_FENCED:
     case OUTCOME_UNSENT:
         break;
     }

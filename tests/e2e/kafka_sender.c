@@ -186,7 +186,7 @@ start(struct sender *sender)
     else if (sender->refused > 0)
         sender->batch_events = sender->batch_events == 0 && sender->refused > 100 ? sender->refused / 100 : 1;
     sender->refused = 0;
-    if (!producer_start(sender->producer, sender->batch_events, &error))
+    if (!producer_start(sender->producer, sender->batch_events, false, &error))
         test_fail("%s", error.message);
 }
 

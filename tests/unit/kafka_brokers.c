@@ -71,7 +71,7 @@ cluster_open(struct cluster *cluster)
         (struct settings){.source = "shop", .relay = "main", .kafka = &cluster->servers, .kafka_count = 1};
     cr_assert(producer_new(&cluster->producer, &cluster->settings, nothing_is_sent, NULL, &error), "%s",
               error.message);
-    cr_assert(producer_start(cluster->producer, false, &error), "%s", error.message);
+    cr_assert(producer_start(cluster->producer, 0, false, &error), "%s", error.message);
 }
 
 static void

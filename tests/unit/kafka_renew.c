@@ -25,7 +25,7 @@ start_producer(void)
     struct producer *producer;
     struct error error;
     cr_assert(producer_new(&producer, &settings, NULL, NULL, &error), "%s", error.message);
-    cr_assert(producer_start(producer, false, &error), "%s", error.message);
+    cr_assert(producer_start(producer, 0, false, &error), "%s", error.message);
     return producer;
 }
 

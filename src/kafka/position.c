@@ -1,0 +1,16 @@
+/* position.c: what a relay that delivers exactly once is called in Kafka. */
+#include "kafka/position.h"
+
+#include <stdio.h>
+
+void
+position_topic(const struct settings *settings, char name[POSITION_TOPIC_SIZE])
+{
+    snprintf(name, POSITION_TOPIC_SIZE, "outboxd-position-%s-%s", settings->source, settings->relay);
+}
+
+void
+position_transactional_id(const struct settings *settings, char id[POSITION_TOPIC_SIZE])
+{
+    snprintf(id, POSITION_TOPIC_SIZE, "outboxd-%s-%s", settings->source, settings->relay);
+}

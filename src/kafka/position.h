@@ -1,0 +1,30 @@
+/* position.h: the position topic of a relay: one partition, compacted, in which each transaction of an exactly-once relay leaves, as
+ * its last record, how far it is. So position and events are committed together or not at all. */
+#ifndef OUTBOXD_KAFKA_POSITION_H
+#define OUTBOXD_KAFKA_POSITION_H
+
+#include "config/settings.h"
+
+#include <stdint.h>
+
+/* Room for a topic's name: "outboxd-position-" and two names of 100 bytes at most (schema/001_outbox.sql). */
+#define POSITION_TOPIC_SIZE 256
+/* Brokers before 3.7 may take a late end of one transaction for that of the next. */
+#define POSITION_BROKER_LEAST 307
+
+/* The key of all its records, so that compaction keeps the newest. */
+#define POSITION_KEY "position"
+
+/* outboxd-position-<source>-<relay> */
+void position_topic(const struct settings *settings, char name[POSITION_TOPIC_SIZE]);
+/* outboxd-<source>-<relay>: who fences whom. */
+void position_transactional_id(const struct settings *settings, char id[POSITION_TOPIC_SIZE]);
+
+/* What was found. */
+struct position_found {
+    char *text;       /* of the newest committed record, NUL-terminated; NULL: there is none. To be freed */
+    int64_t high;     /* the end of the topic when it was read */
+    char cluster[64]; /* Kafka's name of the cluster; "": not told */
+};
+
+#endif

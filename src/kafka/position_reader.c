@@ -1,0 +1,263 @@
+/* position_reader.c: reads the position topic. Called by transaction.c in a thread of its own, after init_transactions() has fenced the
+ * older instances and ended their transactions, and by `outboxd rebase`.
+ *
+ *        low                          window              high (of uncommitted records too)
+ *         |---- compacted, older -----|aborted|c|committed|c|        c: the record that ends a transaction
+ *                                     ^ from                ^ the end is reached here, not before             */
+#include "kafka/position_reader.h"
+
+#include "base/clock.h"
+#include "kafka/classify.h"
+#include "kafka/configs.h"
+#include "kafka/properties.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Records at the end that are looked at first: thousands are a millisecond, and aborted ones may stand in between. */
+enum { WINDOW = 1000, WIDER = 8 };
+enum { SLICE_MS = 200 };
+/* An end that does not come within this time is held up by somebody. */
+static const int64_t PATIENCE_US = INT64_C(10) * 1000 * 1000;
+
+struct reader {
+    rd_kafka_t *rk;
+    rd_kafka_topic_t *topic;
+    const char *name;
+    int64_t deadline_us;
+    int broker_id; /* that has answered */
+    int64_t low;
+    struct position_found *found;
+    struct outcome *why;
+};
+
+rd_kafka_conf_t *
+position_reader_conf(const struct settings *settings, struct error *error)
+{
+    static const char *const properties[][2] = {{"isolation.level", "read_committed"},
+                                                {"enable.partition.eof", "true"},
+                                                {"fetch.wait.max.ms", "10"},
+                                                {"auto.offset.reset", "error"}};
+    rd_kafka_conf_t *conf = properties_client(settings, error);
+    for (size_t i = 0; conf != NULL && i < sizeof properties / sizeof *properties; i++)
+        CHECK(rd_kafka_conf_set(conf, properties[i][0], properties[i][1], NULL, 0) == RD_KAFKA_CONF_OK);
+    return conf;
+}
+
+/* ---- is it what it has to be? ---- */
+
+static bool
+fail(struct reader *reader, rd_kafka_resp_err_t code)
+{
+    classify(code, reader->why);
+    if (reader->why->kind == OUTCOME_TOPIC) {
+        char known[sizeof reader->why->message];
+        snprintf(known, sizeof known, "%s", reader->why->message);
+        snprintf(reader->why->message, sizeof reader->why->message, "topic %.120s: %.120s", reader->name,
+                 known);
+    }
+    return false;
+}
+
+static bool
+is_late(const struct reader *reader)
+{
+    return clock_monotonic_us() >= reader->deadline_us;
+}
+
+/* One partition; a missing topic and a missing permission show here. */
+static bool
+judge_metadata(struct reader *reader)
+{
+    const rd_kafka_metadata_t *metadata;
+    rd_kafka_resp_err_t code;
+    do
+        code = rd_kafka_metadata(reader->rk, 0, reader->topic, &metadata, SLICE_MS * 10);
+    while (code != RD_KAFKA_RESP_ERR_NO_ERROR && !is_late(reader));
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return fail(reader, code);
+    rd_kafka_resp_err_t topic_code =
+        metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    reader->broker_id = metadata->orig_broker_id;
+    int partitions = metadata->topic_cnt == 1 ? metadata->topics[0].partition_cnt : 0;
+    rd_kafka_metadata_destroy(metadata);
+    if (topic_code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return fail(reader, topic_code);
+    if (partitions == 1)
+        return true;
+    classify_own(reader->why, OUTCOME_TOPIC, "POSITION_TOPIC",
+                 "topic %.120s has %d partitions, it must have one: delete it while nothing was published "
+                 "exactly once, then outboxd check --create",
+                 reader->name, partitions);
+    return false;
+}
+
+/* Compacted, and nothing else: a policy that deletes would delete the position of an outbox that is quiet for long. A cluster that
+ * does not tell is believed. */
+static bool
+judge_policy(struct reader *reader)
+{
+    rd_kafka_queue_t *answers = rd_kafka_queue_new(reader->rk);
+    char policy[64] = "compact";
+    configs_ask(reader->rk, &reader->name, 1, 5000, answers);
+    rd_kafka_event_t *event = rd_kafka_queue_poll(answers, 6000);
+    const rd_kafka_DescribeConfigs_result_t *result =
+        event ? rd_kafka_event_DescribeConfigs_result(event) : NULL;
+    size_t count = 0;
+    const rd_kafka_ConfigResource_t **resources =
+        result ? rd_kafka_DescribeConfigs_result_resources(result, &count) : NULL;
+    if (count == 1 && rd_kafka_ConfigResource_error(resources[0]) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        const char *value = configs_value(resources[0], "cleanup.policy");
+        snprintf(policy, sizeof policy, "%s", value ? value : "compact");
+    }
+    if (event != NULL)
+        rd_kafka_event_destroy(event);
+    rd_kafka_queue_destroy(answers);
+    if (strcmp(policy, "compact") == 0)
+        return true;
+    classify_own(reader->why, OUTCOME_TOPIC, "POSITION_TOPIC",
+                 "topic %.120s has cleanup.policy=%s, it must be compact: kafka-configs.sh --alter "
+                 "--entity-type topics --add-config cleanup.policy=compact",
+                 reader->name, policy);
+    return false;
+}
+
+/* One that does not tell is believed, too. */
+static bool
+judge_version(struct reader *reader)
+{
+    char text[64];
+    int version = configs_version(reader->rk, reader->broker_id, SLICE_MS * 25, text, sizeof text);
+    if (version == 0 || version >= POSITION_BROKER_LEAST)
+        return true;
+    classify_own(reader->why, OUTCOME_TOPIC, "BROKER_VERSION",
+                 "delivery: exactly-once needs brokers from 3.7 on, these are %s: upgrade them, or deliver "
+                 "at-least-once",
+                 text);
+    return false;
+}
+
+/* ---- reading ---- */
+
+static bool
+find_ends(struct reader *reader, int64_t *high)
+{
+    rd_kafka_resp_err_t code;
+    do
+        code =
+            rd_kafka_query_watermark_offsets(reader->rk, reader->name, 0, &reader->low, high, SLICE_MS * 10);
+    while (code != RD_KAFKA_RESP_ERR_NO_ERROR && !is_late(reader));
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR || fail(reader, code);
+}
+
+static void
+keep(struct reader *reader, const rd_kafka_message_t *message)
+{
+    free(reader->found->text);
+    reader->found->text = must_alloc(message->len + 1);
+    if (message->len > 0)
+        memcpy(reader->found->text, message->payload, message->len);
+    reader->found->text[message->len] = '\0';
+}
+
+enum reading { READING, READ_TO_THE_END, READING_FAILED };
+
+static enum reading
+take(struct reader *reader, const rd_kafka_message_t *message)
+{
+    int64_t low, high;
+    switch (message->err) {
+    case RD_KAFKA_RESP_ERR_NO_ERROR:
+        keep(reader, message);
+        return READING;
+    case RD_KAFKA_RESP_ERR__PARTITION_EOF:
+        /* "The end" is that of what is committed; the watermark of the same answer is that of everything. */
+        rd_kafka_get_watermark_offsets(reader->rk, reader->name, 0, &low, &high);
+        reader->found->high = high;
+        return message->offset >= high ? READ_TO_THE_END : READING;
+    case RD_KAFKA_RESP_ERR__TRANSPORT:
+    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
+        return READING;
+    default:
+        (void)fail(reader, message->err);
+        return READING_FAILED;
+    }
+}
+
+/* From `from` to the end, whatever is there. */
+static bool
+read_from(struct reader *reader, int64_t from)
+{
+    enum reading reading = READING;
+    int64_t until_us = clock_monotonic_us() + PATIENCE_US;
+    if (rd_kafka_consume_start(reader->topic, 0, from) != 0)
+        return fail(reader, rd_kafka_last_error());
+    while (reading == READING && clock_monotonic_us() < until_us && !is_late(reader)) {
+        rd_kafka_message_t *message = rd_kafka_consume(reader->topic, 0, SLICE_MS);
+        if (message == NULL)
+            continue;
+        reading = take(reader, message);
+        rd_kafka_message_destroy(message);
+    }
+    rd_kafka_consume_stop(reader->topic, 0);
+    if (reading == READING)
+        classify_own(reader->why, OUTCOME_BROKER, "POSITION_HIDDEN",
+                     "the end of topic %.120s could not be read: Kafka is slow, or another transactional "
+                     "producer writes to it",
+                     reader->name);
+    return reading == READ_TO_THE_END;
+}
+
+/* An abort leaves records that nobody sees, so an empty window is not yet an empty topic. */
+static bool
+read_tail(struct reader *reader)
+{
+    int64_t high = 0;
+    if (!find_ends(reader, &high))
+        return false;
+    for (int64_t window = WINDOW;; window *= WIDER) {
+        int64_t from = high - window < reader->low ? reader->low : high - window;
+        if (!read_from(reader, from))
+            return false;
+        if (reader->found->text != NULL || from == reader->low)
+            return true;
+    }
+}
+
+static void
+ask_cluster(struct reader *reader)
+{
+    char *cluster = rd_kafka_clusterid(reader->rk, SLICE_MS * 10);
+    snprintf(reader->found->cluster, sizeof reader->found->cluster, "%s", cluster ? cluster : "");
+    if (cluster != NULL)
+        rd_kafka_mem_free(reader->rk, cluster);
+}
+
+bool
+position_read(rd_kafka_conf_t *conf, const char *topic, int64_t deadline_us, struct position_found *found,
+              struct outcome *why)
+{
+    char reason[200];
+    struct reader reader = {.name = topic, .deadline_us = deadline_us, .found = found, .why = why};
+    *found = (struct position_found){0};
+    reader.rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof reason);
+    if (reader.rk == NULL) {
+        rd_kafka_conf_destroy(conf);
+        classify_own(why, OUTCOME_BROKER, "NO_READER", "%s", reason);
+        return false;
+    }
+    reader.topic = rd_kafka_topic_new(reader.rk, topic, NULL);
+    bool good =
+        judge_metadata(&reader) && judge_policy(&reader) && judge_version(&reader) && read_tail(&reader);
+    if (good)
+        ask_cluster(&reader);
+    rd_kafka_topic_destroy(reader.topic);
+    rd_kafka_destroy(reader.rk);
+    if (!good) {
+        free(found->text);
+        found->text = NULL;
+    }
+    return good;
+}

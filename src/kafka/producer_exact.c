@@ -1,0 +1,79 @@
+/* producer_exact.c: the producer that delivers exactly once: what becomes of its transactions. Called by the relay, and by producer.c
+ * each turn; the calls that block are in transaction.c. */
+#include "kafka/inside.h"
+
+void
+producer_commit(struct producer *producer, const char *position, int64_t now_us)
+{
+    CHECK(producer->state == PRODUCER_READY && producer->reports.out == 0);
+    if (transaction_commit(producer->transaction, position)) {
+        producer->reports.out++;
+        producer->uncommitted++;
+        return;
+    }
+    reports_fail(&producer->reports, transaction_failure(producer->transaction));
+    producer_end(producer, now_us, producer->reports.failure.message);
+}
+
+bool
+producer_committing(const struct producer *producer)
+{
+    return producer->transaction != NULL && producer->state == PRODUCER_READY &&
+           transaction_state(producer->transaction) == TRANSACTION_COMMITTING;
+}
+
+uint64_t
+producer_commits(const struct producer *producer)
+{
+    return producer->commits;
+}
+
+const struct position_found *
+producer_found(const struct producer *producer)
+{
+    return transaction_found(producer->transaction);
+}
+
+size_t
+producer_uncommitted(const struct producer *producer)
+{
+    return producer->uncommitted;
+}
+
+bool
+producer_wants_commit(const struct producer *producer)
+{
+    return producer->transaction != NULL && producer->reshape && producer->uncommitted > 0;
+}
+
+const struct outcome *
+producer_failure(const struct producer *producer)
+{
+    return &producer->reports.failure;
+}
+
+/* What the calls in other threads came to. */
+void
+producer_turn_transaction(struct producer *producer, int64_t now_us)
+{
+    if (producer->transaction == NULL || producer->state == PRODUCER_ENDING)
+        return;
+    enum transaction_state state = transaction_state(producer->transaction);
+    switch (transaction_turn(producer->transaction)) {
+    case TRANSACTION_FAILED:
+        reports_fail(&producer->reports, transaction_failure(producer->transaction));
+        producer_end(producer, now_us, producer->reports.failure.message);
+        return;
+    case TRANSACTION_OPEN:
+        if (producer->state == PRODUCER_STARTING)
+            producer_set_state(producer, PRODUCER_READY, "fenced the older ones, read the position");
+        if (state == TRANSACTION_COMMITTING) {
+            producer->uncommitted = 0;
+            producer->commits++;
+        }
+        return;
+    case TRANSACTION_STARTING:
+    case TRANSACTION_COMMITTING:
+        return;
+    }
+}
