@@ -12,7 +12,7 @@
 #include <string.h>
 
 static const char help[] =
-    "Usage: outboxd rebase --conninfo ADMIN [--same-xids] [--dry-run] [--yes]\n"
+    "Usage: outboxd rebase --conninfo ADMIN [--same-xids | --position RELAY] [--dry-run] [--yes]\n"
     "\n"
     "Lets the relays of a database go on when it is not the one in which they stood: a dump that was\n"
     "restored, a clone, a cluster after pg_upgrade; or when the id sequence was set back, or the journal is\n"
@@ -24,6 +24,10 @@ static const char help[] =
     "                         such as the one that ran `migrate`\n"
     "      --same-xids        the transaction numbers mean the same as before: after pg_upgrade. Then no\n"
     "                         event is looked at or changed. Not needed within one cluster\n"
+    "      --position RELAY   for `delivery: exactly-once`, when Postgres and Kafka disagree about what was\n"
+    "                         published, or the position in Kafka is another database's: the journal is\n"
+    "                         right. Its position is written to Kafka anew; what Kafka has beyond it is\n"
+    "                         published again, what it has lost before it is not\n"
     "      --dry-run          only show what would be done\n"
     "      --yes              do not ask\n"
     "  -c, --config FILE      accepted as by every command; no administrator is in it, so it is not read\n"
@@ -32,7 +36,7 @@ static const char help[] =
     "Exit codes: 0 done, or nothing to do; 64 usage (also: not agreed to); 69 Postgres did not do it.\n";
 
 struct rebase_options {
-    const char *conninfo;
+    const char *conninfo, *position;
     bool same_xids, dry_run, yes;
 };
 
@@ -100,11 +104,40 @@ act(struct rebase *rebase, const struct rebase_options *options, struct error *e
     return good;
 }
 
+static bool
+act_on_position(struct rebase *rebase, const struct rebase_options *options, struct error *error)
+{
+    struct rebase_position position;
+    const char *relay = options->position;
+    if (!rebase_position_look(rebase, relay, &position, error))
+        return false;
+    if (!position.known)
+        return error_set(error, ERROR_UNUSABLE, "there is no living relay \"%s\": see outboxd relay list",
+                         relay);
+    printf("relay %s: confirmed by its journal up to tick %" PRId64 ", id %" PRId64 "\n", relay,
+           position.confirmed_seq, position.confirmed_id);
+    if (position.exact && position.exact_seq >= 0)
+        printf("  seen committed in Kafka up to tick %" PRId64 ", id %" PRId64 "\n", position.exact_seq,
+               position.exact_id);
+    printf(
+        "  what the journal says will be written to topic outboxd-position-<source>-%s\n"
+        "  events that Kafka has beyond it are published again, events that it has lost before it are not\n",
+        relay);
+    if (options->dry_run)
+        return true;
+    if (!command_confirm("rebase", "Is the journal right?", options->yes, error) ||
+        !rebase_position_run(rebase, relay, error))
+        return false;
+    printf("relay %s takes its position from the journal\n", relay);
+    return true;
+}
+
 int
 command_rebase(int argc, char **argv)
 {
     struct rebase_options options = {0};
     struct command_option own[] = {{"conninfo", .text = &options.conninfo},
+                                   {"position", .text = &options.position},
                                    {"same-xids", .flag = &options.same_xids},
                                    {"dry-run", .flag = &options.dry_run},
                                    {"yes", .flag = &options.yes},
@@ -117,7 +150,11 @@ command_rebase(int argc, char **argv)
         return exit_code;
     if (options.conninfo == NULL)
         return command_misused("rebase", "--conninfo is missing");
-    bool good = rebase_open(&rebase, options.conninfo, &error) && act(rebase, &options, &error);
+    if (options.position != NULL && options.same_xids)
+        return command_misused("rebase", "--position and --same-xids are two things: one after the other");
+    bool good = rebase_open(&rebase, options.conninfo, &error) &&
+                (options.position != NULL ? act_on_position(rebase, &options, &error)
+                                          : act(rebase, &options, &error));
     rebase_close(rebase);
     if (good && fflush(stdout) != 0)
         good = error_set(&error, ERROR_UNUSABLE, "cannot write to standard output: %s", strerror(errno));

@@ -12,14 +12,14 @@
 
 /* Text forms of the numbers of one request, alive until it is sent. */
 struct numbers {
-    char text[12][24];
+    char text[16][24];
     int used;
 };
 
 static const char *
 number(struct numbers *numbers, int64_t value)
 {
-    CHECK(numbers->used < 12);
+    CHECK(numbers->used < 16);
     char *text = numbers->text[numbers->used++];
     snprintf(text, sizeof numbers->text[0], "%" PRId64, value);
     return text;
@@ -30,6 +30,15 @@ static const char *
 number_or_null(struct numbers *numbers, int64_t value)
 {
     return value ? number(numbers, value) : NULL;
+}
+
+/* NULL, all three of them, for at least once. */
+static void
+exact_numbers(struct numbers *numbers, const struct journal_exact *exact, const char *values[3])
+{
+    values[0] = exact->on ? number(numbers, exact->position.seq) : NULL;
+    values[1] = exact->on ? number(numbers, exact->position.id) : NULL;
+    values[2] = exact->on ? number(numbers, exact->nonce) : NULL;
 }
 
 /* A row's own random number: by it a later reader can tell this row from another of the same seq in another history. */
@@ -73,7 +82,7 @@ journal_ask_prepare(struct session *session, int64_t now_us)
 {
     session_ask(session,
                 SQL_PREPARE_NEWEST SQL_PREPARE_SET_BACK SQL_PREPARE_TAKE SQL_PREPARE_ROWS SQL_PREPARE_LATE
-                    SQL_PREPARE_STEP SQL_PREPARE_CONFIRM SQL_PREPARE_PAGE,
+                    SQL_PREPARE_STEP SQL_PREPARE_CONFIRM SQL_PREPARE_PAGE SQL_PREPARE_NAMES,
                 now_us);
 }
 
@@ -119,6 +128,9 @@ journal_read_newest(struct session *session, struct journal_row *row, struct err
     row->sequence = field(result, 0, 17);
     row->sequence_file = field(result, 0, 18);
     row->retired = flag(result, 0, 19);
+    row->exact = (struct journal_exact){.on = !PQgetisnull(result, 0, 20),
+                                        .position = {field(result, 0, 20), field(result, 0, 21)},
+                                        .nonce = field(result, 0, 22)};
     PQclear(result);
     return true;
 }
@@ -187,6 +199,7 @@ journal_read_rows(struct session *session, struct journal_row **rows, size_t *co
         tick_edge_set(&row->edge, PQgetvalue(result, (int)i, 1), field(result, (int)i, 2),
                       field(result, (int)i, 3));
         row->hi_id = field(result, (int)i, 4);
+        row->nonce = field(result, (int)i, 5);
     }
     PQclear(result);
     return true;
@@ -198,6 +211,27 @@ journal_rows_free(struct journal_row *rows, size_t count)
     for (size_t i = 0; i < count; i++)
         journal_row_clear(&rows[i]);
     free(rows);
+}
+
+void
+journal_ask_names(struct session *session, const char *relay, const char *seqs, int64_t now_us)
+{
+    const char *values[] = {relay, seqs};
+    session_ask_prepared(session, "outboxd_names", 2, values, false, now_us);
+}
+
+bool
+journal_read_names(struct session *session, struct journal_name **names, size_t *count, struct error *error)
+{
+    PGresult *result = session_answer(session, error);
+    if (result == NULL)
+        return error_prefix(error, "cannot look up ticks in the journal");
+    *count = (size_t)PQntuples(result);
+    *names = must_calloc(*count + 1, sizeof **names);
+    for (size_t i = 0; i < *count; i++)
+        (*names)[i] = (struct journal_name){field(result, (int)i, 0), field(result, (int)i, 1)};
+    PQclear(result);
+    return true;
 }
 
 void
@@ -247,8 +281,12 @@ journal_ask_step(struct session *session, const struct journal_self *self, const
                             number(&numbers, self->epoch),
                             step->dirty ? "true" : "false",
                             number(&numbers, step->heartbeat_us),
-                            number(&numbers, nonce())};
-    session_ask_prepared(session, "outboxd_step", 13, values, false, now_us);
+                            number(&numbers, nonce()),
+                            NULL,
+                            NULL,
+                            NULL};
+    exact_numbers(&numbers, &step->exact, &values[13]);
+    session_ask_prepared(session, "outboxd_step", 16, values, false, now_us);
 }
 
 /* Columns that a step and a confirmation share: l.seq, l.epoch, l.hi_id, the backend's pid; `appended` and `sequence` are
@@ -287,6 +325,7 @@ read_tick(const PGresult *result, const struct tick_edge *from, struct tick *tic
     tick->late = must_strdup(PQgetvalue(result, 0, 5));
     tick->late_count = tick_late_count(tick->late);
     tick->late_lo = field(result, 0, 15);
+    tick->nonce = field(result, 0, 16);
 }
 
 bool
@@ -322,7 +361,8 @@ journal_read_step(struct session *session, struct journal_self *self, const stru
 
 void
 journal_ask_confirm(struct session *session, const struct journal_self *self,
-                    struct journal_position confirmed, bool release, int64_t now_us)
+                    struct journal_position confirmed, const struct journal_exact *exact, bool release,
+                    int64_t now_us)
 {
     struct numbers numbers = {0};
     const char *values[] = {self->relay,
@@ -332,8 +372,12 @@ journal_ask_confirm(struct session *session, const struct journal_self *self,
                             number(&numbers, self->seq),
                             number(&numbers, self->epoch),
                             release ? "true" : "false",
-                            number(&numbers, nonce())};
-    session_ask_prepared(session, "outboxd_confirm", 8, values, false, now_us);
+                            number(&numbers, nonce()),
+                            NULL,
+                            NULL,
+                            NULL};
+    exact_numbers(&numbers, exact, &values[8]);
+    session_ask_prepared(session, "outboxd_confirm", 11, values, false, now_us);
 }
 
 bool

@@ -23,12 +23,28 @@ struct journal_position {
     int64_t id; /* 0: nothing of the next tick */
 };
 
+/* What a relay that delivers exactly once has last seen committed in Kafka. */
+#define JOURNAL_EXACT_ANEW                                                                                   \
+    (-1) /* position.seq: the journal is the truth, by an operator's word, and is to be written to Kafka */
+struct journal_exact {
+    bool on; /* false: at least once, and the rest is nothing */
+    struct journal_position position;
+    int64_t nonce; /* of the newest tick of which it has events */
+};
+
+/* A row of the journal by its number, and by what tells it from a row of the same number in another history. */
+struct journal_name {
+    int64_t seq, nonce;
+};
+
 struct journal_row {
     int64_t seq, epoch;
     char holder[JOURNAL_HOLDER_SIZE];
     struct tick_edge edge;
     int64_t hi_id;
+    int64_t nonce;
     struct journal_position confirmed;
+    struct journal_exact exact;
     bool released;
     int64_t age_us; /* since it was written, by the database's clock */
     struct journal_place place;
@@ -72,7 +88,7 @@ MUST_CHECK bool journal_read_take(struct session *session, struct journal_self *
 
 /* The rows from `seq` on, at most `limit`, oldest first. */
 void journal_ask_rows(struct session *session, const char *relay, int64_t seq, int limit, int64_t now_us);
-/* *rows is allocated; its elements hold seq, edge and hi_id; free with journal_rows_free. */
+/* *rows is allocated; its elements hold seq, edge, hi_id and nonce; free with journal_rows_free. */
 MUST_CHECK bool journal_read_rows(struct session *session, struct journal_row **rows, size_t *count,
                                   struct error *error);
 void journal_rows_free(struct journal_row *rows, size_t count);
@@ -82,11 +98,17 @@ void journal_rows_free(struct journal_row *rows, size_t count);
 void journal_ask_late(struct session *session, const struct tick *tick, int64_t now_us);
 MUST_CHECK bool journal_read_late(struct session *session, struct tick *tick, struct error *error);
 
+/* Which of these rows the journal has: *names is allocated, newest first; free() it. `seqs` is an array of Postgres, "{7,9}". */
+void journal_ask_names(struct session *session, const char *relay, const char *seqs, int64_t now_us);
+MUST_CHECK bool journal_read_names(struct session *session, struct journal_name **names, size_t *count,
+                                   struct error *error);
+
 /* What a step tells the database, and where it starts from. */
 struct journal_step {
     const struct tick_edge *last; /* the last tick, journalled or virtual */
     int64_t next_lo;              /* `sequence` of an EARLIER answer on this connection; never of this one */
     struct journal_position confirmed;
+    struct journal_exact exact;
     bool dirty;           /* append a row even when there is nothing new, to make `confirmed` known */
     int64_t heartbeat_us; /* append a row when the newest is older than this */
 };
@@ -119,7 +141,8 @@ MUST_CHECK bool journal_read_step(struct session *session, struct journal_self *
 /* The same without opening a tick: appends a copy of the newest row (an empty tick) that says `confirmed`, while the last
  * tick is still being read; with `release`, the last row of a leader that stops as asked. */
 void journal_ask_confirm(struct session *session, const struct journal_self *self,
-                         struct journal_position confirmed, bool release, int64_t now_us);
+                         struct journal_position confirmed, const struct journal_exact *exact, bool release,
+                         int64_t now_us);
 MUST_CHECK bool journal_read_confirm(struct session *session, struct journal_self *self,
                                      struct journal_stepped *stepped, struct error *error);
 

@@ -188,6 +188,7 @@ reader_ask_page(struct reader *reader, int64_t events, int64_t bytes, int64_t no
     if (tick->late_count > FEW_LATE && tick->hi_id - reader->after > reader->width)
         reader->upto = reader->after + reader->width;
     reader->page = page_new(tick->seq);
+    reader->page->tick_nonce = tick->nonce;
     reader->totals = (struct row_totals){0};
     reader->row_error.kind = ERROR_NONE;
     if (reader->by_copy)

@@ -244,3 +244,43 @@ rebase_run(struct rebase *rebase, bool same_xids, admin_listener *waits, void *c
     admin_patience_end(&patience);
     return good || error_prefix(error, "nothing was changed");
 }
+
+/* ---- the position in Kafka ---- */
+
+bool
+rebase_position_look(struct rebase *rebase, const char *relay, struct rebase_position *position,
+                     struct error *error)
+{
+    static const char sql[] =
+        "select j.confirmed_seq, coalesce(j.confirmed_id, 0), j.exact_seq is not null,"
+        " coalesce(j.exact_seq, 0), coalesce(j.exact_id, 0)"
+        " from outbox.journal j join outbox.relay r on r.name = j.relay and r.retired_at is null"
+        " where j.relay = $1 order by j.seq desc limit 1";
+    PGresult *result = PQexecParams(rebase->connection, sql, 1, NULL, &relay, NULL, NULL, 0);
+    *position = (struct rebase_position){0};
+    if (!accept(rebase->connection, result, error))
+        return error_prefix(error, "cannot look at the journal");
+    position->known = PQntuples(result) == 1;
+    if (position->known)
+        *position = (struct rebase_position){.known = true,
+                                             .exact = truth_at(result, 2),
+                                             .confirmed_seq = number_at(result, 0, 0),
+                                             .confirmed_id = number_at(result, 0, 1),
+                                             .exact_seq = number_at(result, 0, 3),
+                                             .exact_id = number_at(result, 0, 4)};
+    PQclear(result);
+    return true;
+}
+
+bool
+rebase_position_run(struct rebase *rebase, const char *relay, struct error *error)
+{
+    PGresult *result =
+        PQexecParams(rebase->connection, "select outbox.rebase_position($1)", 1, NULL, &relay, NULL, NULL, 0);
+    if (!accept(rebase->connection, result, error))
+        return error_prefix(error, "nothing was changed");
+    bool known = truth_at(result, 0);
+    PQclear(result);
+    return known ||
+           error_set(error, ERROR_UNUSABLE, "nothing was changed: relay \"%s\" was retired meanwhile", relay);
+}

@@ -46,4 +46,16 @@ MUST_CHECK bool rebase_look(struct rebase *rebase, bool same_xids, struct rebase
 MUST_CHECK bool rebase_run(struct rebase *rebase, bool same_xids, admin_listener *waits, void *context,
                            struct rebase_plan *done, struct error *error);
 
+/* What the journal of a relay says. */
+struct rebase_position {
+    bool known; /* there is such a relay, and it lives */
+    bool exact; /* it delivered exactly once, as far as (exact_seq, exact_id) is known to be in Kafka */
+    int64_t confirmed_seq, confirmed_id, exact_seq, exact_id;
+};
+MUST_CHECK bool rebase_position_look(struct rebase *rebase, const char *relay,
+                                     struct rebase_position *position, struct error *error);
+
+/* Declares that the truth: the next leader that delivers exactly once writes it to the position topic anew. */
+MUST_CHECK bool rebase_position_run(struct rebase *rebase, const char *relay, struct error *error);
+
 #endif

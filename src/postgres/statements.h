@@ -57,7 +57,7 @@
     "  coalesce(l.confirmed_id, 0), l.released,"                                                                       \
     "  (extract(epoch from clock_timestamp() - l.written_at) * 1000000)::bigint,"                                      \
     "  l.sysid, l.timeline, l.dbid, " SQL_HERE ", " SQL_SEQUENCE ", " SQL_SEQUENCE_FILE ","                              \
-    "  l.holder = 'retired'"                                                                                           \
+    "  l.holder = 'retired', l.exact_seq, l.exact_id, l.exact_nonce"                                                   \
     " from (" SQL_LAST ") l;"
 
 #define SQL_PREPARE_SET_BACK "prepare outboxd_set_back(text) as select " SQL_SET_BACK " from (" SQL_LAST ") l;"
@@ -66,9 +66,9 @@
 #define SQL_PREPARE_TAKE                                                                                               \
     "prepare outboxd_take(text, bigint, bigint, text, double precision, bigint) as"                                    \
     " insert into outbox.journal (relay, seq, epoch, holder, snapshot, w, lo_id, hi_id, confirmed_seq, confirmed_id,"  \
-    "   sysid, timeline, dbid, nonce)"                                                                                 \
+    "   sysid, timeline, dbid, nonce, exact_seq, exact_id, exact_nonce)"                                               \
     " select l.relay, l.seq + 1, l.epoch + 1, $4, l.snapshot, l.w, l.lo_id, l.hi_id, l.confirmed_seq,"                 \
-    "   l.confirmed_id, h.sysid, h.timeline, h.dbid, $6"                                                               \
+    "   l.confirmed_id, h.sysid, h.timeline, h.dbid, $6, l.exact_seq, l.exact_id, l.exact_nonce"                       \
     " from (" SQL_LAST ") l, (select " SQL_HERE ") h(sysid, timeline, dbid)"                                           \
     " where l.seq = $2 and l.epoch = $3 and l.sysid = h.sysid and l.dbid = h.dbid"                                     \
     "   and (l.released or l.holder = $4 or l.written_at < clock_timestamp() - interval '1 microsecond' * $5)"         \
@@ -76,43 +76,49 @@
 
 #define SQL_PREPARE_ROWS                                                                                               \
     "prepare outboxd_rows(text, bigint, int) as"                                                                       \
-    " select seq, snapshot::text, w::text, lo_id, hi_id from outbox.journal where relay = $1 and seq >= $2"            \
+    " select seq, snapshot::text, w::text, lo_id, hi_id, nonce from outbox.journal where relay = $1 and seq >= $2"     \
     " order by seq limit $3;"
+
+#define SQL_PREPARE_NAMES                                                                                              \
+    "prepare outboxd_names(text, bigint[]) as"                                                                         \
+    " select seq, nonce from outbox.journal where relay = $1 and seq = any ($2) order by seq desc;"
 
 /* $1 snapshot and $2 w of the tick before, $3 snapshot of the tick */
 #define SQL_PREPARE_LATE "prepare outboxd_late(pg_snapshot, xid8, pg_snapshot) as " SQL_LATE("$1", "$2", "$3") ";"
 
 /* $1 relay, $2 snapshot, $3 w and $4 lo_id of the last tick, $5 next_lo, $6 holder, $7 confirmed_seq, $8 confirmed_id,
- * $9 seq, $10 epoch, $11 dirty, $12 heartbeat in microseconds, $13 nonce. `is true` keeps the look at xid a filter, so
+ * $9 seq, $10 epoch, $11 dirty, $12 heartbeat in microseconds, $13 nonce, $14 .. $16 exact. `is true` keeps the look at xid a filter, so
  * that the planner walks the id index. The last three columns are those of a virtual tick. */
 #define SQL_PREPARE_STEP                                                                                               \
     "prepare outboxd_step(text, pg_snapshot, xid8, bigint, bigint, text, bigint, bigint, bigint, bigint, boolean,"     \
-    "  double precision, bigint) as"                                                                                   \
+    "  double precision, bigint, bigint, bigint, bigint) as"                                                           \
     " with last as materialized (" SQL_LAST "),"                                                                       \
     " late as materialized (" SQL_LATE("$2", "$3", "(select pg_current_snapshot())") "),"                              \
     " want as materialized (select late, late_lo, late <> '{}' or (select id from outbox.event e where e.id > $4"               \
     "   and (e.xid >= $3) is true order by e.id limit 1) is not null as found from late),"                             \
     " ins as (insert into outbox.journal (relay, seq, epoch, holder, snapshot, lo_id, hi_id, confirmed_seq,"           \
-    "     confirmed_id, sysid, timeline, dbid, nonce)"                                                                 \
+    "     confirmed_id, sysid, timeline, dbid, nonce, exact_seq, exact_id, exact_nonce)"                               \
     "   select $1, l.seq + 1, l.epoch, $6, pg_current_snapshot(), $5, " SQL_SEQUENCE ", $7, $8,"                       \
-    "     l.sysid, l.timeline, l.dbid, $13"                                                                            \
+    "     l.sysid, l.timeline, l.dbid, $13, $14, $15, $16"                                                             \
     "   from last l, want where l.seq = $9 and l.epoch = $10"                                                          \
     "     and (want.found or $11 or l.written_at < clock_timestamp() - interval '1 microsecond' * $12)"                \
-    "   on conflict do nothing returning seq, snapshot, w, lo_id, hi_id)"                                              \
+    "   on conflict do nothing returning seq, snapshot, w, lo_id, hi_id, nonce)"                                       \
     " select l.seq, l.epoch, l.hi_id, pg_backend_pid(), want.found, want.late, ins.seq, ins.snapshot::text,"           \
     "   ins.w::text, ins.lo_id, ins.hi_id, pg_current_snapshot()::text,"                                               \
     "   pg_snapshot_xmax(pg_current_snapshot())::text::bigint"                                                         \
-    "     + age(pg_snapshot_xmax(pg_current_snapshot())::xid), " SQL_SEQUENCE ", " SQL_SEQUENCE_FILE ", want.late_lo"  \
+    "     + age(pg_snapshot_xmax(pg_current_snapshot())::xid), " SQL_SEQUENCE ", " SQL_SEQUENCE_FILE ", want.late_lo," \
+    "   ins.nonce"                                                                                                     \
     " from last l cross join want left join ins on true;"
 
-/* $1 relay, $2 holder, $3 confirmed_seq, $4 confirmed_id, $5 seq, $6 epoch, $7 released, $8 nonce */
+/* $1 relay, $2 holder, $3 confirmed_seq, $4 confirmed_id, $5 seq, $6 epoch, $7 released, $8 nonce,
+ * $9 .. $11 exact */
 #define SQL_PREPARE_CONFIRM                                                                                            \
-    "prepare outboxd_confirm(text, text, bigint, bigint, bigint, bigint, boolean, bigint) as"                          \
+    "prepare outboxd_confirm(text, text, bigint, bigint, bigint, bigint, boolean, bigint, bigint, bigint, bigint) as"  \
     " with last as materialized (" SQL_LAST "),"                                                                       \
     " ins as (insert into outbox.journal (relay, seq, epoch, holder, snapshot, w, lo_id, hi_id, confirmed_seq,"        \
-    "     confirmed_id, released, sysid, timeline, dbid, nonce)"                                                       \
+    "     confirmed_id, released, sysid, timeline, dbid, nonce, exact_seq, exact_id, exact_nonce)"                     \
     "   select $1, l.seq + 1, l.epoch, $2, l.snapshot, l.w, l.lo_id, l.hi_id, $3, $4, $7,"                             \
-    "     l.sysid, l.timeline, l.dbid, $8"                                                                             \
+    "     l.sysid, l.timeline, l.dbid, $8, $9, $10, $11"                                                               \
     "   from last l where l.seq = $5 and l.epoch = $6 on conflict do nothing returning seq)"                           \
     " select l.seq, l.epoch, l.hi_id, pg_backend_pid(), ins.seq, " SQL_SEQUENCE                                        \
     " from last l left join ins on true;"

@@ -17,6 +17,7 @@ struct tick_edge {
 
 struct tick {
     int64_t seq;           /* its row in the journal */
+    int64_t nonce;         /* of that row: tells it from one of the same number in another history */
     struct tick_edge from; /* the tick before, journalled or virtual */
     char *snapshot;        /* its own */
     int64_t hi_id; /* the id sequence's value after the snapshot: every event of the tick has id <= hi_id */

@@ -116,7 +116,9 @@ ask_confirm(struct relay *relay, bool release)
 {
     relay->step.confirmed = relay->confirmed;
     relay->releasing = release;
-    journal_ask_confirm(relay->session, &relay->self, relay->confirmed, release, relay->now_us);
+    static const struct journal_exact at_least_once;
+    journal_ask_confirm(relay->session, &relay->self, relay->confirmed, &at_least_once, release,
+                        relay->now_us);
     relay_asked(relay, REQUEST_CONFIRM);
 }
 

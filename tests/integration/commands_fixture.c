@@ -139,7 +139,8 @@ confirm_tick(struct driver *driver, int64_t seq, int64_t id, bool release)
     struct error error;
     struct journal_stepped stepped = {0};
     driver->confirmed = (struct journal_position){seq, id};
-    journal_ask_confirm(driver->session, &driver->self, driver->confirmed, release, clock_monotonic_us());
+    journal_ask_confirm(driver->session, &driver->self, driver->confirmed, &(struct journal_exact){0},
+                        release, clock_monotonic_us());
     driver_wait(driver);
     cr_assert(journal_read_confirm(driver->session, &driver->self, &stepped, &error), "%s", error.message);
     cr_assert(stepped.appended);

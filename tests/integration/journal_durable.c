@@ -62,7 +62,8 @@ waiting(void)
 static void
 ask_confirm(void)
 {
-    journal_ask_confirm(driver->session, &driver->self, driver->confirmed, false, clock_monotonic_us());
+    journal_ask_confirm(driver->session, &driver->self, driver->confirmed, &(struct journal_exact){0}, false,
+                        clock_monotonic_us());
 }
 
 /* The answer to the confirmation that was asked: appended, and whether it is durable. */

@@ -158,7 +158,8 @@ Test(support_load, goes_on_over_a_crash_of_the_server)
     postgres_kill(postgres);
     uint64_t before = load_committed_events(load);
     postgres_up(postgres);
-    wait_for(load_committed_events(load) > before + 500, 60000);
+    wait_for(load_committed_events(load) > before + 1000,
+             60000); /* the crash takes what did not wait for the disk */
     load_stop(load);
     PQreset(fixture.admin);
     cr_assert_gt(postgres_int(fixture.admin, "select count(*) from load.ledger"), 1000);
