@@ -66,7 +66,6 @@ same_value(const struct renewing *renewing, const struct setting *setting)
     case SETTING_SECTION:
     case SETTING_PROPERTIES:
     case SETTING_ONLY_NULL:
-    case SETTING_LATER:
         break;
     }
     return true;

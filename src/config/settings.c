@@ -84,9 +84,7 @@ load_entry(struct loading *loading, const struct tree_node *node, const struct s
         return;
     }
     loading->lines[setting - SETTINGS] = node->line;
-    if (setting->type == SETTING_LATER)
-        complaints_add(&loading->complaints, node->line, setting->path, "%s", setting->help);
-    else if (setting->type == SETTING_SECTION)
+    if (setting->type == SETTING_SECTION)
         load_section(loading, node, setting);
     else
         values_store(loading->settings, setting, node, &loading->complaints);

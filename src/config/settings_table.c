@@ -76,13 +76,16 @@ const struct setting SETTINGS[] = {
 
     {.path = "delivery",
      .type = SETTING_CHOICE,
-     .offset = SETTING_STORED_NOWHERE,
+     .offset = AT(delivery),
      .fallback = "at-least-once",
-     .choices = {"at-least-once"},
-     .later = {"exactly-once"},
-     .help = "No event is lost; after a crash, a takeover or a lost connection some are sent again, with the "
-             "same "
-             "header `id`."},
+     .choices = {"at-least-once", "exactly-once"}, /* the order of enum delivery */
+     .help = "at-least-once: no event is lost; after a crash, a takeover or a lost connection some are sent "
+             "again, "
+             "with the same header `id`. exactly-once: consumers that read committed see each event once; it "
+             "needs "
+             "brokers from 3.7 on and the topic outboxd-position-<source>-<relay>, which `outboxd check "
+             "--create` "
+             "makes."},
     {.path = "topics",
      .type = SETTING_PATTERNS,
      .fallback = "*",
@@ -126,8 +129,24 @@ const struct setting SETTINGS[] = {
      .help = "Bytes in one page; one event alone is always admitted. Not above memory."},
 
     {.path = "transaction",
-     .type = SETTING_LATER,
-     .help = "belongs to delivery: exactly-once, which is not available in this version; remove it"},
+     .type = SETTING_SECTION,
+     .help = "With delivery: exactly-once, how much one transaction of Kafka holds at most. With few events "
+             "it ends as soon "
+             "as they are acknowledged."},
+    {.path = "transaction.events",
+     .type = SETTING_COUNT,
+     .offset = AT(transaction_events),
+     .fallback = "50000",
+     .least = 1,
+     .most = 1000000,
+     .help = "Events in one transaction."},
+    {.path = "transaction.time",
+     .type = SETTING_DURATION,
+     .offset = AT(transaction_time_us),
+     .fallback = "1s",
+     .least = 10 * MS,
+     .most = 10 * SECOND,
+     .help = "How long a transaction takes events. Consumers see nothing of it before its end."},
 
     {.path = "memory",
      .type = SETTING_SIZE,
@@ -207,6 +226,7 @@ const size_t SETTINGS_COUNT = sizeof SETTINGS / sizeof *SETTINGS;
 
 _Static_assert(LOG_LEVEL_ERROR == 0 && LOG_LEVEL_WARNING == 1 && LOG_LEVEL_INFO == 2 && LOG_LEVEL_DEBUG == 3,
                "the choices of log.level");
+_Static_assert(DELIVERY_AT_LEAST_ONCE == 0 && DELIVERY_EXACTLY_ONCE == 1, "the choices of delivery");
 _Static_assert(LOG_FORMAT_TEXT == 0 && LOG_FORMAT_JSON == 1, "the choices of log.format");
 
 const char *

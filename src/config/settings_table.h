@@ -20,7 +20,6 @@ enum setting_type {
     SETTING_CHOICE,     /* an enum: the position in `choices` */
     SETTING_LISTEN,     /* char *: address:port, or null */
     SETTING_ONLY_NULL,  /* nothing is stored: any other value belongs to a later version */
-    SETTING_LATER,      /* the key belongs to a later version: refused by name, not documented */
 };
 
 #define SETTING_CHOICES_MOST 4
@@ -40,7 +39,7 @@ struct setting {
     const char *choices[SETTING_CHOICES_MOST + 1]; /* ended by NULL */
     const char
         *later[SETTING_CHOICES_MOST + 1]; /* values of a later version, refused by name; ended by NULL */
-    const char *help;                     /* sentences; of SETTING_LATER: why not */
+    const char *help;                     /* sentences */
 };
 
 /* In the order of the example; a section stands before its settings. */

@@ -136,8 +136,6 @@ settings_write_example(FILE *to)
     for (size_t i = 0; i < SETTINGS_COUNT; i++) {
         const struct setting *setting = &SETTINGS[i];
         const char *indent = is_nested(setting) ? "  " : "";
-        if (setting->type == SETTING_LATER)
-            continue;
         if (!is_nested(setting))
             fputc('\n', to);
         explain(setting, text, sizeof text);
@@ -154,8 +152,6 @@ settings_write_manual(FILE *to)
     char text[1200];
     for (size_t i = 0; i < SETTINGS_COUNT; i++) {
         const struct setting *setting = &SETTINGS[i];
-        if (setting->type == SETTING_LATER)
-            continue;
         fprintf(to, ".It Ic %s\n", setting->path);
         explain(setting, text, sizeof text);
         write_wrapped(to, text, "", MANUAL_WIDTH, true);

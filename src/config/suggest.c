@@ -22,8 +22,7 @@ suggest_setting(const char *key, const struct setting *section)
     const struct setting *nearest = NULL;
     size_t nearest_distance = SPELLING_FAR;
     for (size_t i = 0; i < SETTINGS_COUNT; i++) {
-        size_t far =
-            SETTINGS[i].type == SETTING_LATER ? SPELLING_FAR : distance_to(&SETTINGS[i], key, section);
+        size_t far = distance_to(&SETTINGS[i], key, section);
         if (far < nearest_distance) {
             nearest_distance = far;
             nearest = &SETTINGS[i];

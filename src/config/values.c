@@ -200,7 +200,6 @@ store_from_text(const struct storing *storing, const char *text)
     case SETTING_SECTION:
     case SETTING_PATTERNS:
     case SETTING_PROPERTIES:
-    case SETTING_LATER:
         break;
     }
     CHECK(false); /* not read from one text */

@@ -7,8 +7,7 @@
 #include "config/settings_table.h"
 #include "config/tree.h"
 
-/* Stores the value of `node`, or complains and leaves the field zeroed. Not for SETTING_SECTION and
- * SETTING_LATER. */
+/* Stores the value of `node`, or complains and leaves the field zeroed. Not for SETTING_SECTION. */
 void values_store(struct settings *settings, const struct setting *setting, const struct tree_node *node,
                   struct complaints *complaints);
 

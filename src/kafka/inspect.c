@@ -82,8 +82,8 @@ static void
 add_version(struct inspection *inspection, int broker_id)
 {
     char text[64];
-    int version =
-        configs_version(inspection->rk, broker_id, inspect_remaining_ms(inspection), text, sizeof text);
+    int patience_ms = (inspect_remaining_ms(inspection) + 1) / 2; /* the rest is for the topics */
+    int version = configs_version(inspection->rk, broker_id, patience_ms, text, sizeof text);
     inspection->before_4 = version > 0 && version < CONFIGS_VERSION_4;
     if (version > 0)
         findings_ok(inspection->findings, "broker version: %s", inspection->before_4 ? text : "4.0 or later");
@@ -137,7 +137,8 @@ reach_brokers(struct inspection *inspection)
                 metadata->broker_cnt == 1 ? "" : "s", cluster ? cluster : "unknown");
     if (cluster != NULL)
         rd_kafka_mem_free(inspection->rk, cluster);
-    add_version(inspection, metadata->orig_broker_id);
+    if (inspection->has_controller)
+        add_version(inspection, metadata->orig_broker_id);
     rd_kafka_metadata_destroy(metadata);
     return true;
 }

@@ -35,6 +35,7 @@ take_rows(struct relay *relay, const struct journal_row *rows, size_t count, str
         const struct tick_edge *from = &rows[i - 1].edge;
         tick_clear(tick);
         tick->seq = rows[i].seq;
+        tick->nonce = rows[i].nonce;
         tick->snapshot = must_strdup(rows[i].edge.snapshot);
         tick->hi_id = rows[i].hi_id;
         tick_edge_set(&tick->from, from->snapshot, from->w, from->lo_id);
@@ -204,6 +205,8 @@ answer_confirm(struct relay *relay, struct error *error)
         relay->dirty = now.seq != told.seq || now.id != told.id;
         if (!relay->catching_up)
             relay->loaded_seq = relay->self.seq; /* a copy of the row before: a tick without events */
+        if (exact_tells(relay) && stepped.durable && relay->step.exact.on == relay->exact.told.on)
+            exact_told(relay);
         if (relay->releasing)
             relay_change(relay, RELAY_STOPPED, "everything in flight is confirmed");
     }
@@ -264,6 +267,9 @@ answers_read(struct relay *relay)
     switch (request) {
     case REQUEST_ROWS:
         good = answer_rows(relay, &error);
+        break;
+    case REQUEST_NAMES:
+        good = exact_answer_names(relay, &error);
         break;
     case REQUEST_LATE:
         good = answer_late(relay, &error);

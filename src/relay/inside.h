@@ -2,6 +2,7 @@
  *   relay.c    state machine, turn                   link.c     the way to Postgres: connect, look, take the lead
  *   leading.c  what the leader asks of Postgres      answers.c  ticks and pages from what it answers
  *   sending.c  the producer: send, reports, trouble  observe.c  the snapshot
+ *   exact.c    exactly once: transactions, and who knows how far we are
  *   outage.c   Kafka as a whole is away, or refuses everything
  *   telling.c  what the registry is told */
 #ifndef OUTBOXD_RELAY_INSIDE_H
@@ -11,6 +12,7 @@
 #include "postgres/inspect.h"
 #include "postgres/journal.h"
 #include "postgres/reader.h"
+#include "relay/exact.h"
 #include "relay/pipeline.h"
 #include "relay/relay.h"
 #include "relay/verdict.h"
@@ -26,6 +28,7 @@ enum request {
     REQUEST_SET_BACK,
     REQUEST_TAKE,
     REQUEST_ROWS,
+    REQUEST_NAMES,
     REQUEST_LATE,
     REQUEST_PAGE,
     REQUEST_STEP,
@@ -118,10 +121,13 @@ struct relay {
     int64_t oldest_from_us;       /* since when it has been out and the oldest */
     bool dropping;                /* pages are to be dropped as soon as nothing of them is out */
     int64_t wall_us;              /* of this turn's reports */
-    uint64_t acknowledged;        /* events, since the start of the process */
+    uint64_t acknowledged;        /* events, since the start of the process .. */
+    uint64_t acknowledged_told;   /* .. and how many of them the verdict has been told of */
     int64_t progress_us;          /* the last acknowledgement, or when there was nothing to wait for */
     int64_t highest_id;           /* largest id that was acknowledged or is known to be settled */
     int64_t drain_until_us;
+
+    struct exact exact; /* exact.c */
 
     /* what the database knows about an outage of Kafka (outage.c) */
     const char *outage_told; /* its error; NULL: none */
@@ -158,6 +164,8 @@ bool leading_holds_lease(const struct relay *relay);
 /* The first page is small, later ones grow while they are read fast; a doubling each, so five pages to the default. A page of a
  * few small events tells nothing about a large one. */
 #define PAGE_FIRST (INT64_C(256) * 1024)
+/* The tick that is being read has more, and there is room for it. */
+bool leading_reads_on(const struct relay *relay);
 /* A page with so many bytes was read, or was lost under way (0). */
 void leading_took_page(struct relay *relay, int64_t bytes, int64_t took_us);
 int64_t leading_retention_us(const struct relay *relay); /* between two looks at the ring */
@@ -178,6 +186,28 @@ bool telling_told(struct relay *relay, struct error *error) MUST_CHECK;
 bool sending_new(struct relay *relay, struct error *error) MUST_CHECK;
 int64_t sending_turn(struct relay *relay); /* reports, sends, instances; returns its deadline */
 void sending_trouble_text(const struct relay *relay, char *text, size_t size);
+
+/* An event is in Kafka to stay: for the metrics. */
+void sending_count(void *relay, const struct event *event);
+
+/* exact.c */
+void exact_begin(struct relay *relay, bool kept); /* the lead was taken */
+bool exact_is_on(const struct relay *relay);      /* instances of the producer are transactional */
+bool exact_is_settled(const struct relay *relay); /* nothing but events is in the way of sending */
+void exact_text(const struct relay *relay, char *text, size_t size); /* what is */
+bool exact_lets_read(const struct relay *relay);                     /* it is known where reading begins */
+bool exact_lets_send(const struct relay *relay);
+bool exact_is_open(const struct relay *relay); /* a transaction holds events */
+void exact_turn(struct relay *relay);          /* after the producer's turn */
+void exact_sent(struct relay *relay);          /* an event was handed over */
+/* `more` may be sent soon. Commits when it is time; returns its deadline. */
+int64_t exact_end_transaction(struct relay *relay, bool more);
+/* What is asked of Postgres: which ticks the journal knows (NAMES), and a row that says which of the two is the truth (CONFIRM). */
+bool exact_asks_names(const struct relay *relay);
+void exact_ask_names(struct relay *relay);
+bool exact_answer_names(struct relay *relay, struct error *error) MUST_CHECK;
+bool exact_tells(const struct relay *relay);
+void exact_told(struct relay *relay);
 
 /* outage.c */
 void outage_turn(struct relay *relay);

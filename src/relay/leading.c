@@ -88,6 +88,7 @@ leading_begin(struct relay *relay, bool kept)
     relay->trouble_told = false;
     relay->progress_told = false;
     relay->retention_at_us = relay->now_us + leading_retention_us(relay);
+    exact_begin(relay, kept);
 }
 
 /* ---- the confirmed edge ---- */
@@ -115,9 +116,9 @@ static void
 ask_confirm(struct relay *relay, bool release)
 {
     relay->step.confirmed = relay->confirmed;
+    relay->step.exact = relay->exact.told;
     relay->releasing = release;
-    static const struct journal_exact at_least_once;
-    journal_ask_confirm(relay->session, &relay->self, relay->confirmed, &at_least_once, release,
+    journal_ask_confirm(relay->session, &relay->self, relay->confirmed, &relay->exact.told, release,
                         relay->now_us);
     relay_asked(relay, REQUEST_CONFIRM);
 }
@@ -128,6 +129,7 @@ ask_step(struct relay *relay, bool confirm_due)
     relay->step = (struct journal_step){.last = &relay->edge,
                                         .next_lo = relay->sequence,
                                         .confirmed = relay->confirmed,
+                                        .exact = relay->exact.told,
                                         .dirty = confirm_due,
                                         .heartbeat_us = heartbeat_us(relay)};
     journal_ask_step(relay->session, &relay->self, &relay->step, relay->now_us);
@@ -167,6 +169,12 @@ has_room(const struct relay *relay)
     return relay->pipeline.pages == 0 || after <= relay->settings->memory_bytes;
 }
 
+bool
+leading_reads_on(const struct relay *relay)
+{
+    return reader_has_more(relay->reader) && has_room(relay);
+}
+
 static void
 ask_retention(struct relay *relay)
 {
@@ -188,7 +196,7 @@ confirm_is_due(const struct relay *relay)
 static void
 ask_while_draining(struct relay *relay)
 {
-    if (relay->pipeline.events_out == 0)
+    if (relay->pipeline.events_out == 0 && !exact_is_open(relay))
         ask_confirm(relay, true);
     else if (confirm_is_due(relay) || relay->now_us - relay->appended_at_us >= heartbeat_us(relay))
         ask_confirm(relay, false);
@@ -227,6 +235,13 @@ leading_ask(struct relay *relay)
         ask_confirm(relay, false); /* I3: a later row that waited for the standbys covers the earlier one */
     } else if (telling_is_due(relay)) {
         telling_ask(relay);
+    } else if (exact_asks_names(relay)) {
+        exact_ask_names(relay);
+    } else if (exact_tells(relay)) {
+        ask_confirm(relay, false);
+    } else if (!exact_lets_read(relay)) {
+        if (heartbeat_due)
+            ask_confirm(relay, false);
     } else if (unread) {
         if (confirm_due || heartbeat_due)
             ask_confirm(relay, false);
@@ -253,8 +268,8 @@ leading_deadline(const struct relay *relay)
     int64_t confirm_us = relay->appended_at_us + confirm_interval_us(relay);
     if (relay->dirty && confirm_us < deadline)
         deadline = confirm_us;
-    bool polls = relay->state == RELAY_LEADING && !reader_has_more(relay->reader) && !relay->catching_up &&
-                 has_room(relay);
+    bool polls = relay->state == RELAY_LEADING && exact_lets_read(relay) && !reader_has_more(relay->reader) &&
+                 !relay->catching_up && has_room(relay);
     if (polls && relay->poll_at_us < deadline)
         deadline = relay->poll_at_us;
     return deadline;

@@ -33,6 +33,8 @@ observe_ready(const struct relay *relay, struct snapshot *snapshot)
             snprintf(reason, size, "stuck at %.490s", snapshot->trouble);
         else if (!kafka->reached)
             snprintf(reason, size, "connecting to Kafka");
+        else if (!exact_is_settled(relay))
+            exact_text(relay, reason, size);
         else if (waiting_us > STALLED_US)
             snprintf(reason, size, "no acknowledgement from Kafka for %" PRId64 " s", waiting_us / 1000000);
         else if (!leading_holds_lease(relay) && unanswered_us > STALLED_US)

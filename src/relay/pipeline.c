@@ -88,13 +88,21 @@ leave(struct pipeline *pipeline)
     page_free(page);
 }
 
+/* Nothing takes it back any more. */
+static bool
+is_settled(const struct pipeline *pipeline, const struct page *page, size_t index)
+{
+    return page->events[index].state == EVENT_ACKNOWLEDGED &&
+           (!pipeline->exact || page->first_serial + index < pipeline->committed);
+}
+
 bool
 pipeline_settle(struct pipeline *pipeline, struct pipeline_edge *edge)
 {
     bool moved = false;
     for (struct page *page; (page = pipeline->head) != NULL;) {
         size_t before = page->settled;
-        while (page->settled < page->count && page->events[page->settled].state == EVENT_ACKNOWLEDGED)
+        while (page->settled < page->count && is_settled(pipeline, page, page->settled))
             page->settled++;
         if (page->settled < page->count) {
             if (page->settled == before)
@@ -123,6 +131,48 @@ pipeline_oldest(const struct pipeline *pipeline)
     return NULL;
 }
 
+/* ---- exactly once ---- */
+
+const struct event *
+pipeline_last_before(const struct pipeline *pipeline, uint64_t serial)
+{
+    const struct event *last = NULL;
+    for (const struct page *page = pipeline->head; page != NULL && page->first_serial < serial;
+         page = page->later) {
+        uint64_t upto = serial - page->first_serial < page->count ? serial - page->first_serial : page->count;
+        if (upto > 0 && page->first_serial + upto > pipeline->committed)
+            last = &page->events[upto - 1];
+    }
+    return last;
+}
+
+void
+pipeline_commit(struct pipeline *pipeline, uint64_t serial, pipeline_visit *visit, void *context)
+{
+    for (struct page *page = pipeline->head; page != NULL; page = page->later)
+        for (size_t i = page->settled; i < page->count && page->first_serial + i < serial; i++)
+            if (page->first_serial + i >= pipeline->committed) {
+                CHECK(page->events[i].state != EVENT_SENT);
+                page->events[i].state = EVENT_ACKNOWLEDGED;
+                visit(context, &page->events[i]);
+            }
+    if (serial > pipeline->committed)
+        pipeline->committed = serial;
+}
+
+void
+pipeline_rewind(struct pipeline *pipeline)
+{
+    CHECK(pipeline->events_out == 0);
+    for (struct page *page = pipeline->head; page != NULL; page = page->later) {
+        for (size_t i = page->settled; i < page->count; i++)
+            if (page->first_serial + i >= pipeline->committed)
+                page->events[i].state = EVENT_UNSENT;
+        page->next = page->settled;
+    }
+    pipeline->sending = pipeline->head;
+}
+
 void
 pipeline_clear(struct pipeline *pipeline)
 {
@@ -130,4 +180,5 @@ pipeline_clear(struct pipeline *pipeline)
     while (pipeline->head != NULL)
         leave(pipeline);
     pipeline->sending = NULL;
+    pipeline->committed = pipeline->next_serial;
 }

@@ -21,6 +21,8 @@ struct pipeline {
     size_t cost;       /* bytes of all pages: read and not settled */
     size_t events_out; /* sent and not reported */
     size_t cost_out;
+    bool exact;         /* transactions decide */
+    uint64_t committed; /* exact: of the first event that no transaction has committed yet */
 };
 
 /* How far everything is settled: all of tick `seq`, and of the next one the ids up to `id` (0: none). */
@@ -49,6 +51,14 @@ bool pipeline_settle(struct pipeline *pipeline, struct pipeline_edge *edge);
 
 /* The oldest event that is not acknowledged, or NULL. */
 const struct event *pipeline_oldest(const struct pipeline *pipeline);
+
+/* Exactly once. The last event before `serial` that no transaction has committed yet, or NULL. */
+const struct event *pipeline_last_before(const struct pipeline *pipeline, uint64_t serial);
+/* Every event before `serial` is committed; `visit` is called for each of them that was not. */
+typedef void pipeline_visit(void *context, const struct event *event);
+void pipeline_commit(struct pipeline *pipeline, uint64_t serial, pipeline_visit *visit, void *context);
+/* What was acknowledged and not committed is unsent again: its transaction is lost. No event may be out. */
+void pipeline_rewind(struct pipeline *pipeline);
 
 /* Frees every page. No event may be out. */
 void pipeline_clear(struct pipeline *pipeline);

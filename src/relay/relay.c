@@ -107,6 +107,7 @@ relay_new(struct relay **made, const struct settings *settings, struct error *er
     relay->connect_backoff = backoff_make(RECONNECT_FIRST_US, RECONNECT_LAST_US, seed);
     verdict_init(&relay->verdict, seed / 2);
     relay->page_bytes = PAGE_FIRST;
+    relay->pipeline.exact = settings->delivery == DELIVERY_EXACTLY_ONCE;
     relay->topics = topic_table_new(settings->topics, settings->topics_count);
     if (!session_new(&relay->session, settings, name, error) || !sending_new(relay, error)) {
         relay_free(relay);
@@ -161,7 +162,7 @@ talk_to_postgres(struct relay *relay)
 static void
 finish_draining(struct relay *relay)
 {
-    bool nothing_to_confirm = relay->pipeline.events_out == 0 && !relay->dirty;
+    bool nothing_to_confirm = relay->pipeline.events_out == 0 && !relay->dirty && !exact_is_open(relay);
     if (nothing_to_confirm && session_state(relay->session) == SESSION_CLOSED) {
         relay_change(relay, RELAY_STOPPED, "Postgres is away, and everything in flight was confirmed before");
         return;

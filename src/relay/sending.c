@@ -15,9 +15,10 @@
 /* An acknowledgement takes milliseconds. After this time, which a change of a partition's leader may take, we ask what is wrong. */
 #define SILENT_US (INT64_C(2) * 1000000)
 
-static void
-count_acknowledged(struct relay *relay, const struct event *event)
+void
+sending_count(void *context, const struct event *event)
 {
+    struct relay *relay = context;
     static const double bounds[] = SNAPSHOT_LATENCY_BOUNDS;
     struct counters *counters = &relay->counters;
     double latency = (double)(relay->wall_us - event->created_at_us) / 1e6;
@@ -90,7 +91,8 @@ refused(struct relay *relay, const struct event *event, const struct outcome *wh
 {
     static const enum snapshot_error kinds[] = {[OUTCOME_EVENT] = SNAPSHOT_ERROR_EVENT,
                                                 [OUTCOME_TOPIC] = SNAPSHOT_ERROR_TOPIC,
-                                                [OUTCOME_BROKER] = SNAPSHOT_ERROR_BROKER};
+                                                [OUTCOME_BROKER] = SNAPSHOT_ERROR_BROKER,
+                                                [OUTCOME_FENCED] = SNAPSHOT_ERROR_FENCED};
     if (why->kind != OUTCOME_ACKNOWLEDGED && why->kind != OUTCOME_UNSENT)
         relay->counters.errors[kinds[why->kind]]++;
     if (verdict_refused(&relay->verdict, event, why, alone, relay->now_us))
@@ -103,7 +105,8 @@ on_report(void *context, struct event *event, const struct outcome *outcome)
     struct relay *relay = context;
     if (outcome->kind == OUTCOME_ACKNOWLEDGED) {
         pipeline_acknowledged(&relay->pipeline, event);
-        count_acknowledged(relay, event);
+        if (!exact_is_on(relay))
+            sending_count(relay, event);
         return;
     }
     pipeline_returned(&relay->pipeline, event);
@@ -120,7 +123,7 @@ sending_new(struct relay *relay, struct error *error)
 static void
 drop_pages(struct relay *relay)
 {
-    if (producer_state(relay->producer) == PRODUCER_READY && relay->pipeline.events_out > 0)
+    if (relay->pipeline.events_out > 0 || exact_is_on(relay))
         producer_end(relay->producer, relay->now_us, "the lead was lost");
     if (relay->pipeline.events_out == 0)
         leading_drop(relay);
@@ -172,7 +175,7 @@ start_producer(struct relay *relay)
                  LOG_INT("batch_events", (int64_t)batch_events), LOG_END);
     relay->instance_ran = true;
     relay->acknowledged_before = relay->acknowledged;
-    if (!producer_start(relay->producer, batch_events, false, &error))
+    if (!producer_start(relay->producer, batch_events, exact_is_on(relay), &error))
         start_failed(relay, &error);
 }
 
@@ -195,7 +198,8 @@ send_some(struct relay *relay)
     struct outcome why;
     for (int sent = 0; sent < SEND_AT_ONCE; sent++) {
         struct event *event = pipeline_next(pipeline);
-        if (event == NULL || !verdict_allows(&relay->verdict, pipeline_serial(event), relay->now_us))
+        if (event == NULL || !verdict_allows(&relay->verdict, pipeline_serial(event), relay->now_us) ||
+            !exact_lets_send(relay))
             return false;
         size_t cost = event_cost(event);
         if (pipeline->events_out > 0 && pipeline->cost_out + cost > (size_t)relay->settings->memory_bytes)
@@ -204,6 +208,7 @@ send_some(struct relay *relay)
         switch (producer_send(relay->producer, event, &why)) {
         case PRODUCER_SENT:
             pipeline_sent(pipeline, event);
+            exact_sent(relay);
             break;
         case PRODUCER_FULL:
         case PRODUCER_ASKING:
@@ -226,22 +231,35 @@ send_events(struct relay *relay)
     bool small_for_nothing = verdict->batch_events > 0 && !verdict->suspecting && !verdict->trouble.active;
     if (!small_for_nothing)
         return send_some(relay);
-    if (relay->pipeline.events_out > 0)
+    if (relay->pipeline.events_out > 0 || exact_is_open(relay))
         return false; /* ending an instance costs what is out */
     producer_end(relay->producer, relay->now_us, "the suspects are settled: full batches again");
     return true;
 }
 
+/* More events can be handed over, or will be as soon as they are read: one transaction may hold them too. */
+static bool
+expects_more(struct relay *relay)
+{
+    const struct event *next = pipeline_next(&relay->pipeline);
+    if (relay->state != RELAY_LEADING || relay->dropping || !leading_holds_lease(relay) || relay->undurable)
+        return false;
+    if (next != NULL)
+        return verdict_allows(&relay->verdict, pipeline_serial(next), relay->now_us);
+    return relay->request == REQUEST_PAGE || leading_reads_on(relay);
+}
+
 int64_t
 sending_turn(struct relay *relay)
 {
-    uint64_t before = relay->acknowledged;
     relay->wall_us = clock_wall_us();
     int64_t deadline = producer_turn(relay->producer, relay->now_us);
+    exact_turn(relay);
     leading_settle(relay);
-    if (relay->pipeline.events_out == 0 && pipeline_next(&relay->pipeline) == NULL)
+    if (relay->pipeline.events_out == 0 && pipeline_next(&relay->pipeline) == NULL && !exact_is_open(relay))
         relay->progress_us = relay->now_us;
-    if (relay->acknowledged > before) {
+    if (relay->acknowledged > relay->acknowledged_told) {
+        relay->acknowledged_told = relay->acknowledged;
         const struct event *oldest = pipeline_oldest(&relay->pipeline);
         uint64_t serial = oldest != NULL ? pipeline_serial(oldest) : relay->pipeline.next_serial;
         if (verdict_reached(&relay->verdict, serial)) {
@@ -258,6 +276,8 @@ sending_turn(struct relay *relay)
         if (producer_state(relay->producer) == PRODUCER_READY && send_events(relay))
             return relay->now_us;
     }
-    int64_t retry = verdict_deadline(&relay->verdict, relay->now_us);
+    int64_t retry = verdict_deadline(&relay->verdict, relay->now_us),
+            end = exact_end_transaction(relay, expects_more(relay));
+    deadline = end < deadline ? end : deadline;
     return retry < deadline ? retry : deadline;
 }

@@ -25,13 +25,17 @@ ask_trouble(struct relay *relay)
 {
     const struct trouble *trouble = verdict_trouble(&relay->verdict);
     char *text = outage_tell(relay);
-    if (text == NULL && trouble != NULL) {
-        json_t *object =
-            json_pack("{s:I, s:s, s:s, s:s}", "event_id", (json_int_t)trouble->event_id, "topic",
-                      trouble->topic->name, "error", trouble->why.name, "message", trouble->why.message);
-        text = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;
-        json_decref(object);
-    }
+    json_t *object = NULL;
+    char no_transactions[sizeof relay->exact.refusal.message + 100];
+    exact_text(relay, no_transactions, sizeof no_transactions);
+    if (text == NULL && relay->exact.refused)
+        object = json_pack("{s:s, s:s}", "error", "KAFKA_REFUSES", "message", no_transactions);
+    else if (text == NULL && trouble != NULL)
+        object = json_pack("{s:I, s:s, s:s, s:s}", "event_id", (json_int_t)trouble->event_id, "topic",
+                           trouble->topic->name, "error", trouble->why.name, "message", trouble->why.message);
+    if (object != NULL)
+        text = json_dumps(object, JSON_COMPACT);
+    json_decref(object);
     registry_ask_trouble(relay->session, relay->settings->relay, text, relay->now_us);
     relay_asked(relay, REQUEST_TROUBLE);
     relay->trouble_told = true;

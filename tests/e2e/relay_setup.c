@@ -15,6 +15,7 @@ setup_begin_in(struct postgres *postgres, struct broker *broker, const char *dat
     return (struct setup){.postgres = postgres,
                           .broker = broker,
                           .database = database,
+                          .source = DAEMON_SOURCE,
                           .admin = postgres_open(postgres, database, POSTGRES_ADMIN),
                           .app = postgres_open(postgres, database, POSTGRES_WRITER)};
 }
@@ -44,6 +45,33 @@ setup_topic(struct setup *setup, const char *name, int partitions, const char *c
     const char *topic = setup_missing_topic(setup, name);
     broker_create_topic(setup->broker, topic, partitions, configs);
     return topic;
+}
+
+static const char *const *
+overrides_of(struct setup *setup, const char *delivery)
+{
+    static char source[300];
+    static const char *overrides[] = {source, NULL, NULL};
+    setup->source = setup->database;
+    snprintf(source, sizeof source, "source=%s", setup->source);
+    overrides[1] = delivery;
+    return overrides;
+}
+
+const char *const *
+setup_exact(struct setup *setup, bool create)
+{
+    snprintf(setup->position, sizeof setup->position, "outboxd-position-%s-" DAEMON_RELAY, setup->database);
+    if (create)
+        broker_create_topic(setup->broker, setup->position, 1,
+                            (const char *[]){"cleanup.policy", "compact", NULL});
+    return overrides_of(setup, "delivery=exactly-once");
+}
+
+const char *const *
+setup_inexact(struct setup *setup)
+{
+    return overrides_of(setup, "delivery=at-least-once");
 }
 
 void
@@ -148,7 +176,7 @@ setup_judge(struct setup *setup)
                         setup->topics[i]);
         expected_read(&events, setup->admin, query);
         struct verdict verdict = checker_compare(&events, broker_bootstrap(setup->broker),
-                                                 (const char *[]){setup->topics[i], NULL}, DAEMON_SOURCE);
+                                                 (const char *[]){setup->topics[i], NULL}, setup->source);
         cr_assert(verdict_clean(&verdict), "lost %zu, phantom %zu, reordered %zu, changed %zu: %s",
                   verdict.lost, verdict.phantom, verdict.reordered, verdict.changed, verdict.examples);
         sum.expected += verdict.expected;

@@ -22,6 +22,8 @@ struct setup {
     const char *topics[SETUP_TOPICS + 1];
     size_t topic_count;
     struct daemon *relay; /* NULL until setup_run or setup_start */
+    const char *source;   /* what the header `source` says */
+    char position[300];   /* the position topic, after setup_exact */
 };
 
 /* On the suite's servers, or on those of the test, which the setup then owns. */
@@ -35,6 +37,12 @@ struct setup setup_begin_in(struct postgres *postgres, struct broker *broker, co
 const char *setup_topic(struct setup *setup, const char *name, int partitions, const char *const *configs);
 /* The name only: the topic is not made. */
 const char *setup_missing_topic(struct setup *setup, const char *name);
+
+/* The relay is to deliver exactly once, under a source of its own: on a broker that is shared, position topic and transactional.id go
+ * by it. Returns overrides for that, which live as long as `setup`; `create`: makes the position topic. */
+const char *const *setup_exact(struct setup *setup, bool create);
+/* The same source, and at least once. */
+const char *const *setup_inexact(struct setup *setup);
 
 /* Starts the relay with overrides (relay.h; may be NULL); setup_run waits until it is ready. */
 void setup_start(struct setup *setup, const char *const *overrides);

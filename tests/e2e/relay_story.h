@@ -30,6 +30,7 @@ struct story_options {
     int keys;                      /* 0: 200 */
     int pause_us;                  /* between a writer's transactions */
     int lease_ms;                  /* 0: STORY_LEASE_MS */
+    bool exact; /* delivery: exactly-once, under a source and with a position topic of its own */
 };
 
 struct story {
@@ -43,6 +44,8 @@ struct story {
     struct load *load;
     unsigned seed;
     int lease_ms;
+    bool exact;
+    const char *source; /* what the header `source` says */
 };
 
 /* Servers, a migrated database, topics, and the relay, which leads when this returns. `options` may be NULL. */

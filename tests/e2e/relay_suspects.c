@@ -68,6 +68,33 @@ run_story(int partitions, int bad)
     setup_end(&setup);
 }
 
+static size_t
+count_committed(const struct setup *setup)
+{
+    struct records records = {0};
+    consumer_read_all(&records, broker_bootstrap(setup->broker), setup->topics, true);
+    size_t count = records.count;
+    records_free(&records);
+    return count;
+}
+
+/* The refused batch takes its whole transaction with it, each time. */
+Test(relay_suspects,
+     exactly_once_an_event_refused_in_a_batch_of_thousands_is_named_and_all_before_it_appear_once__P3_P5_I2)
+{
+    enum { BAD = 5000 };
+    struct broker *broker = broker_start(&(struct broker_options){.properties = BROKER_WITH_ACLS});
+    struct setup setup = setup_begin_on(postgres_shared(), broker);
+    const char *const *exact = setup_exact(&setup, true);
+    const char *topic = topic_of_today(&setup, 1);
+    setup_run(&setup, exact);
+    expect_named(&setup, topic, BAD);
+    wait_for(count_committed(&setup) == BAD, 10000);
+    broker_configure_topic(broker, topic, "message.timestamp.before.max.ms", "864000000");
+    setup_expect_all_once(&setup, 30000);
+    setup_end(&setup);
+}
+
 Test(relay_suspects, an_event_refused_in_a_batch_of_thousands_is_named_and_all_before_it_published__P5_I2)
 {
     run_story(1, 5000);

@@ -274,16 +274,10 @@ Test(config_settings, a_default_follows_the_value_that_is_written)
 Test(config_settings, refuses_by_name_what_this_version_does_not_have)
 {
     config_fixture_expect(
-        CONFIG_LEAST "delivery: exactly-once\n"
-                     "transaction: {events: 5}\n"
-                     "dead_letter: {policy: hold-key, topic: dead}\n",
-        "c.yaml:5: delivery: \"exactly-once\" is not available in this version; possible: "
-        "at-least-once\n"
-        "c.yaml:6: transaction: belongs to delivery: exactly-once, which is not available in this "
-        "version; remove it\n"
-        "c.yaml:7: dead_letter.policy: \"hold-key\" is not available in this version; possible: "
+        CONFIG_LEAST "dead_letter: {policy: hold-key, topic: dead}\n",
+        "c.yaml:5: dead_letter.policy: \"hold-key\" is not available in this version; possible: "
         "stop\n"
-        "c.yaml:7: dead_letter.topic: only null is available in this version\n");
+        "c.yaml:5: dead_letter.topic: only null is available in this version\n");
     config_fixture_expect(
         CONFIG_LEAST "dead_letter: {policy: skip}\n",
         "c.yaml:5: dead_letter.policy: \"skip\" is not available in this version; possible: stop\n");
@@ -292,7 +286,7 @@ Test(config_settings, refuses_by_name_what_this_version_does_not_have)
 Test(config_settings, refuses_words_that_are_no_choice)
 {
     config_fixture_expect(CONFIG_LEAST "delivery: at-most-once\nlog: {level: warn, format: xml}\n",
-                          "c.yaml:5: delivery: \"at-most-once\" is not one of: at-least-once\n"
+                          "c.yaml:5: delivery: \"at-most-once\" is not one of: at-least-once, exactly-once\n"
                           "c.yaml:6: log.level: \"warn\" is not one of: error, warning, info, debug\n"
                           "c.yaml:6: log.format: \"xml\" is not one of: text, json\n");
 }

@@ -186,3 +186,76 @@ Test(pipeline, I1_random_reports_never_move_the_edge_over_a_gap)
     }
     cr_assert_eq(reached, TOTAL);
 }
+
+/* ---- exactly once ---- */
+
+static void
+acknowledge_next(size_t count)
+{
+    while (count-- > 0)
+        pipeline_acknowledged(&pipeline, send_next());
+}
+
+static void
+count(void *context, const struct event *event)
+{
+    int64_t *sum = context;
+    *sum += event->id;
+}
+
+Test(pipeline, I1_exactly_once_the_edge_moves_only_when_the_transaction_is_committed)
+{
+    int64_t ids = 0;
+    pipeline.exact = true;
+    pipeline_push(&pipeline, make_page(7, 10, 2, true));
+    pipeline_push(&pipeline, make_page(8, 20, 2, true));
+    acknowledge_next(3);
+    cr_assert_not(pipeline_settle(&pipeline, &edge));
+    const struct event *last = pipeline_last_before(&pipeline, pipeline_serial(pipeline_next(&pipeline)));
+    cr_assert(last != NULL && last->id == 20);
+    pipeline_commit(&pipeline, 3, count, &ids);
+    cr_expect_eq(ids, 10 + 11 + 20);
+    cr_assert(pipeline_settle(&pipeline, &edge));
+    cr_expect(edge.seq == 7 && edge.id == 20);
+    cr_expect_null(pipeline_last_before(&pipeline, 3), "nothing is uncommitted");
+    pipeline_commit(&pipeline, 3, count, &ids);
+    cr_expect_eq(ids, 41, "an event is counted once");
+}
+
+Test(pipeline, I1_exactly_once_what_a_lost_transaction_held_is_sent_again_and_nothing_else)
+{
+    int64_t ids = 0;
+    pipeline.exact = true;
+    pipeline_push(&pipeline, make_page(7, 10, 3, true));
+    pipeline_push(&pipeline, make_page(8, 20, 3, true));
+    acknowledge_next(2);
+    pipeline_commit(&pipeline, 2, count, &ids);
+    acknowledge_next(3); /* 12, 20, 21: acknowledged, and their transaction is lost */
+    pipeline_rewind(&pipeline);
+    static const int64_t again[] = {12, 20, 21, 22};
+    for (size_t i = 0; i < sizeof again / sizeof *again; i++)
+        cr_expect_eq(send_next()->id, again[i]);
+}
+
+Test(pipeline, exactly_once_a_commit_in_doubt_that_has_happened_takes_its_events_along)
+{
+    int64_t ids = 0;
+    pipeline.exact = true;
+    pipeline_push(&pipeline, make_page(7, 10, 3, true));
+    acknowledge_next(2);
+    pipeline_rewind(&pipeline);
+    pipeline_commit(&pipeline, 2, count, &ids); /* Kafka says so */
+    cr_expect_eq(ids, 21);
+    cr_expect_eq(send_next()->id, 12);
+}
+
+Test(pipeline, exactly_once_events_that_come_after_a_drop_belong_to_no_older_transaction)
+{
+    pipeline.exact = true;
+    pipeline_push(&pipeline, make_page(7, 10, 2, true));
+    pipeline_clear(&pipeline);
+    pipeline_push(&pipeline, make_page(7, 10, 2, true));
+    acknowledge_next(2);
+    cr_expect_not(pipeline_settle(&pipeline, &edge));
+    cr_expect_eq(pipeline_last_before(&pipeline, pipeline.next_serial)->id, 11);
+}

@@ -1,0 +1,408 @@
+/* exact.c: delivery exactly once. Position and events are committed to Kafka in one transaction, so Kafka knows how far the relay is,
+ * and the journal follows. Called each turn by sending.c, and by leading.c and answers.c for what it asks of Postgres.
+ *
+ * Order of a start: take the epoch in the journal, fence the older instances, then read the position (kafka/transaction.c), compare
+ * it with the journal (reconcile.c), then send. What an older process still commits before it is fenced is read with the position; what it
+ * tries afterwards, Kafka refuses. So safety rests on Kafka's fencing; the lease only keeps two processes from fencing each other
+ * all the time. After anything but a success the instance is ended, and the next one starts in the same order. */
+#include "relay/inside.h"
+
+#include "base/log.h"
+#include "relay/reconcile.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool
+is_wanted(const struct relay *relay)
+{
+    return relay->settings->delivery == DELIVERY_EXACTLY_ONCE;
+}
+
+void
+exact_begin(struct relay *relay, bool kept)
+{
+    struct exact *exact = &relay->exact;
+    if (kept)
+        return;
+    exact->told = relay->seen.exact;
+    if (exact->told.position.seq == JOURNAL_EXACT_ANEW && !is_wanted(relay))
+        exact->told.on = false;
+    exact->state = is_wanted(relay) || exact->told.on ? EXACT_UNKNOWN : EXACT_OFF;
+    exact->based = exact->state == EXACT_OFF;
+    exact->committing = false;
+    exact->journal_says = exact->told.on && exact->told.position.seq != JOURNAL_EXACT_ANEW;
+    if (exact->state == EXACT_UNKNOWN)
+        producer_end(relay->producer, relay->now_us, "the position is read anew");
+}
+
+bool
+exact_is_on(const struct relay *relay)
+{
+    return relay->exact.state != EXACT_OFF;
+}
+
+bool
+exact_is_settled(const struct relay *relay)
+{
+    return relay->exact.state == EXACT_OFF || relay->exact.state == EXACT_ON;
+}
+
+void
+exact_text(const struct relay *relay, char *text, size_t size)
+{
+    const struct exact *exact = &relay->exact;
+    if (exact->refused)
+        snprintf(text, size, "no transactions: %s: %s", exact->refusal.name, exact->refusal.message);
+    else
+        snprintf(text, size, "reading the position from Kafka");
+}
+
+bool
+exact_lets_read(const struct relay *relay)
+{
+    return relay->exact.based;
+}
+
+/* ---- the truth ---- */
+
+/* What was in the way is not any more. */
+static void
+heal(struct relay *relay)
+{
+    if (!relay->exact.refused)
+        return;
+    relay->exact.refused = false;
+    relay->trouble_told = false;
+    log_info("transactions work again", LOG_END);
+}
+
+/* The position was read: what does our journal know of it? */
+static void
+take_found(struct relay *relay)
+{
+    struct exact *exact = &relay->exact;
+    const struct position_found *found = producer_found(relay->producer);
+    struct error error;
+    exact->ever = true;
+    exact->found_any = found->text != NULL;
+    if (!exact->at_commit)
+        heal(relay);
+    exact->state = EXACT_FOUND;
+    if (exact->found_any && !record_parse(&exact->found, found->text, &error)) {
+        (void)error_prefix(&error, "topic outboxd-position-%s-%s", relay->settings->source,
+                           relay->settings->relay);
+        relay_fail(relay, &error);
+    }
+}
+
+bool
+exact_asks_names(const struct relay *relay)
+{
+    return relay->exact.state == EXACT_FOUND && producer_state(relay->producer) == PRODUCER_READY;
+}
+
+/* The ticks of the chain, and those of the confirmed position, of which a first record may be made. */
+void
+exact_ask_names(struct relay *relay)
+{
+    char seqs[(RECORD_CHAIN + 2) * 21 + 3];
+    const struct record_chain *chain = &relay->exact.found.chain;
+    int used =
+        snprintf(seqs, sizeof seqs, "{%" PRId64 ",%" PRId64, relay->confirmed.seq, relay->confirmed.seq + 1);
+    for (size_t i = 0; relay->exact.found_any && i < chain->count; i++)
+        used += snprintf(seqs + used, sizeof seqs - (size_t)used, ",%" PRId64, chain->names[i].seq);
+    snprintf(seqs + used, sizeof seqs - (size_t)used, "}");
+    relay->exact.names_from = relay->confirmed;
+    journal_ask_names(relay->session, relay->settings->relay, seqs, relay->now_us);
+    relay_asked(relay, REQUEST_NAMES);
+}
+
+static void
+set_told(struct relay *relay, const struct record *record)
+{
+    relay->exact.told =
+        (struct journal_exact){.on = true, .position = record->at, .nonce = record->chain.names[0].nonce};
+}
+
+/* Everything up to `start` is published, and nothing after it. */
+static void
+start_from(struct relay *relay, struct journal_position start)
+{
+    struct exact *exact = &relay->exact;
+    if (exact->based)
+        leading_drop(relay);
+    relay->dirty = relay->dirty || record_compare(start, relay->confirmed) != 0;
+    relay->confirmed = start;
+    relay->loaded_seq = start.seq;
+    relay->catching_up = true;
+    exact->based = true;
+}
+
+/* The last instance's commit was in doubt: it has happened if the position says so. A position that is neither the last one that we
+ * knew nor the one that we asked for was committed by another process that has led meanwhile. */
+static void
+go_on(struct relay *relay, const struct reconciled *result)
+{
+    struct exact *exact = &relay->exact;
+    const struct record *found = &exact->found;
+    bool as_known = exact->based && record_compare(found->at, exact->committed.at) == 0;
+    bool as_asked = exact->based && exact->committing && record_compare(found->at, exact->asked.at) == 0;
+    if (as_asked)
+        pipeline_commit(&relay->pipeline, exact->asked_serial, sending_count, relay);
+    else if (!as_known)
+        start_from(relay, result->start);
+    exact->committing = false;
+    exact->committed = *found;
+    set_told(relay, found);
+    exact->told.on = is_wanted(relay);
+    exact->state = exact->told.on == exact->journal_says ? EXACT_ON : EXACT_TELLING;
+}
+
+static void
+commit(struct relay *relay, const struct record *record, uint64_t serial)
+{
+    char text[RECORD_TEXT_SIZE];
+    struct exact *exact = &relay->exact;
+    exact->asked = *record;
+    exact->asked.epoch = relay->self.epoch;
+    exact->asked.place = relay->seen.here;
+    snprintf(exact->asked.cluster, sizeof exact->asked.cluster, "%s",
+             producer_found(relay->producer)->cluster);
+    exact->asked_serial = serial;
+    exact->committing = true;
+    record_format(&exact->asked, text);
+    producer_commit(relay->producer, text, relay->now_us);
+}
+
+/* So far the journal was the truth: what it says is committed to Kafka before anything else is. */
+static bool
+base(struct relay *relay, const struct journal_name *names, size_t count, struct error *error)
+{
+    struct record record = {.at = relay->confirmed};
+    int64_t seq = record.at.seq + (record.at.id > 0);
+    for (size_t i = 0; i < count; i++)
+        if (names[i].seq == seq)
+            record_chain_add(&record.chain, names[i]);
+    if (record.chain.count == 0)
+        return error_set(
+            error, ERROR_INTERNAL,
+            "row %" PRId64 " of the journal is gone, although it is needed; run `outboxd rebase`", seq);
+    start_from(relay, relay->confirmed);
+    relay->exact.state = EXACT_BASING;
+    log_info("the position goes to Kafka: delivered exactly once from here on",
+             LOG_INT("tick", record.at.seq), LOG_INT("id", record.at.id), LOG_END);
+    commit(relay, &record, relay->pipeline.committed);
+    return true;
+}
+
+bool
+exact_answer_names(struct relay *relay, struct error *error)
+{
+    struct exact *exact = &relay->exact;
+    struct journal_name *names = NULL;
+    size_t count = 0;
+    struct journal_row row = relay->seen;
+    struct reconciled result;
+    if (!journal_read_names(relay->session, &names, &count, error))
+        return false;
+    row.exact = exact->told;
+    /* the instance has ended meanwhile, or the edge has moved over ticks without events: the journal is asked again */
+    if (!exact_asks_names(relay) || record_compare(relay->confirmed, exact->names_from) != 0) {
+        free(names);
+        return true;
+    }
+    const struct reconcile_facts facts = {.relay = relay->settings->relay,
+                                          .kafka = exact->found_any ? &exact->found : NULL,
+                                          .cluster = producer_found(relay->producer)->cluster,
+                                          .row = &row,
+                                          .confirmed = relay->confirmed,
+                                          .names = names,
+                                          .names_count = count};
+    bool good = true;
+    reconcile(&facts, &result);
+    switch (result.verdict) {
+    case RECONCILE_GO_ON:
+        go_on(relay, &result);
+        break;
+    case RECONCILE_BASE:
+        good = base(relay, names, count, error);
+        break;
+    case RECONCILE_KAFKA_LOST:
+    case RECONCILE_POSTGRES_LOST:
+        good = error_set(error, ERROR_INTERNAL, "%s", result.why);
+        break;
+    case RECONCILE_FOREIGN:
+        good = error_set(error, ERROR_CONFIG, "%s", result.why);
+        break;
+    }
+    free(names);
+    return good;
+}
+
+bool
+exact_tells(const struct relay *relay)
+{
+    return relay->exact.state == EXACT_TELLING;
+}
+
+/* A row that says which of the two is the truth is durable. */
+void
+exact_told(struct relay *relay)
+{
+    relay->exact.journal_says = is_wanted(relay);
+    if (is_wanted(relay)) {
+        relay->exact.state = EXACT_ON;
+        return;
+    }
+    relay->exact.state = EXACT_OFF;
+    relay->exact.instance = false;
+    producer_end(relay->producer, relay->now_us, "delivered at least once from here on");
+    log_info("the journal has the position: delivered at least once from here on", LOG_END);
+}
+
+/* ---- instances ---- */
+
+/* What was in its transaction is not in Kafka, unless its last commit says otherwise to the next one. */
+static void
+look_back(struct relay *relay)
+{
+    struct exact *exact = &relay->exact;
+    const struct outcome *why = producer_failure(relay->producer);
+    bool started = exact->state != EXACT_UNKNOWN;
+    struct error error;
+    exact->instance = false;
+    exact->state = EXACT_UNKNOWN;
+    exact->events = 0;
+    pipeline_rewind(&relay->pipeline);
+    if (why->kind == OUTCOME_FENCED) {
+        log_info("fenced: the journal says who leads", LOG_STR("why", why->message), LOG_END);
+        relay->doubtful = relay->owns;
+    }
+    if ((started && !exact->committing) || why->kind == OUTCOME_FENCED || why->kind == OUTCOME_UNSENT)
+        return;
+    if (why->kind == OUTCOME_TOPIC && !exact->ever) {
+        error_set(&error, ERROR_UNUSABLE, "cannot deliver exactly once: %s: %s", why->name, why->message);
+        relay_fail(relay, &error);
+        return;
+    }
+    if (!exact->refused || strcmp(exact->refusal.name, why->name) != 0) {
+        relay->trouble_told = false;
+        log_error("no transactions: tried again with back-off", LOG_STR("error", why->name),
+                  LOG_STR("why", why->message), LOG_END);
+    }
+    exact->refused = true;
+    exact->at_commit = started;
+    exact->refusal = *why;
+}
+
+static void
+take_commit(struct relay *relay)
+{
+    struct exact *exact = &relay->exact;
+    exact->commits = producer_commits(relay->producer);
+    exact->committing = false;
+    exact->committed = exact->asked;
+    exact->events = 0;
+    exact->at_commit = false;
+    set_told(relay, &exact->committed);
+    heal(relay);
+    if (exact->state == EXACT_BASING)
+        exact->state = EXACT_TELLING;
+    else
+        pipeline_commit(&relay->pipeline, exact->asked_serial, sending_count, relay);
+}
+
+void
+exact_turn(struct relay *relay)
+{
+    struct exact *exact = &relay->exact;
+    if (exact->state == EXACT_OFF)
+        return;
+    if (producer_commits(relay->producer) > exact->commits)
+        take_commit(relay);
+    switch (producer_state(relay->producer)) {
+    case PRODUCER_NONE:
+        if (exact->instance)
+            look_back(relay);
+        break;
+    case PRODUCER_READY:
+        if (exact->state == EXACT_UNKNOWN)
+            take_found(relay);
+        exact->instance = true;
+        break;
+    case PRODUCER_STARTING:
+    case PRODUCER_ENDING:
+        exact->instance = true;
+        break;
+    }
+}
+
+/* ---- the transaction ---- */
+
+static bool
+is_full(const struct relay *relay)
+{
+    const struct exact *exact = &relay->exact;
+    return exact->events >= (size_t)relay->settings->transaction_events ||
+           (exact->events > 0 && relay->now_us - exact->opened_us >= relay->settings->transaction_time_us);
+}
+
+bool
+exact_lets_send(const struct relay *relay)
+{
+    const struct exact *exact = &relay->exact;
+    if (exact->state == EXACT_OFF)
+        return true;
+    return exact->state == EXACT_ON && !exact->committing && !is_full(relay) &&
+           !producer_wants_commit(relay->producer);
+}
+
+void
+exact_sent(struct relay *relay)
+{
+    if (relay->exact.events++ == 0)
+        relay->exact.opened_us = relay->now_us;
+}
+
+bool
+exact_is_open(const struct relay *relay)
+{
+    return relay->exact.state == EXACT_ON && (relay->exact.events > 0 || relay->exact.committing) &&
+           producer_state(relay->producer) == PRODUCER_READY;
+}
+
+/* The record of everything that was handed over. */
+static void
+commit_events(struct relay *relay)
+{
+    struct pipeline *pipeline = &relay->pipeline;
+    const struct event *next = pipeline_next(pipeline);
+    uint64_t serial = next != NULL ? pipeline_serial(next) : pipeline->next_serial;
+    const struct event *last = pipeline_last_before(pipeline, serial);
+    CHECK(last != NULL);
+    const struct page *page = last->page;
+    struct record record = relay->exact.committed;
+    bool whole = page->last_of_tick && last == &page->events[page->count - 1];
+    record.at = whole ? (struct journal_position){page->tick_seq, 0}
+                      : (struct journal_position){page->tick_seq - 1, last->id};
+    for (const struct page *each = pipeline->head; each != page->later; each = each->later)
+        if (each->count > 0 && each->first_serial + each->count > pipeline->committed)
+            record_chain_add(&record.chain, (struct journal_name){each->tick_seq, each->tick_nonce});
+    commit(relay, &record, serial);
+}
+
+int64_t
+exact_end_transaction(struct relay *relay, bool more)
+{
+    const struct exact *exact = &relay->exact;
+    if (!exact_is_open(relay) || exact->committing)
+        return INT64_MAX;
+    if (more && exact_lets_send(relay))
+        return exact->opened_us + relay->settings->transaction_time_us;
+    if (relay->pipeline.events_out == 0)
+        commit_events(relay);
+    return INT64_MAX;
+}

@@ -1,0 +1,131 @@
+/* reconcile.c: see reconcile.h. Called by exact.c before anything is published by a new instance of the producer. */
+#include "relay/reconcile.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool
+is_this_database(const struct reconcile_facts *facts)
+{
+    const struct journal_place *there = &facts->kafka->place, *here = &facts->row->here;
+    return there->sysid == here->sysid && there->dbid == here->dbid;
+}
+
+static bool
+is_this_cluster(const struct reconcile_facts *facts)
+{
+    return facts->cluster[0] == '\0' || facts->kafka->cluster[0] == '\0' ||
+           strcmp(facts->cluster, facts->kafka->cluster) == 0;
+}
+
+static bool
+has(const struct reconcile_facts *facts, struct journal_name name)
+{
+    for (size_t i = 0; i < facts->names_count; i++)
+        if (facts->names[i].seq == name.seq && facts->names[i].nonce == name.nonce)
+            return true;
+    return false;
+}
+
+/* The journal of a quiet relay is trimmed up to the newest rows, but the newest one remembers the position it has seen. */
+static bool
+is_known(const struct reconcile_facts *facts)
+{
+    const struct record *kafka = facts->kafka;
+    const struct journal_exact *seen = &facts->row->exact;
+    bool remembered =
+        record_compare(kafka->at, seen->position) == 0 && kafka->chain.names[0].nonce == seen->nonce;
+    return remembered || has(facts, kafka->chain.names[0]);
+}
+
+static struct journal_name
+newest_common(const struct reconcile_facts *facts)
+{
+    for (size_t i = 0; i < facts->kafka->chain.count; i++)
+        if (has(facts, facts->kafka->chain.names[i]))
+            return facts->kafka->chain.names[i];
+    return (struct journal_name){.seq = -1};
+}
+
+/* After a rebase the journal still has the ticks of the place before. */
+static bool
+is_foreign(const struct reconcile_facts *facts)
+{
+    if (facts->kafka == NULL)
+        return false;
+    return !is_this_cluster(facts) || (!is_this_database(facts) && !has(facts, facts->kafka->chain.names[0]));
+}
+
+static void
+say_foreign(const struct reconcile_facts *facts, struct reconciled *result)
+{
+    const struct journal_place *there = &facts->kafka->place, *here = &facts->row->here;
+    result->verdict = RECONCILE_FOREIGN;
+    if (!is_this_cluster(facts))
+        snprintf(result->why, sizeof result->why,
+                 "the position in Kafka was written in another Kafka cluster (%s; this is %s): a copied "
+                 "topic says "
+                 "nothing about what this cluster has; run `outboxd rebase --position %s`",
+                 facts->kafka->cluster, facts->cluster, facts->relay);
+    else
+        snprintf(result->why, sizeof result->why,
+                 "the position in Kafka is of another database (system identifier %" PRId64
+                 ", database %" PRId64 "; this is %" PRId64 ", %" PRId64
+                 "): two outboxes share the names of source and relay, choose others; or, if this is that "
+                 "database "
+                 "restored, run `outboxd rebase --position %s`",
+                 there->sysid, there->dbid, here->sysid, here->dbid, facts->relay);
+}
+
+static void
+say_kafka_lost(const struct reconcile_facts *facts, struct reconciled *result)
+{
+    const struct journal_position *seen = &facts->row->exact.position;
+    result->verdict = RECONCILE_KAFKA_LOST;
+    if (facts->kafka == NULL)
+        snprintf(result->why, sizeof result->why,
+                 "Kafka has no position although up to tick %" PRId64 ", id %" PRId64
+                 " was committed there: its position topic was emptied, or this is another cluster; run "
+                 "`outboxd rebase --position %s`",
+                 seen->seq, seen->id, facts->relay);
+    else
+        snprintf(result->why, sizeof result->why,
+                 "Kafka says tick %" PRId64 ", id %" PRId64 " although tick %" PRId64 ", id %" PRId64
+                 " was committed there: it has lost events; run `outboxd rebase --position %s`",
+                 facts->kafka->at.seq, facts->kafka->at.id, seen->seq, seen->id, facts->relay);
+}
+
+static void
+say_postgres_lost(const struct reconcile_facts *facts, struct reconciled *result)
+{
+    result->verdict = RECONCILE_POSTGRES_LOST;
+    result->common = newest_common(facts);
+    snprintf(result->why, sizeof result->why,
+             "Kafka has events up to tick %" PRId64 ", id %" PRId64
+             " which this database does not know: it has lost what was committed (a promoted asynchronous "
+             "standby, a "
+             "restored backup); run `outboxd rebase --position %s`",
+             facts->kafka->at.seq, facts->kafka->at.id, facts->relay);
+}
+
+void
+reconcile(const struct reconcile_facts *facts, struct reconciled *result)
+{
+    const struct record *kafka = facts->kafka;
+    *result = (struct reconciled){.common = {.seq = -1}};
+    bool anew = facts->row->exact.on && facts->row->exact.position.seq == JOURNAL_EXACT_ANEW;
+    if (!anew && is_foreign(facts)) {
+        say_foreign(facts, result);
+    } else if (anew || !facts->row->exact.on) {
+        result->verdict = RECONCILE_BASE;
+        result->start = facts->confirmed;
+    } else if (kafka == NULL || record_compare(kafka->at, facts->row->exact.position) < 0) {
+        say_kafka_lost(facts, result);
+    } else if (!is_known(facts)) {
+        say_postgres_lost(facts, result);
+    } else {
+        result->verdict = RECONCILE_GO_ON;
+        result->start = record_compare(kafka->at, facts->confirmed) > 0 ? kafka->at : facts->confirmed;
+    }
+}

@@ -1,0 +1,48 @@
+/* reconcile.h: what to believe when Postgres and Kafka each say how far the relay is: k, the position that was last committed in
+ * Kafka, and the journal, with p, what it says is confirmed. The truth table of exactly-once delivery. Pure.
+ *
+ *   the journal says  | k                           | then
+ *   ------------------+-----------------------------+----------------------------------------------------------------
+ *   at least once     | any, of this database       | p is the truth: it is committed to Kafka first      BASE
+ *   anew              | any                         | the same, by an operator's word                     BASE
+ *   exactly once      | of this history, >= what    | go on after the further one of k and p              GO_ON
+ *                     |   the journal has seen      |
+ *   exactly once      | missing, or before what     | Kafka has lost what was committed                   KAFKA_LOST
+ *                     |   the journal has seen      |
+ *   exactly once      | of another history          | Postgres has lost what was committed                POSTGRES_LOST
+ *   any               | of another database, and of | a name that is used twice, or a restored database   FOREIGN
+ *                     |   no tick that is ours      |
+ */
+#ifndef OUTBOXD_RELAY_RECONCILE_H
+#define OUTBOXD_RELAY_RECONCILE_H
+
+#include "relay/record.h"
+
+enum reconcile {
+    RECONCILE_GO_ON,
+    RECONCILE_BASE,
+    RECONCILE_KAFKA_LOST,
+    RECONCILE_POSTGRES_LOST,
+    RECONCILE_FOREIGN,
+};
+
+struct reconcile_facts {
+    const char *relay;
+    const struct record *kafka;        /* k; NULL: the topic has no position */
+    const char *cluster;               /* Kafka's own name; "": not told */
+    const struct journal_row *row;     /* the newest of the journal */
+    struct journal_position confirmed; /* p */
+    const struct journal_name *names;  /* those rows of k's chain that the journal has, newest first */
+    size_t names_count;
+};
+
+struct reconciled {
+    enum reconcile verdict;
+    struct journal_position start; /* GO_ON, BASE: everything up to here is published, nothing after it */
+    struct journal_name common;    /* POSTGRES_LOST: the newest tick that both know; seq -1: none */
+    char why[400];                 /* for people: what is wrong, and what helps; "" for GO_ON and BASE */
+};
+
+void reconcile(const struct reconcile_facts *facts, struct reconciled *result);
+
+#endif

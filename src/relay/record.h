@@ -1,0 +1,46 @@
+/* record.h: the position record, the last one of every transaction of a relay that delivers exactly once: how far the relay is, in
+ * which database, and the chain: by which journal rows another process can tell whether this is its own history, and if not, where
+ * the two parted. Pure. One line of ASCII:
+ *
+ *   v1 seq=41 id=0 epoch=7 sysid=7301 timeline=1 dbid=16384 cluster=MkU3 chain=41:8812,40:1034,38:77,34:5
+ */
+#ifndef OUTBOXD_RELAY_RECORD_H
+#define OUTBOXD_RELAY_RECORD_H
+
+#include "base/error.h"
+#include "postgres/journal.h"
+
+/* Newest first; each further entry is about as far back as those before it together, so that 64 span any history. */
+#define RECORD_CHAIN 64
+
+struct record_chain {
+    struct journal_name names[RECORD_CHAIN];
+    size_t count;
+};
+
+#define RECORD_CLUSTER_SIZE 64
+
+struct record {
+    struct journal_position at;
+    int64_t epoch;
+    struct journal_place place;
+    char cluster[RECORD_CLUSTER_SIZE]; /* Kafka's; "": not known */
+    struct record_chain chain;         /* its first is the newest tick of which events were published */
+};
+
+/* Room for its text. */
+#define RECORD_TEXT_SIZE 4096
+
+/* A tick that is newer than all before; one that is there already changes nothing. When there are too many, the one goes whose
+ * neighbours are closest, for its age. */
+void record_chain_add(struct record_chain *chain, struct journal_name name);
+
+void record_format(const struct record *record, char text[RECORD_TEXT_SIZE]);
+
+/* False: ERROR_CONFIG, it is not such a line, and what is wrong with it. */
+MUST_CHECK bool record_parse(struct record *record, const char *text, struct error *error);
+
+/* Positions in the order of publishing: < 0, 0, > 0. */
+int record_compare(struct journal_position a, struct journal_position b);
+
+#endif

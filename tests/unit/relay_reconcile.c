@@ -1,0 +1,162 @@
+/* relay_reconcile.c: the truth table: which of Postgres and Kafka is believed, row by row. */
+#include "relay/reconcile.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+static struct record kafka;
+static struct journal_row row;
+static struct journal_name names[8];
+static struct reconcile_facts facts;
+static struct reconciled result;
+
+/* k = (12, 0) with ticks 12, 11, 8; the journal has all of them, has seen (11, 0), and p = (11, 0). */
+static void
+agree(void)
+{
+    static const struct journal_name ticks[] = {{8, 80}, {11, 110}, {12, 120}};
+    kafka =
+        (struct record){.at = {12, 0}, .place = {.sysid = 5, .timeline = 1, .dbid = 9}, .cluster = "here"};
+    memset(&row, 0, sizeof row);
+    row.here = row.place = kafka.place;
+    row.exact = (struct journal_exact){.on = true, .position = {11, 0}, .nonce = 110};
+    for (size_t i = 0; i < 3; i++) {
+        record_chain_add(&kafka.chain, ticks[i]);
+        names[2 - i] = ticks[i];
+    }
+    facts = (struct reconcile_facts){.relay = "main",
+                                     .kafka = &kafka,
+                                     .cluster = "here",
+                                     .row = &row,
+                                     .confirmed = {11, 0},
+                                     .names = names,
+                                     .names_count = 3};
+}
+
+static enum reconcile
+verdict(void)
+{
+    reconcile(&facts, &result);
+    return result.verdict;
+}
+
+static void
+expect_start(int64_t seq, int64_t id)
+{
+    struct journal_position start = {seq, id};
+    cr_expect_eq(verdict(), RECONCILE_GO_ON, "%s", result.why);
+    cr_expect_eq(record_compare(result.start, start), 0, "starts after (%lld, %lld)",
+                 (long long)result.start.seq, (long long)result.start.id);
+}
+
+TestSuite(relay_reconcile, .init = agree);
+
+Test(relay_reconcile, what_was_committed_and_not_yet_confirmed_is_not_sent_again)
+{
+    expect_start(12, 0);
+}
+
+/* p runs ahead over ticks without events of this relay. */
+Test(relay_reconcile, empty_ticks_that_only_the_journal_knows_are_behind_us)
+{
+    facts.confirmed = (struct journal_position){20, 0};
+    row.exact.position = (struct journal_position){12, 0};
+    expect_start(20, 0);
+}
+
+Test(relay_reconcile, a_position_whose_tick_was_trimmed_is_known_by_what_the_newest_row_remembers)
+{
+    row.exact = (struct journal_exact){.on = true, .position = {12, 0}, .nonce = 120};
+    facts.confirmed = (struct journal_position){90000, 0};
+    facts.names_count = 0;
+    expect_start(90000, 0);
+    row.exact.nonce = 121;
+    cr_expect_eq(verdict(), RECONCILE_POSTGRES_LOST);
+}
+
+Test(relay_reconcile, a_position_within_a_tick_is_judged_by_that_tick)
+{
+    kafka.at = (struct journal_position){11, 7000};
+    expect_start(11, 7000);
+    names[0].nonce = 121;
+    cr_expect_eq(verdict(), RECONCILE_POSTGRES_LOST);
+}
+
+Test(relay_reconcile, no_position_although_one_was_committed_is_a_loss_of_Kafka)
+{
+    facts.kafka = NULL;
+    cr_expect_eq(verdict(), RECONCILE_KAFKA_LOST);
+    cr_expect_not_null(strstr(result.why, "outboxd rebase"));
+    cr_expect_not_null(strstr(result.why, "tick 11"));
+}
+
+Test(relay_reconcile, a_position_before_one_that_was_committed_is_a_loss_of_Kafka)
+{
+    row.exact = (struct journal_exact){.on = true, .position = {12, 5}, .nonce = 130};
+    cr_expect_eq(verdict(), RECONCILE_KAFKA_LOST);
+}
+
+Test(relay_reconcile,
+     a_tick_of_the_same_number_in_another_history_is_a_loss_of_Postgres_up_to_the_last_common_one)
+{
+    names[0].nonce = 999; /* tick 12 again, after a promotion */
+    cr_expect_eq(verdict(), RECONCILE_POSTGRES_LOST);
+    cr_expect_eq(result.common.seq, 11);
+    names[1].nonce = 999;
+    cr_expect_eq(verdict(), RECONCILE_POSTGRES_LOST);
+    cr_expect_eq(result.common.seq, 8);
+    facts.names_count = 0;
+    cr_expect_eq(verdict(), RECONCILE_POSTGRES_LOST);
+    cr_expect_eq(result.common.seq, -1, "no common tick is none");
+}
+
+Test(relay_reconcile, a_journal_that_delivered_at_least_once_is_the_truth_whatever_an_older_position_says)
+{
+    row.exact = (struct journal_exact){0};
+    cr_expect_eq(verdict(), RECONCILE_BASE);
+    cr_expect_eq(result.start.seq, 11);
+    facts.kafka = NULL;
+    cr_expect_eq(verdict(), RECONCILE_BASE);
+}
+
+Test(relay_reconcile, a_position_of_another_database_or_cluster_is_foreign_and_never_a_loss)
+{
+    facts.names_count = 0;
+    kafka.place.sysid = 6;
+    cr_expect_eq(verdict(), RECONCILE_FOREIGN);
+    row.exact = (struct journal_exact){0};
+    cr_expect_eq(verdict(), RECONCILE_FOREIGN, "the other outbox would be overwritten");
+    agree();
+    facts.names_count = 0;
+    kafka.place.dbid = 10;
+    cr_expect_eq(verdict(), RECONCILE_FOREIGN);
+    agree();
+    facts.cluster = "there";
+    cr_expect_eq(verdict(), RECONCILE_FOREIGN);
+    cr_expect_not_null(strstr(result.why, "another Kafka cluster"));
+}
+
+Test(relay_reconcile, after_a_rebase_a_position_of_the_place_before_is_ours_by_its_tick)
+{
+    kafka.place.sysid = 6;
+    expect_start(12, 0);
+    row.exact = (struct journal_exact){0};
+    cr_expect_eq(verdict(), RECONCILE_BASE);
+}
+
+Test(relay_reconcile, an_operator_who_says_that_the_journal_is_right_is_believed_whatever_Kafka_says)
+{
+    row.exact = (struct journal_exact){.on = true, .position = {JOURNAL_EXACT_ANEW, 0}};
+    cr_expect_eq(verdict(), RECONCILE_BASE);
+    kafka.place.sysid = 6;
+    facts.names_count = 0;
+    cr_expect_eq(verdict(), RECONCILE_BASE);
+    facts.kafka = NULL;
+    cr_expect_eq(verdict(), RECONCILE_BASE);
+}
+
+Test(relay_reconcile, a_new_timeline_of_the_same_history_is_no_obstacle__row_58)
+{
+    row.here.timeline = 2;
+    expect_start(12, 0);
+}

@@ -1,0 +1,136 @@
+/* relay_record.c: the position record: what is written is read again, nothing else is believed, and its chain reaches far back. */
+#include "relay/record.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct record
+make_record(void)
+{
+    struct record record = {.at = {.seq = 41, .id = 17},
+                            .epoch = 7,
+                            .place = {.sysid = -7301, .timeline = 2, .dbid = 4294967295},
+                            .cluster = "MkU3OEVBNTcwNTJENDM2Qk"};
+    record_chain_add(&record.chain, (struct journal_name){34, 5});
+    record_chain_add(&record.chain, (struct journal_name){42, 9223372036854775807});
+    return record;
+}
+
+static void
+expect_refused(const char *text)
+{
+    struct record record;
+    struct error error;
+    cr_expect_not(record_parse(&record, text, &error), "taken: %s", text);
+    cr_expect(error.kind == ERROR_CONFIG && strstr(error.message, "position record") != NULL, "%s",
+              error.message);
+}
+
+Test(relay_record, what_is_written_is_read_again)
+{
+    struct record record = make_record(), again;
+    struct error error;
+    char text[RECORD_TEXT_SIZE];
+    record_format(&record, text);
+    cr_assert_str_eq(text, "v1 seq=41 id=17 epoch=7 sysid=-7301 timeline=2 dbid=4294967295"
+                           " cluster=MkU3OEVBNTcwNTJENDM2Qk chain=42:9223372036854775807,34:5");
+    cr_assert(record_parse(&again, text, &error), "%s", error.message);
+    cr_expect_eq(record_compare(again.at, record.at), 0);
+    cr_expect_eq(again.epoch, 7);
+    cr_expect(again.place.sysid == -7301 && again.place.timeline == 2 && again.place.dbid == 4294967295);
+    cr_expect_str_eq(again.cluster, record.cluster);
+    cr_expect_eq(again.chain.count, 2);
+    cr_expect_eq(again.chain.names[1].nonce, 5);
+}
+
+Test(relay_record, a_cluster_without_a_name_is_none)
+{
+    struct record record = make_record(), again;
+    struct error error;
+    char text[RECORD_TEXT_SIZE];
+    record.cluster[0] = '\0';
+    record_format(&record, text);
+    cr_assert(record_parse(&again, text, &error), "%s", error.message);
+    cr_expect_str_empty(again.cluster);
+}
+
+Test(relay_record, whatever_is_no_such_line_is_refused)
+{
+    static const char *const wrong[] = {
+        "",
+        "v2 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1",
+        "v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=",
+        "v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1 ",
+        "v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1,",
+        "v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1,41:2", /* not older */
+        "v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=40:1",      /* not the newest tick */
+        "v1 seq=41 id=3 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1",      /* id 3 is of tick 42 */
+        "v1 seq=-1 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1",
+        "v1 seq= 41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1",
+        "v1 seq=99999999999999999999 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1",
+        "v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=4294967296 cluster= chain=41:1",
+        "v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1"
+        " cluster=0123456789012345678901234567890123456789012345678901234567890123 chain=41:1",
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        expect_refused(wrong[i]);
+}
+
+Test(relay_record, every_prefix_of_a_record_is_refused)
+{
+    struct record record = make_record();
+    char text[RECORD_TEXT_SIZE];
+    record_format(&record, text);
+    /* the last number alone may be cut and still be one */
+    size_t size = strlen(text) - strlen(",34:5");
+    for (; size-- > 0 && text[size] != ':';)
+        ;
+    do {
+        text[size + 1] = '\0';
+        expect_refused(text);
+    } while (size-- > 0);
+}
+
+Test(relay_record, the_longest_record_fits)
+{
+    struct record record = {.at = {.seq = INT64_MAX - 1, .id = INT64_MAX},
+                            .epoch = INT64_MAX,
+                            .place = {.sysid = INT64_MIN, .timeline = INT32_MAX, .dbid = UINT32_MAX}};
+    struct record again;
+    struct error error;
+    char text[RECORD_TEXT_SIZE];
+    memset(record.cluster, 'x', sizeof record.cluster - 1);
+    for (int i = 0; i < RECORD_CHAIN; i++)
+        record_chain_add(&record.chain, (struct journal_name){INT64_MAX - RECORD_CHAIN + 1 + i, INT64_MIN});
+    record_format(&record, text);
+    cr_assert(record_parse(&again, text, &error), "%s", error.message);
+}
+
+Test(relay_record, after_ten_million_ticks_the_chain_has_neighbours_and_the_first_tick__faults_row_59)
+{
+    struct record_chain chain = {0};
+    enum { TICKS = 10000000 };
+    for (int64_t seq = 1; seq <= TICKS; seq++)
+        record_chain_add(&chain, (struct journal_name){seq, seq * 3});
+    cr_assert_eq(chain.count, RECORD_CHAIN);
+    cr_expect_eq(chain.names[0].seq, TICKS);
+    cr_expect_eq(chain.names[1].seq, TICKS - 1);
+    cr_expect_eq(chain.names[RECORD_CHAIN - 1].seq, 1);
+    for (size_t i = 1; i < chain.count; i++) {
+        int64_t back = TICKS - chain.names[i].seq, before = TICKS - chain.names[i - 1].seq;
+        cr_expect_leq(back, before * 2 + 2, "a step from %lld to %lld ticks back", (long long)before,
+                      (long long)back);
+        cr_expect_eq(chain.names[i].nonce, chain.names[i].seq * 3);
+    }
+}
+
+Test(relay_record, a_tick_that_is_there_already_changes_nothing)
+{
+    struct record_chain chain = {0};
+    record_chain_add(&chain, (struct journal_name){7, 1});
+    record_chain_add(&chain, (struct journal_name){7, 2});
+    record_chain_add(&chain, (struct journal_name){6, 3});
+    cr_assert_eq(chain.count, 1);
+    cr_assert_eq(chain.names[0].nonce, 1);
+}
