@@ -87,6 +87,28 @@ bench_drain(struct bench *bench, struct venue *venue, const char *compression, b
     free(name);
 }
 
+/* Delivered at least once, then exactly once. */
+static void
+bench_exact(struct bench *bench, struct venue *venue)
+{
+    struct drain_rounds rounds = {0};
+    for (int i = 0; i < bench->rounds && in_time(bench); i++) {
+        struct daemon *daemon;
+        venue_clear(venue);
+        outbox_rewind(&bench->outbox);
+        rounds.bare[i] = drain_relay(&bench->outbox, venue, NULL, bench->events, &daemon);
+        daemon_free(daemon);
+        outbox_rewind(&bench->outbox);
+        rounds.relay[i] = drain_exact(&bench->outbox, venue, bench->events);
+        rounds.count = i + 1;
+        stage_progress("drain exactly once %.0f/s, at least once %.0f/s: %.3f", rounds.relay[i].events_per_s,
+                       rounds.bare[i].events_per_s,
+                       rounds.relay[i].events_per_s / rounds.bare[i].events_per_s);
+    }
+    if (rounds.count > 0)
+        results_add_exact(bench->results, &rounds);
+}
+
 static void
 bench_latency(struct bench *bench, struct venue *venue, const struct daemon *relay, double events_per_s)
 {
@@ -171,6 +193,8 @@ bench_all(struct bench *bench)
         venues[i] = venue_open(kinds[i]);
         bench_drain(bench, venues[i], "none", true);
         bench_drain(bench, venues[i], "lz4", false);
+        if (i == 1)
+            bench_exact(bench, venues[i]);
     }
     for (int i = 0; i < 2; i++)
         if (venues[i] != NULL) {

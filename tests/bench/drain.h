@@ -17,6 +17,9 @@ struct drained {
     double rss_mib[RSS_SAMPLES];   /* of the relay over the time of the drain, evenly spaced; 0: not taken */
 };
 
+/* The same by a relay that delivers exactly once: beside the events, the topic holds an end of each transaction and partition. */
+struct drained drain_exact(struct outbox *outbox, struct venue *venue, int64_t events);
+
 /* Drains the `events` that are to be published with a relay of this configuration; stops it. The caller frees the relay. */
 struct drained drain_relay(struct outbox *outbox, struct venue *venue, const char *const *overrides,
                            int64_t events, struct daemon **relay);

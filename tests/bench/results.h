@@ -23,6 +23,9 @@ json_t *results_begin(int64_t events);
 void results_add_drain(json_t *results, const char *broker, const char *compression,
                        const struct drain_rounds *rounds);
 
+/* The same of relays that deliver exactly once (in place of the relay) and at least once (in place of the bare producer). */
+void results_add_exact(json_t *results, const struct drain_rounds *rounds);
+
 struct latency_results {
     double events_per_s;
     struct latencies commit;      /* insert called -> commit returned, for a writer */

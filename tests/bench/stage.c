@@ -152,6 +152,8 @@ open_kafka(struct venue *venue)
     venue->bootstrap = must_strdup(broker_bootstrap(venue->kafka));
     create_drain_topic(venue);
     broker_create_topic(venue->kafka, STAGE_LATENCY_TOPIC, STAGE_PARTITIONS, NULL);
+    broker_create_topic(venue->kafka, STAGE_POSITION_TOPIC, 1,
+                        (const char *[]){"cleanup.policy", "compact", NULL});
 }
 
 /* The mock is a program of its own, so that what it costs is not counted for a producer. */

@@ -11,6 +11,8 @@
 
 #define STAGE_DRAIN_TOPIC "drain"
 #define STAGE_LATENCY_TOPIC "latency"
+#define STAGE_POSITION_TOPIC                                                                                 \
+    "outboxd-position-test-main" /* of the relay as tests/support/relay.h configures it */
 #define STAGE_PARTITIONS 8
 #define STAGE_PAYLOAD_BYTES 200
 #define STAGE_KEY_BYTES 16
