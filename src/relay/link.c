@@ -83,6 +83,10 @@ int64_t
 link_turn(struct relay *relay)
 {
     struct session *session = relay->session;
+    if (session_state(session) == SESSION_CLOSED && relay->request != REQUEST_NONE) {
+        link_lost(relay, session_error(session)); /* lost while it was asked: nobody will answer */
+        return relay->connect_at_us;
+    }
     if (session_state(session) == SESSION_CLOSED) {
         if (relay->now_us < relay->connect_at_us)
             return relay->connect_at_us;
