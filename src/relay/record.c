@@ -76,17 +76,18 @@ skip(struct cursor *cursor, const char *text)
         cursor->at += size;
 }
 
-/* Decimal, as record_format() writes it. */
+/* Decimal, as record_format() writes it: no sign but a minus, no zero in front. */
 static int64_t
 number(struct cursor *cursor, int64_t least, int64_t most)
 {
     char *end;
     if (!cursor->good)
         return 0;
-    bool begins = (*cursor->at >= '0' && *cursor->at <= '9') || *cursor->at == '-';
+    const char *digits = cursor->at + (*cursor->at == '-');
     errno = 0;
     long long value = strtoll(cursor->at, &end, 10);
-    cursor->good = begins && end != cursor->at && errno == 0 && value >= least && value <= most;
+    bool plain = (*digits >= '1' && *digits <= '9') || (value == 0 && end == cursor->at + 1);
+    cursor->good = plain && errno == 0 && value >= least && value <= most;
     cursor->at = end;
     return value;
 }
@@ -143,7 +144,7 @@ record_parse(struct record *record, const char *text, struct error *error)
     read_chain(&cursor, &record->chain);
     /* the newest tick of the chain is the one that holds the position, or the one after it */
     int64_t newest = record->chain.count > 0 ? record->chain.names[0].seq : 0;
-    bool whole = cursor.good && *cursor.at == '\0' && newest == record->at.seq + (record->at.id > 0);
+    bool whole = cursor.good && *cursor.at == '\0' && newest - (record->at.id > 0) == record->at.seq;
     return whole || error_set(error, ERROR_CONFIG, "the position record cannot be read (at byte %zu): %.60s",
                               (size_t)(cursor.at - text), text);
 }

@@ -67,6 +67,9 @@ Test(relay_record, whatever_is_no_such_line_is_refused)
         "v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=40:1",      /* not the newest tick */
         "v1 seq=41 id=3 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1",      /* id 3 is of tick 42 */
         "v1 seq=-1 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1",
+        "v1 seq=041 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1", /* not as we write it */
+        "v1 seq=41 id=-0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1",
+        "v1 seq=9223372036854775807 id=3 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1", /* of no tick */
         "v1 seq= 41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1",
         "v1 seq=99999999999999999999 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1",
         "v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=4294967296 cluster= chain=41:1",
