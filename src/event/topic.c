@@ -8,9 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Kafka's names have 249 characters at most. */
-#define TOPIC_NAME_SIZE 250
-
 struct topic_table {
     char **patterns;
     size_t pattern_count;

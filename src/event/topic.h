@@ -16,6 +16,9 @@ struct topic {
     uint64_t passed_over;     /* events of a topic that is not selected */
 };
 
+/* Kafka's names have 249 characters at most; and a NUL. */
+#define TOPIC_NAME_SIZE 250
+
 /* Whoever may insert events can name topics without end. Of those that are not selected, so many are kept apart; the events
  * of all others are counted together, under a name that no topic can have. */
 #define TOPICS_PASSED_OVER 1000
@@ -27,8 +30,8 @@ struct topic_table;
 struct topic_table *topic_table_new(char *const *patterns, size_t pattern_count);
 void topic_table_free(struct topic_table *table);
 
-/* The topic of that name, made when it is new; or TOPIC_OTHERS. `name` need not end in NUL. Never NULL. Remembers the last answer:
- * runs of one topic cost a memcmp. */
+/* The topic of that name, made when it is new; or TOPIC_OTHERS. `name` is shorter than TOPIC_NAME_SIZE, holds no NUL and need not end
+ * in one. Never NULL. Remembers the last answer: runs of one topic cost a memcmp. */
 struct topic *topic_intern(struct topic_table *table, const char *name, size_t size);
 
 size_t topic_count(const struct topic_table *table);

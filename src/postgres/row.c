@@ -50,12 +50,23 @@ read_int16(const char *data)
     return (int16_t)be16toh(big);
 }
 
-/* 'infinity' and what would overflow stay at the ends of the range. */
+/* 'infinity' and what would overflow stay at the end of the range; '-infinity' so far from the other end that it can be subtracted
+ * from the present moment. */
 static int64_t
 unix_us(int64_t postgres_us)
 {
     int64_t sum;
-    return __builtin_add_overflow(postgres_us, POSTGRES_EPOCH_US, &sum) ? INT64_MAX : sum;
+    if (__builtin_add_overflow(postgres_us, POSTGRES_EPOCH_US, &sum))
+        return INT64_MAX;
+    return sum > INT64_MIN / 2 ? sum : INT64_MIN / 2;
+}
+
+/* What the table's CHECK allows, as far as our own code rests on it. */
+static bool
+is_topic(const struct column_value *value)
+{
+    return value->data != NULL && value->size > 0 && value->size < TOPIC_NAME_SIZE &&
+           memchr(value->data, '\0', value->size) == NULL;
 }
 
 static const char *
@@ -76,8 +87,8 @@ decode(const struct column_value columns[COLUMN_COUNT], struct page *page, struc
     struct column_value headers = columns[COLUMN_HEADERS];
     error->kind = ERROR_NONE;
     bool sound = columns[COLUMN_ID].data != NULL && columns[COLUMN_ID].size == 8 &&
-                 columns[COLUMN_CREATED_AT].data != NULL && columns[COLUMN_CREATED_AT].size == 8 &&
-                 topic->data != NULL;
+                 read_int64(columns[COLUMN_ID].data) >= 0 && columns[COLUMN_CREATED_AT].data != NULL &&
+                 columns[COLUMN_CREATED_AT].size == 8 && is_topic(topic);
     if (headers.data != NULL) { /* jsonb: a version byte, then its text */
         sound = sound && headers.size >= 3 && headers.data[0] == 1;
         headers.data++;
