@@ -11,15 +11,26 @@ struct reading {
     yaml_parser_t parser;
     const char *text;
     size_t size;
+    int last_line;
     struct complaints *complaints;
 };
 
 static bool read_value(struct reading *reading, yaml_event_t *event, struct tree_node *node, int depth);
 
+/* libyaml ends a last line that has no line break itself: its marks may stand on one that is not there. */
 static int
-line_of(const yaml_mark_t *mark)
+line_of(const struct reading *reading, const yaml_mark_t *mark)
 {
-    return (int)mark->line + 1;
+    return (int)mark->line < reading->last_line ? (int)mark->line + 1 : reading->last_line;
+}
+
+/* As YAML 1.1 has it: LF, CR, CR LF, and Unicode's NEL, LS and PS. */
+static bool
+ends_line(const char *at, size_t size)
+{
+    return *at == '\n' || (*at == '\r' && (size < 2 || at[1] != '\n')) ||
+           (size >= 2 && memcmp(at, "\xc2\x85", 2) == 0) ||
+           (size >= 3 && (memcmp(at, "\xe2\x80\xa8", 3) == 0 || memcmp(at, "\xe2\x80\xa9", 3) == 0));
 }
 
 /* libyaml's reader tells where a bad byte stands, not on which line. */
@@ -28,7 +39,7 @@ line_of_offset(const struct reading *reading, size_t offset)
 {
     int line = 1;
     for (size_t i = 0; i < offset && i < reading->size; i++)
-        line += reading->text[i] == '\n';
+        line += ends_line(reading->text + i, reading->size - i);
     return line;
 }
 
@@ -41,8 +52,8 @@ complain_of_syntax(struct reading *reading)
         complaints_add(reading->complaints, line_of_offset(reading, parser->problem_offset), NULL,
                        "not UTF-8 text: %s", problem);
     else
-        complaints_add(reading->complaints, line_of(&parser->problem_mark), NULL, "not YAML: %s%s%s", problem,
-                       parser->context ? " " : "", parser->context ? parser->context : "");
+        complaints_add(reading->complaints, line_of(reading, &parser->problem_mark), NULL, "not YAML: %s%s%s",
+                       problem, parser->context ? " " : "", parser->context ? parser->context : "");
 }
 
 static bool
@@ -143,7 +154,7 @@ read_list(struct reading *reading, struct tree_node *list, int depth)
             drop_event(&event);
             return false;
         }
-        if (!read_value(reading, &event, add_child(list, line_of(&event.start_mark)), depth + 1))
+        if (!read_value(reading, &event, add_child(list, line_of(reading, &event.start_mark)), depth + 1))
             return false;
     }
     return false;
@@ -189,7 +200,7 @@ static bool
 read_entry(struct reading *reading, yaml_event_t *event, struct tree_node *map, int depth)
 {
     yaml_event_t value;
-    struct tree_node *child = add_child(map, line_of(&event->start_mark));
+    struct tree_node *child = add_child(map, line_of(reading, &event->start_mark));
     if (event->type == YAML_SCALAR_EVENT) {
         read_key(reading, event, child);
         drop_event(event);
@@ -269,7 +280,7 @@ read_document(struct reading *reading, struct tree_node *root)
     if (!next_event(reading, &event))
         return false;
     yaml_event_type_t type = event.type;
-    int line = line_of(&event.start_mark);
+    int line = line_of(reading, &event.start_mark);
     bool has_tags = type == YAML_DOCUMENT_START_EVENT && event.data.document_start.tag_directives.start !=
                                                              event.data.document_start.tag_directives.end;
     drop_event(&event);
@@ -279,7 +290,7 @@ read_document(struct reading *reading, struct tree_node *root)
         complaints_add(reading->complaints, line, NULL, "tag directives (%%TAG) are not allowed");
     if (!next_event(reading, &event))
         return false;
-    root->line = line_of(&event.start_mark);
+    root->line = line_of(reading, &event.start_mark);
     if (!read_value(reading, &event, root, 1))
         return false;
     if (!next_event(reading, &event))
@@ -288,7 +299,7 @@ read_document(struct reading *reading, struct tree_node *root)
     if (!next_event(reading, &event))
         return false;
     if (event.type != YAML_STREAM_END_EVENT)
-        complaints_add(reading->complaints, line_of(&event.start_mark), NULL,
+        complaints_add(reading->complaints, line_of(reading, &event.start_mark), NULL,
                        "a second document (---) is not allowed");
     type = event.type;
     drop_event(&event);
@@ -338,6 +349,7 @@ tree_read(const char *text, size_t size, struct complaints *complaints)
         reading.text += 3;
         reading.size -= 3;
     }
+    reading.last_line = line_of_offset(&reading, reading.size);
     CHECK(yaml_parser_initialize(&reading.parser)); /* fails only without memory */
     yaml_parser_set_encoding(&reading.parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&reading.parser, (const unsigned char *)reading.text, reading.size);

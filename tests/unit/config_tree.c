@@ -77,6 +77,19 @@ Test(config_tree, names_the_line_of_a_syntax_error)
         "next token\n");
 }
 
+Test(config_tree, names_the_last_line_also_when_it_does_not_end)
+{
+    config_fixture_expect(
+        CONFIG_LEAST "topics: [",
+        "c.yaml:5: not YAML: did not find expected node content while parsing a flow node\n");
+}
+
+Test(config_tree, counts_lines_as_yaml_does)
+{
+    config_fixture_expect("source: a\r\nrelay: \xc2\x85\xff\r\n",
+                          "c.yaml:3: not UTF-8 text: invalid leading UTF-8 octet\n");
+}
+
 Test(config_tree, reports_what_it_saw_before_a_syntax_error)
 {
     config_fixture_expect(
