@@ -28,6 +28,8 @@ take(struct conninfo *conninfo, const char *keyword, const char *value)
         replace(&conninfo->sslmode, value);
     else if (strcmp(keyword, "ssl") == 0 && strcmp(value, "true") == 0)
         replace(&conninfo->sslmode, "require"); /* libpq's courtesy to JDBC */
+    else if (strcmp(keyword, "requiressl") == 0)
+        replace(&conninfo->sslmode, value[0] == '1' ? "require" : "prefer"); /* so libpq takes its old name */
     else if (strcmp(keyword, "password") == 0 || strcmp(keyword, "sslpassword") == 0)
         conninfo->has_password = conninfo->has_password || value[0] != '\0';
     else if (strcmp(keyword, "service") == 0)
@@ -50,8 +52,8 @@ read_keyword_value(const char *at, char *to)
     if (quoted)
         at++;
     while (*at != '\0' && (quoted ? *at != '\'' : !isspace((unsigned char)*at))) {
-        if (*at == '\\' && at[1] != '\0')
-            at++;
+        if (*at == '\\' && *++at == '\0')
+            break;
         *to++ = *at++;
     }
     *to = '\0';

@@ -32,7 +32,9 @@ Test(config_transport, reads_connection_strings_of_keywords_and_values)
     expect_conninfo("dbname='password=x' passfile=/x", "-", "-", false);
     expect_conninfo("host=a 'sslmode=require", "a", "-", false);
     expect_conninfo("host='a", "a", "-", false);
-    expect_conninfo("host=a\\", "a\\", "-", false);
+    expect_conninfo("sslmode=verify-full requiressl=1", "-", "require", false); /* an old name of it */
+    expect_conninfo("sslmode=verify-full requiressl=0", "-", "prefer", false);
+    expect_conninfo("host=a\\", "a", "-", false);
 }
 
 Test(config_transport, reads_connection_uris)
