@@ -97,28 +97,27 @@ decode(char *to, const char *from, size_t size)
     *to = '\0';
 }
 
-/* "[::1]:5432,db2:5433" becomes "::1,db2". */
-static void
-parse_uri_hosts(struct conninfo *conninfo, const char *from, size_t size, char *raw, char *value)
+/* "[::1]:5432,db2:5433" becomes "::1,db2". What stands in brackets is passed over, whatever it is. Returns what follows. */
+static const char *
+parse_uri_hosts(struct conninfo *conninfo, const char *from, char *raw, char *value)
 {
-    const char *end = from + size;
     size_t used = 0;
-    while (from < end) {
-        const char *comma = memchr(from, ',', (size_t)(end - from));
-        const char *stop = comma ? comma : end;
-        const char *bracket = *from == '[' ? memchr(from, ']', (size_t)(stop - from)) : NULL;
+    for (bool more = true; more;) {
+        const char *bracket = *from == '[' ? strchr(from, ']') : NULL;
         const char *host = bracket ? from + 1 : from;
-        const char *colon = memchr(from, ':', (size_t)(stop - from));
-        const char *host_end = bracket ? bracket : (colon ? colon : stop);
-        memcpy(raw + used, host, (size_t)(host_end - host));
-        used += (size_t)(host_end - host);
-        if (comma)
-            raw[used++] = ',';
-        from = comma ? comma + 1 : end;
+        size_t size = bracket ? (size_t)(bracket - host) : strcspn(host, ":,/?");
+        memcpy(raw + used, host, size);
+        used += size;
+        from = host + size;
+        from += strcspn(from, ",/?"); /* the port */
+        more = *from == ',';
+        if (more)
+            raw[used++] = *from++;
     }
     decode(value, raw, used);
     if (value[0] != '\0')
         take(conninfo, "host", value);
+    return from;
 }
 
 static void
@@ -146,9 +145,7 @@ parse_uri(struct conninfo *conninfo, const char *at, char *keyword, char *value)
         conninfo->has_password = colon != NULL && colon + 1 < at + user_size;
         at += user_size + 1;
     }
-    size_t hosts_size = strcspn(at, "/?");
-    parse_uri_hosts(conninfo, at, hosts_size, keyword, value);
-    at += hosts_size;
+    at = parse_uri_hosts(conninfo, at, keyword, value);
     at += strcspn(at, "?");
     if (*at == '?')
         parse_uri_options(conninfo, at + 1, keyword, value);

@@ -48,6 +48,7 @@ Test(config_transport, reads_connection_uris)
     expect_conninfo("postgresql:///shop?host=db&ssl=true", "db", "require", false);
     expect_conninfo("postgresql://db?sslmod%65=%", "db", "%", false);
     expect_conninfo("postgresql://[::1", "[", "-", false);
+    expect_conninfo("postgresql://[a,b/c?]:1,d:2/shop?sslmode=require", "a,b/c?,d", "require", false);
     expect_conninfo("postgresql://%4/?sslmode", "%4", "-", false);
 }
 
