@@ -2,7 +2,7 @@
  * everything as it was; the real binary against a real Postgres and a real Kafka. */
 #include "postgres/schema.h"
 #include "support/kafka.h"
-#include "support/postgres.h"
+#include "support/postgres_standby.h"
 #include "support/relay.h"
 #include "support/scratch.h"
 #include "support/wait.h"

@@ -3,6 +3,7 @@
  * checker. */
 #include "relay_setup.h"
 
+#include "support/postgres_standby.h"
 #include "support/scratch.h"
 
 #include <stdlib.h>

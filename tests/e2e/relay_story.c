@@ -49,7 +49,7 @@ open_postgres(const struct story_options *options)
         return late;
     }
     if (options->network == NULL)
-        return options->own_postgres ? postgres_start(NULL) : postgres_shared();
+        return options->own_postgres || options->standby != STORY_ALONE ? postgres_start(NULL) : postgres_shared();
     struct postgres *postgres = postgres_start("listen_addresses = '*'");
     char *addresses = must_format("%s/30", network_address(options->network));
     postgres_trust(postgres, addresses);
@@ -68,6 +68,33 @@ create_topics(struct story *story, bool replicated)
     }
 }
 
+static void
+open_standby(struct story *story, enum story_standby kind)
+{
+    if (kind == STORY_ALONE)
+        return;
+    story->standby = postgres_start_standby(story->postgres, "second");
+    if (kind == STORY_SYNC)
+        postgres_wait_for_standby(story->postgres, "second");
+}
+
+static const char *
+conninfo(struct story *story, const char *user)
+{
+    if (story->standby != NULL)
+        return postgres_conninfo_of_both(story->postgres, story->standby, story->database, user);
+    return postgres_conninfo(story->postgres, story->database, user);
+}
+
+void
+story_fail_over(struct story *story)
+{
+    struct postgres *promoted = story->standby;
+    postgres_promote(promoted);
+    story->standby = story->postgres;
+    story->postgres = promoted;
+}
+
 /* Position topic and transactional.id go by the source, so each story on a shared broker has its own. */
 static void
 be_exact(struct story *story)
@@ -80,7 +107,7 @@ be_exact(struct story *story)
 }
 
 static struct daemon *
-start_relay(struct story *story, const char *conninfo, pid_t network)
+start_relay(struct story *story, const char *database, pid_t network)
 {
     char *lease = must_format("lease=%dms", story->lease_ms),
          *source = must_format("source=%s", story->source);
@@ -88,7 +115,7 @@ start_relay(struct story *story, const char *conninfo, pid_t network)
     const char *bootstrap =
         story->proxy != NULL ? fproxy_bootstrap(story->proxy) : broker_bootstrap(story->broker);
     struct daemon *relay = daemon_start(&(struct daemon_options){
-        .conninfo = conninfo, .bootstrap = bootstrap, .overrides = overrides, .network = network});
+        .conninfo = database, .bootstrap = bootstrap, .overrides = overrides, .network = network});
     free(lease);
     free(source);
     return relay;
@@ -97,19 +124,18 @@ start_relay(struct story *story, const char *conninfo, pid_t network)
 struct daemon *
 story_start_relay(struct story *story)
 {
-    const char *conninfo = story->proxy != NULL
-                               ? fproxy_conninfo(story->proxy, story->database, POSTGRES_RELAY)
-                               : postgres_conninfo(story->postgres, story->database, POSTGRES_RELAY);
-    return start_relay(story, conninfo, 0);
+    const char *database = story->proxy != NULL ? fproxy_conninfo(story->proxy, story->database, POSTGRES_RELAY)
+                                                : conninfo(story, POSTGRES_RELAY);
+    return start_relay(story, database, 0);
 }
 
 struct daemon *
 story_start_remote_relay(struct story *story, const struct network *network)
 {
-    char *conninfo = must_format("host=%s port=%d dbname=%s user=%s", network_address(network),
-                                 postgres_port(story->postgres), story->database, POSTGRES_RELAY);
-    struct daemon *relay = start_relay(story, conninfo, network_pid(network));
-    free(conninfo);
+    char *remote = must_format("host=%s port=%d dbname=%s user=%s", network_address(network),
+                               postgres_port(story->postgres), story->database, POSTGRES_RELAY);
+    struct daemon *relay = start_relay(story, remote, network_pid(network));
+    free(remote);
     return relay;
 }
 
@@ -140,8 +166,9 @@ story_begin(struct story *story, const struct story_options *options)
     PGconn *admin = story_admin(story);
     load_prepare(admin);
     PQfinish(admin);
-    story->load_options.admin = postgres_conninfo(story->postgres, story->database, POSTGRES_ADMIN);
-    story->load_options.writer = postgres_conninfo(story->postgres, story->database, POSTGRES_WRITER);
+    open_standby(story, options->standby);
+    story->load_options.admin = conninfo(story, POSTGRES_ADMIN);
+    story->load_options.writer = conninfo(story, POSTGRES_WRITER);
     story->load_options.topics = story->topics;
     story->load_options.writers = options->writers;
     story->load_options.keys = options->keys;
@@ -244,17 +271,23 @@ story_finish(struct story *story, struct daemon *relay)
 }
 
 struct verdict
+story_compare(struct story *story, struct expected_events *events)
+{
+    struct verdict verdict = checker_compare(events, broker_bootstrap(story->broker), story->topics, story->source);
+    fprintf(stderr, "story: events=%zu duplicates=%zu in runs=%zu\n", verdict.expected, verdict.duplicates,
+            verdict.duplicate_runs);
+    return verdict;
+}
+
+struct verdict
 story_judge(struct story *story)
 {
     struct expected_events events = {0};
     PGconn *admin = story_admin(story);
     load_read_ledger(&events, admin);
     PQfinish(admin);
-    struct verdict verdict =
-        checker_compare(&events, broker_bootstrap(story->broker), story->topics, story->source);
+    struct verdict verdict = story_compare(story, &events);
     expected_free(&events);
-    fprintf(stderr, "story: events=%zu duplicates=%zu in runs=%zu\n", verdict.expected, verdict.duplicates,
-            verdict.duplicate_runs);
     cr_expect(verdict_clean(&verdict), "lost %zu phantom %zu reordered %zu changed %zu", verdict.lost,
               verdict.phantom, verdict.reordered, verdict.changed);
     return verdict;
@@ -265,6 +298,7 @@ story_end(struct story *story)
 {
     daemon_free(story->relay);
     fproxy_free(story->proxy);
+    postgres_free(story->standby);
     postgres_free(story->postgres);
     broker_free(story->broker);
 }

@@ -10,7 +10,7 @@
 #include "support/kafka.h"
 #include "support/load.h"
 #include "support/network.h"
-#include "support/postgres.h"
+#include "support/postgres_standby.h"
 #include "support/relay.h"
 
 #define STORY_TOPICS 2
@@ -19,7 +19,10 @@
 #define STORY_STREAMS ((size_t)STORY_TOPICS * STORY_PARTITIONS)
 #define STORY_LEASE_MS 1000
 
+enum story_standby { STORY_ALONE, STORY_ASYNC, STORY_SYNC };
+
 struct story_options {
+    enum story_standby standby;    /* of a Postgres of its own; relay and load are told of both hosts */
     bool own_postgres, own_broker; /* for stories that stop or kill them; the suite's otherwise */
     int brokers;                   /* more than one: a cluster of its own; two replicas must have an event */
     const char *kafka;             /* a version of Kafka (broker_options), on a broker of its own */
@@ -34,7 +37,8 @@ struct story_options {
 };
 
 struct story {
-    struct postgres *postgres;
+    struct postgres *postgres; /* the primary */
+    struct postgres *standby;  /* NULL: none; after story_fail_over the old primary */
     struct broker *broker;
     struct fproxy *proxy; /* NULL unless proxied */
     const char *database;
@@ -73,6 +77,9 @@ void story_await_lead(const struct daemon *relay);
 /* Returns when it leads with a newer epoch than `epoch`: it was without Postgres in between. */
 void story_await_epoch(const struct daemon *relay, double epoch);
 
+/* The standby, which is up, takes writes from now on, and the two change places. */
+void story_fail_over(struct story *story);
+
 /* A connection of the administrator; the caller finishes it. */
 PGconn *story_admin(struct story *story);
 
@@ -86,7 +93,9 @@ void story_await_confirmed(struct story *story);
 /* Ends the load, awaits the confirmation of all that it committed, and stops `relay`: it must exit with 0. */
 void story_finish(struct story *story, struct daemon *relay);
 
-/* Compares all of Kafka with all of the ledger. The verdict is printed, and must be clean (verdict_clean). */
+/* Compares all of Kafka with these events, or with all of the ledger. The verdict is printed, and must be clean (verdict_clean) in
+ * story_judge. */
+struct verdict story_compare(struct story *story, struct expected_events *events);
 struct verdict story_judge(struct story *story);
 
 /* Takes the story's servers and processes down. */

@@ -3,6 +3,7 @@
 #include "schema_fixture.h"
 
 #include "postgres/inspect.h"
+#include "support/postgres_standby.h"
 #include "support/scratch.h"
 
 #include <criterion/criterion.h>

@@ -3,6 +3,7 @@
 #include "schema_fixture.h"
 
 #include "command/command.h"
+#include "support/postgres_standby.h"
 #include "support/scratch.h"
 #include "support/wait.h"
 

@@ -1,6 +1,6 @@
 /* support_postgres.c: the test servers themselves: what is committed survives kill -9, a server can be stopped, paused and
  * followed by a standby, and each test has a database and roles of its own. */
-#include "support/postgres.h"
+#include "support/postgres_standby.h"
 #include "support/scratch.h"
 #include "support/wait.h"
 

@@ -72,11 +72,6 @@ const char *postgres_create_ring(struct postgres *postgres, int64_t slot_width_u
 /* Migrates an existing database likewise. */
 void postgres_migrate(struct postgres *postgres, const char *database);
 
-/* A streaming standby (pg_basebackup) of `primary`, up and connected; `name` is its application_name, for
- * synchronous_standby_names. */
-struct postgres *postgres_start_standby(struct postgres *primary, const char *name);
-void postgres_promote(struct postgres *standby);
-
 /* A server that is no relation of the run's others: its system identifier is its own. */
 struct postgres *postgres_start_other(const char *settings);
 /* pg_upgrade of `from`, which is down then, to the same version: transaction numbers stay, the identifier changes. */

@@ -1,47 +1,11 @@
-/* postgres_copies.c: servers and databases that come from others: standbys, upgrades, restored dumps (postgres.h). */
+/* postgres_copies.c: servers and databases that come from others: upgrades, restored dumps (postgres.h); standbys and backups are in
+ * postgres_standby.c. */
 #include "support/postgres_server.h"
 
-#include "base/clock.h"
 #include "support/scratch.h"
-#include "support/wait.h"
 
 #include <stdlib.h>
 #include <unistd.h>
-
-struct postgres *
-postgres_start_standby(struct postgres *primary, const char *name)
-{
-    struct postgres *standby = postgres_new(postgres_new_directory(), scratch_port(), true);
-    char *program = postgres_program("pg_basebackup");
-    char *from = must_format("host=127.0.0.1 port=%d user=" POSTGRES_ADMIN " application_name=%s",
-                             primary->port, name);
-    postgres_run((const char *[]){program, "--dbname", from, "--pgdata", standby->data,
-                                  "--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast",
-                                  "--no-sync", NULL},
-                 standby->log);
-    postgres_configure(standby, NULL);
-    postgres_up(standby);
-    PGconn *admin = postgres_open(primary, "postgres", POSTGRES_ADMIN);
-    wait_for(
-        postgres_int(admin,
-                     "select count(*) from pg_stat_replication where application_name = '%s' and state = "
-                     "'streaming'",
-                     name) == 1,
-        START_MS);
-    PQfinish(admin);
-    free(from);
-    free(program);
-    return standby;
-}
-
-void
-postgres_promote(struct postgres *standby)
-{
-    PGconn *admin = postgres_open(standby, "postgres", POSTGRES_ADMIN);
-    postgres_exec(admin, "select pg_promote()");
-    wait_for(postgres_int(admin, "select pg_is_in_recovery()::int") == 0, START_MS);
-    PQfinish(admin);
-}
 
 /* Servers of one run are copies of one directory, and so have one identifier. */
 struct postgres *
