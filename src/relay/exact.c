@@ -25,6 +25,7 @@ void
 exact_begin(struct relay *relay, bool kept)
 {
     struct exact *exact = &relay->exact;
+    exact->journal = relay->seen.exact;
     if (kept)
         return;
     exact->told = relay->seen.exact;
@@ -33,9 +34,15 @@ exact_begin(struct relay *relay, bool kept)
     exact->state = is_wanted(relay) || exact->told.on ? EXACT_UNKNOWN : EXACT_OFF;
     exact->based = exact->state == EXACT_OFF;
     exact->committing = false;
-    exact->journal_says = exact->told.on && exact->told.position.seq != JOURNAL_EXACT_ANEW;
     if (exact->state == EXACT_UNKNOWN)
         producer_end(relay->producer, relay->now_us, "the position is read anew");
+}
+
+/* A durable row says already that Kafka is the truth. */
+static bool
+journal_says(const struct exact *exact)
+{
+    return exact->journal.on && exact->journal.position.seq != JOURNAL_EXACT_ANEW;
 }
 
 bool
@@ -91,7 +98,10 @@ take_found(struct relay *relay)
     if (!exact->at_commit)
         heal(relay);
     exact->state = EXACT_FOUND;
-    if (exact->found_any && !record_parse(&exact->found, found->text, &error)) {
+    if (!exact->found_any || record_parse(&exact->found, found->text, &error))
+        return;
+    exact->found_any = false;
+    if (!exact->journal.on || journal_says(exact)) { /* else the journal is right, whatever is there */
         (void)error_prefix(&error, "topic outboxd-position-%s-%s", relay->settings->source,
                            relay->settings->relay);
         relay_fail(relay, &error);
@@ -116,6 +126,7 @@ exact_ask_names(struct relay *relay)
         used += snprintf(seqs + used, sizeof seqs - (size_t)used, ",%" PRId64, chain->names[i].seq);
     snprintf(seqs + used, sizeof seqs - (size_t)used, "}");
     relay->exact.names_from = relay->confirmed;
+    relay->exact.names_of = producer_statistics(relay->producer)->instances;
     journal_ask_names(relay->session, relay->settings->relay, seqs, relay->now_us);
     relay_asked(relay, REQUEST_NAMES);
 }
@@ -141,26 +152,6 @@ start_from(struct relay *relay, struct journal_position start)
     exact->based = true;
 }
 
-/* The last instance's commit was in doubt: it has happened if the position says so. A position that is neither the last one that we
- * knew nor the one that we asked for was committed by another process that has led meanwhile. */
-static void
-go_on(struct relay *relay, const struct reconciled *result)
-{
-    struct exact *exact = &relay->exact;
-    const struct record *found = &exact->found;
-    bool as_known = exact->based && record_compare(found->at, exact->committed.at) == 0;
-    bool as_asked = exact->based && exact->committing && record_compare(found->at, exact->asked.at) == 0;
-    if (as_asked)
-        pipeline_commit(&relay->pipeline, exact->asked_serial, sending_count, relay);
-    else if (!as_known)
-        start_from(relay, result->start);
-    exact->committing = false;
-    exact->committed = *found;
-    set_told(relay, found);
-    exact->told.on = is_wanted(relay);
-    exact->state = exact->told.on == exact->journal_says ? EXACT_ON : EXACT_TELLING;
-}
-
 static void
 commit(struct relay *relay, const struct record *record, uint64_t serial)
 {
@@ -177,11 +168,44 @@ commit(struct relay *relay, const struct record *record, uint64_t serial)
     producer_commit(relay->producer, text, relay->now_us);
 }
 
+/* What was asked to be committed is. */
+static void
+take_along(struct relay *relay)
+{
+    struct exact *exact = &relay->exact;
+    exact->at_commit = false;
+    exact->in_vain = 0;
+    heal(relay);
+    pipeline_commit(&relay->pipeline, exact->asked_serial, sending_count, relay);
+}
+
+/* The last instance's commit was in doubt: it has happened if the position says so. A position that is neither the last one that we
+ * knew nor the one that we asked for was committed by another process that has led meanwhile. */
+static void
+go_on(struct relay *relay, const struct reconciled *result)
+{
+    struct exact *exact = &relay->exact;
+    const struct record *found = &exact->found;
+    bool as_known = exact->based && record_compare(found->at, exact->committed.at) == 0;
+    bool as_asked = exact->based && exact->committing && record_compare(found->at, exact->asked.at) == 0;
+    if (as_asked)
+        take_along(relay);
+    else if (!as_known)
+        start_from(relay, result->start);
+    exact->committing = false;
+    exact->committed = *found;
+    set_told(relay, found);
+    exact->told.on = is_wanted(relay);
+    exact->state = exact->told.on == journal_says(exact) ? EXACT_ON : EXACT_TELLING;
+    if (exact->told.on && found->place.timeline != relay->seen.here.timeline)
+        commit(relay, found, relay->pipeline.committed); /* before anything is published an old primary is shut out */
+}
+
 /* So far the journal was the truth: what it says is committed to Kafka before anything else is. */
 static bool
-base(struct relay *relay, const struct journal_name *names, size_t count, struct error *error)
+base(struct relay *relay, struct journal_position start, const struct journal_name *names, size_t count, struct error *error)
 {
-    struct record record = {.at = relay->confirmed};
+    struct record record = {.at = start};
     int64_t seq = record.at.seq + (record.at.id > 0);
     for (size_t i = 0; i < count; i++)
         if (names[i].seq == seq)
@@ -190,7 +214,7 @@ base(struct relay *relay, const struct journal_name *names, size_t count, struct
         return error_set(
             error, ERROR_INTERNAL,
             "row %" PRId64 " of the journal is gone, although it is needed; run `outboxd rebase`", seq);
-    start_from(relay, relay->confirmed);
+    start_from(relay, start);
     relay->exact.state = EXACT_BASING;
     log_info("the position goes to Kafka: delivered exactly once from here on",
              LOG_INT("tick", record.at.seq), LOG_INT("id", record.at.id), LOG_END);
@@ -206,11 +230,17 @@ exact_answer_names(struct relay *relay, struct error *error)
     size_t count = 0;
     struct journal_row row = relay->seen;
     struct reconciled result;
-    if (!journal_read_names(relay->session, &names, &count, error))
+    int64_t epoch;
+    if (!journal_read_names(relay->session, &names, &count, &epoch, error))
         return false;
-    row.exact = exact->told;
-    /* the instance has ended meanwhile, or the edge has moved over ticks without events: the journal is asked again */
-    if (!exact_asks_names(relay) || record_compare(relay->confirmed, exact->names_from) != 0) {
+    row.exact = exact->journal;
+    /* Somebody has taken the lead, and may have committed before we fenced him: the journal is looked at before anything. */
+    relay->doubtful = relay->doubtful || epoch != relay->self.epoch;
+    /* The instance has ended meanwhile, or the edge has moved over ticks without events: the journal is asked again. */
+    bool stale = !exact_asks_names(relay) ||
+                 exact->names_of != producer_statistics(relay->producer)->instances ||
+                 record_compare(relay->confirmed, exact->names_from) != 0;
+    if (stale || relay->doubtful) {
         free(names);
         return true;
     }
@@ -228,7 +258,7 @@ exact_answer_names(struct relay *relay, struct error *error)
         go_on(relay, &result);
         break;
     case RECONCILE_BASE:
-        good = base(relay, names, count, error);
+        good = base(relay, result.start, names, count, error);
         break;
     case RECONCILE_KAFKA_LOST:
     case RECONCILE_POSTGRES_LOST:
@@ -252,7 +282,6 @@ exact_tells(const struct relay *relay)
 void
 exact_told(struct relay *relay)
 {
-    relay->exact.journal_says = is_wanted(relay);
     if (is_wanted(relay)) {
         relay->exact.state = EXACT_ON;
         return;
@@ -264,6 +293,13 @@ exact_told(struct relay *relay)
 }
 
 /* ---- instances ---- */
+
+/* So often in a row librdkafka has ended a transaction and blamed nobody, as it does when a topic may not be written. */
+#define IN_VAIN 3
+static const struct outcome gives_up = {
+    .kind = OUTCOME_BROKER,
+    .name = "TRANSACTION_ENDED",
+    .message = "Kafka ends each transaction without blaming an event: may the relay's principal write to every topic?"};
 
 /* What was in its transaction is not in Kafka, unless its last commit says otherwise to the next one. */
 static void
@@ -281,7 +317,11 @@ look_back(struct relay *relay)
         log_info("fenced: the journal says who leads", LOG_STR("why", why->message), LOG_END);
         relay->doubtful = relay->owns;
     }
-    if ((started && !exact->committing) || why->kind == OUTCOME_FENCED || why->kind == OUTCOME_UNSENT)
+    if (started && why->kind == OUTCOME_UNSENT && strcmp(why->name, "ENDED") != 0)
+        exact->in_vain++;
+    if (exact->in_vain >= IN_VAIN)
+        why = &gives_up;
+    else if ((started && !exact->committing) || why->kind == OUTCOME_FENCED || why->kind == OUTCOME_UNSENT)
         return;
     if (why->kind == OUTCOME_TOPIC && !exact->ever) {
         error_set(&error, ERROR_UNUSABLE, "cannot deliver exactly once: %s: %s", why->name, why->message);
@@ -306,13 +346,10 @@ take_commit(struct relay *relay)
     exact->committing = false;
     exact->committed = exact->asked;
     exact->events = 0;
-    exact->at_commit = false;
     set_told(relay, &exact->committed);
-    heal(relay);
+    take_along(relay);
     if (exact->state == EXACT_BASING)
         exact->state = EXACT_TELLING;
-    else
-        pipeline_commit(&relay->pipeline, exact->asked_serial, sending_count, relay);
 }
 
 void

@@ -181,6 +181,22 @@ is_this_database(struct relay *relay)
     return false;
 }
 
+/* Where we have led, a standby was promoted; this is the server from before that, and what is written here is of another history. With
+ * several hosts in conninfo it may be the first that takes connections. */
+static bool
+is_newest_timeline(struct relay *relay)
+{
+    struct error error;
+    if (relay->seen.here.timeline >= relay->timeline)
+        return true;
+    error_set(&error, ERROR_RETRY,
+              "this server is on timeline %d, and the relay has led on timeline %d: an old primary that came back; stop it; or, if it is to "
+              "be the primary again, restart the relay",
+              relay->seen.here.timeline, relay->timeline);
+    link_failed(relay, &error);
+    return false;
+}
+
 static void
 fail_set_back(struct relay *relay)
 {
@@ -237,7 +253,7 @@ answer_newest(struct relay *relay)
     }
     if (row->seq != seq_before || row->epoch != epoch_before)
         relay->unchanged_from_us = relay->now_us;
-    if (!is_living(relay) || !is_this_database(relay) || !sequence_is_sound(relay))
+    if (!is_living(relay) || !is_this_database(relay) || !is_newest_timeline(relay) || !sequence_is_sound(relay))
         return;
     bool ours = strcmp(row->holder, relay->self.holder) == 0;
     bool same_history = row->here.timeline == relay->timeline;

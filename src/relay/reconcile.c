@@ -39,6 +39,13 @@ is_known(const struct reconcile_facts *facts)
     return remembered || has(facts, kafka->chain.names[0]);
 }
 
+/* Of the same history up to where a standby was promoted, and nothing after it: whoever publishes there has said so in Kafka. */
+static bool
+is_older_timeline(const struct reconcile_facts *facts)
+{
+    return facts->kafka != NULL && is_this_database(facts) && facts->kafka->place.timeline > facts->row->here.timeline;
+}
+
 static struct journal_name
 newest_common(const struct reconcile_facts *facts)
 {
@@ -109,17 +116,60 @@ say_postgres_lost(const struct reconcile_facts *facts, struct reconciled *result
              facts->kafka->at.seq, facts->kafka->at.id, facts->relay);
 }
 
+static void
+say_older_timeline(const struct reconcile_facts *facts, struct reconciled *result)
+{
+    result->verdict = RECONCILE_POSTGRES_LOST;
+    result->common = newest_common(facts);
+    snprintf(result->why, sizeof result->why,
+             "Kafka has a position of timeline %d, this server is on timeline %d: an old primary that came back beside the one that was "
+             "promoted, which has published since; stop this server; or, if it is to be the primary again, run `outboxd rebase "
+             "--position %s`",
+             facts->kafka->place.timeline, facts->row->here.timeline, facts->relay);
+}
+
+/* An operator says that the journal is right. Where Kafka has been in ticks that it knows, it has them for certain: they are not repeated,
+ * even when this journal, a standby's or a backup's, has not heard of all the confirmations. */
+static struct journal_position
+agreed(const struct reconcile_facts *facts)
+{
+    const struct record *kafka = facts->kafka;
+    if (kafka == NULL || !is_this_cluster(facts))
+        return facts->confirmed;
+    struct journal_name common = newest_common(facts);
+    bool whole = common.seq == kafka->chain.names[0].seq;
+    struct journal_position shared = whole ? kafka->at : (struct journal_position){.seq = common.seq};
+    return record_compare(shared, facts->confirmed) > 0 ? shared : facts->confirmed;
+}
+
+/* Where the journal delivered at least once, it never is behind Kafka, unless it lost rows, or was rebased in between. */
+static void
+begin_exactly_once(const struct reconcile_facts *facts, struct reconciled *result)
+{
+    bool beyond = facts->kafka != NULL && record_compare(facts->kafka->at, facts->confirmed) > 0;
+    if (beyond && !is_known(facts)) {
+        say_postgres_lost(facts, result);
+        return;
+    }
+    result->verdict = RECONCILE_BASE;
+    result->start = beyond ? facts->kafka->at : facts->confirmed;
+}
+
 void
 reconcile(const struct reconcile_facts *facts, struct reconciled *result)
 {
     const struct record *kafka = facts->kafka;
     *result = (struct reconciled){.common = {.seq = -1}};
     bool anew = facts->row->exact.on && facts->row->exact.position.seq == JOURNAL_EXACT_ANEW;
-    if (!anew && is_foreign(facts)) {
-        say_foreign(facts, result);
-    } else if (anew || !facts->row->exact.on) {
+    if (anew) {
         result->verdict = RECONCILE_BASE;
-        result->start = facts->confirmed;
+        result->start = agreed(facts);
+    } else if (is_foreign(facts)) {
+        say_foreign(facts, result);
+    } else if (is_older_timeline(facts)) {
+        say_older_timeline(facts, result);
+    } else if (!facts->row->exact.on) {
+        begin_exactly_once(facts, result);
     } else if (kafka == NULL || record_compare(kafka->at, facts->row->exact.position) < 0) {
         say_kafka_lost(facts, result);
     } else if (!is_known(facts)) {

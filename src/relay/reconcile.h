@@ -3,13 +3,17 @@
  *
  *   the journal says  | k                           | then
  *   ------------------+-----------------------------+----------------------------------------------------------------
- *   at least once     | any, of this database       | p is the truth: it is committed to Kafka first      BASE
- *   anew              | any                         | the same, by an operator's word                     BASE
+ *   at least once     | of this database, not       | the further one of k and p is the truth: it is      BASE
+ *                     |   beyond what is known here |   committed to Kafka first
+ *   anew              | any                         | p is the truth, by an operator's word, or the       BASE
+ *                     |                             |   newest tick that both know, if that is further
  *   exactly once      | of this history, >= what    | go on after the further one of k and p              GO_ON
  *                     |   the journal has seen      |
  *   exactly once      | missing, or before what     | Kafka has lost what was committed                   KAFKA_LOST
  *                     |   the journal has seen      |
- *   exactly once      | of another history          | Postgres has lost what was committed                POSTGRES_LOST
+ *   any               | of another history, beyond  | Postgres has lost what was committed                POSTGRES_LOST
+ *                     |   what is known here        |
+ *   any               | of a later timeline         | an old primary beside the one that was promoted     POSTGRES_LOST
  *   any               | of another database, and of | a name that is used twice, or a restored database   FOREIGN
  *                     |   no tick that is ours      |
  */

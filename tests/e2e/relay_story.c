@@ -49,7 +49,7 @@ open_postgres(const struct story_options *options)
         return late;
     }
     if (options->network == NULL)
-        return options->own_postgres || options->standby != STORY_ALONE ? postgres_start(NULL) : postgres_shared();
+        return options->own_postgres || options->standby != STORY_ALONE ? postgres_start(options->settings) : postgres_shared();
     struct postgres *postgres = postgres_start("listen_addresses = '*'");
     char *addresses = must_format("%s/30", network_address(options->network));
     postgres_trust(postgres, addresses);
@@ -127,6 +127,12 @@ story_start_relay(struct story *story)
     const char *database = story->proxy != NULL ? fproxy_conninfo(story->proxy, story->database, POSTGRES_RELAY)
                                                 : conninfo(story, POSTGRES_RELAY);
     return start_relay(story, database, 0);
+}
+
+struct daemon *
+story_start_relay_at(struct story *story, struct postgres *postgres)
+{
+    return start_relay(story, postgres_conninfo(postgres, story->database, POSTGRES_RELAY), 0);
 }
 
 struct daemon *

@@ -24,6 +24,7 @@ enum story_standby { STORY_ALONE, STORY_ASYNC, STORY_SYNC };
 struct story_options {
     enum story_standby standby;    /* of a Postgres of its own; relay and load are told of both hosts */
     bool own_postgres, own_broker; /* for stories that stop or kill them; the suite's otherwise */
+    const char *settings;          /* lines of postgresql.conf, of a Postgres of its own */
     int brokers;                   /* more than one: a cluster of its own; two replicas must have an event */
     const char *kafka;             /* a version of Kafka (broker_options), on a broker of its own */
     const struct network *network; /* servers of its own, reached from there too */
@@ -57,6 +58,9 @@ void story_begin(struct story *story, const struct story_options *options);
 
 /* Another process of the same relay. The caller frees it. */
 struct daemon *story_start_relay(struct story *story);
+
+/* The same, which knows one server only, as one that was forgotten beside an old primary. */
+struct daemon *story_start_relay_at(struct story *story, struct postgres *postgres);
 
 /* The same on the other host of story_options.network. */
 struct daemon *story_start_remote_relay(struct story *story, const struct network *network);

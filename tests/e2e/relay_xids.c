@@ -74,3 +74,33 @@ Test(relay_xids, events_before_across_and_behind_the_start_of_an_epoch_come_once
     PQfinish(admin);
     story_end(&story);
 }
+
+static void
+jump_twice(bool exact)
+{
+    struct story story;
+    story_begin(&story, &(struct story_options){.own_postgres = true, .exact = exact, .keys = 50, .pause_us = 5000});
+    story.load_options.no_prepared = true;
+    story_start_load(&story);
+    for (uint32_t i = 0; i < 2; i++) {
+        story_await_events(&story, 1000);
+        double epoch = daemon_metric(story.relay, "outbox_epoch");
+        postgres_jump_numbers(story.postgres, 3 * i, 5000000);
+        story_await_epoch(story.relay, epoch);
+    }
+    story_await_events(&story, 1000);
+    story_finish(&story, story.relay);
+    struct verdict verdict = story_judge(&story);
+    cr_expect(exact ? verdict.duplicates == 0 : verdict.duplicate_runs <= 2 * STORY_STREAMS, "%zu runs", verdict.duplicate_runs);
+    story_end(&story);
+}
+
+Test(relay_xids, numbers_that_jump_by_pg_resetwal_lose_nothing__P1__P2__row_76)
+{
+    jump_twice(false);
+}
+
+Test(relay_xids, numbers_that_jump_by_pg_resetwal_repeat_nothing_with_exactly_once__P1__P2__P3__row_76)
+{
+    jump_twice(true);
+}

@@ -33,6 +33,10 @@ void postgres_want_password(struct postgres *postgres, const char *role, const c
  * start anew in the next one. Needs Postgres 14 or later. */
 void postgres_near_wraparound(struct postgres *postgres, uint32_t epoch, uint32_t left);
 
+/* Restarts a server of the test's own with transaction numbers that have jumped, as after pg_resetwal: so many epochs and numbers, more
+ * than two million, are left out. */
+void postgres_jump_numbers(struct postgres *postgres, uint32_t epochs, uint32_t numbers);
+
 /* The suite's server (OUTBOXD_TEST_POSTGRES, see postgres_share); a server of its own when there is none.
  * Never stop or kill it: postgres_free() only lets go. */
 struct postgres *postgres_shared(void);

@@ -1,4 +1,4 @@
-/* postgres_xids.c: a test's own Postgres in which transaction numbers are about to start anew (postgres.h). */
+/* postgres_xids.c: a test's own Postgres in which transaction numbers are about to start anew, or jump (postgres.h). */
 #include "support/postgres.h"
 
 #include "support/scratch.h"
@@ -46,27 +46,16 @@ make_commit_log(const char *data, uint64_t number, const struct stat *owner)
     free(path);
 }
 
-void
-postgres_near_wraparound(struct postgres *postgres, uint32_t epoch, uint32_t left)
+/* pg_resetwal of a server that is down. */
+static void
+reset(const struct postgres *postgres, const char *data, uint32_t epoch, uint64_t number, uint64_t oldest_number)
 {
-    static const char *const databases[] = {"template0", "template1", "postgres"};
-    char *data = must_format("%s/data", postgres_directory(postgres));
-    PGconn *admin = postgres_open(postgres, "postgres", POSTGRES_ADMIN);
-    char *programs = postgres_text(admin, "select setting from pg_config where name = 'BINDIR'");
-    postgres_exec(admin, "alter database template0 allow_connections true");
-    for (size_t i = 0; i < sizeof databases / sizeof *databases; i++)
-        freeze(postgres, databases[i]);
-    postgres_exec(admin, "alter database template0 allow_connections false");
-    postgres_exec(admin, "vacuum freeze pg_database");
-    PQfinish(admin);
-    postgres_stop_fast(postgres);
-
     struct stat owner;
     if (stat(data, &owner) != 0)
         test_fail("%s: %s", data, strerror(errno));
-    char *program = must_format("%s/pg_resetwal", programs), *log = must_format("%s.reset.log", data);
-    char *next = must_format("%" PRIu64, NUMBERS - left), *of = must_format("%" PRIu32, epoch);
-    char *oldest = must_format("%" PRIu64, NUMBERS - left - FROZEN);
+    char *program = postgres_program("pg_resetwal"), *log = must_format("%s.reset.log", postgres_directory(postgres));
+    char *next = must_format("%" PRIu64, number), *of = must_format("%" PRIu32, epoch);
+    char *oldest = must_format("%" PRIu64, oldest_number);
     const char *argv[] = {program, "-e", of, "-x", next, "-u", oldest, data, NULL};
     const struct process_options options = {.argv = argv,
                                             .output_path = log,
@@ -77,7 +66,39 @@ postgres_near_wraparound(struct postgres *postgres, uint32_t epoch, uint32_t lef
     int exit_code = process_run(&options, RESET_MS);
     if (exit_code != 0)
         test_fail("pg_resetwal: exit code %d:\n%s", exit_code, scratch_read_file(log));
-    make_commit_log(data, NUMBERS - left, &owner);
+    make_commit_log(data, number, &owner);
+    free(oldest), free(of), free(next), free(log), free(program);
+}
+
+void
+postgres_near_wraparound(struct postgres *postgres, uint32_t epoch, uint32_t left)
+{
+    static const char *const databases[] = {"template0", "template1", "postgres"};
+    char *data = must_format("%s/data", postgres_directory(postgres));
+    PGconn *admin = postgres_open(postgres, "postgres", POSTGRES_ADMIN);
+    postgres_exec(admin, "alter database template0 allow_connections true");
+    for (size_t i = 0; i < sizeof databases / sizeof *databases; i++)
+        freeze(postgres, databases[i]);
+    postgres_exec(admin, "alter database template0 allow_connections false");
+    postgres_exec(admin, "vacuum freeze pg_database");
+    PQfinish(admin);
+    postgres_stop_fast(postgres);
+    reset(postgres, data, epoch, NUMBERS - left, NUMBERS - left - FROZEN);
     postgres_up(postgres);
-    free(oldest), free(of), free(next), free(log), free(program), free(programs), free(data);
+    free(data);
+}
+
+void
+postgres_jump_numbers(struct postgres *postgres, uint32_t epochs, uint32_t numbers)
+{
+    CHECK(numbers > 2 * FILE_NUMBERS); /* what there is of the commit log stays as it is */
+    char *data = must_format("%s/data", postgres_directory(postgres));
+    PGconn *admin = postgres_open(postgres, "postgres", POSTGRES_ADMIN);
+    uint64_t next = (uint64_t)postgres_int(admin, "select pg_current_xact_id()::text::bigint") + 1;
+    uint64_t oldest = (uint64_t)postgres_int(admin, "select oldest_xid::text::bigint from pg_control_checkpoint()");
+    PQfinish(admin);
+    postgres_stop_fast(postgres);
+    reset(postgres, data, (uint32_t)(next / NUMBERS) + epochs, next % NUMBERS + numbers, oldest);
+    postgres_up(postgres);
+    free(data);
 }

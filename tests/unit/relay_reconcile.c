@@ -113,10 +113,42 @@ Test(relay_reconcile,
 Test(relay_reconcile, a_journal_that_delivered_at_least_once_is_the_truth_whatever_an_older_position_says)
 {
     row.exact = (struct journal_exact){0};
+    facts.confirmed = (struct journal_position){15, 0};
+    facts.names_count = 0;
     cr_expect_eq(verdict(), RECONCILE_BASE);
-    cr_expect_eq(result.start.seq, 11);
+    cr_expect_eq(result.start.seq, 15);
     facts.kafka = NULL;
     cr_expect_eq(verdict(), RECONCILE_BASE);
+}
+
+/* The row that says "exactly once" is lost with the primary, too. */
+Test(relay_reconcile, a_journal_that_delivered_at_least_once_and_is_behind_an_unknown_position_has_lost_rows__row_59)
+{
+    row.exact = (struct journal_exact){0};
+    names[0].nonce = 999;
+    cr_expect_eq(verdict(), RECONCILE_POSTGRES_LOST);
+    facts.confirmed = (struct journal_position){12, 0};
+    cr_expect_eq(verdict(), RECONCILE_BASE, "an old position, of a tick that was trimmed");
+    cr_expect_eq(result.start.seq, 12);
+}
+
+/* `outboxd rebase` writes "at least once", and may do so when a commit was not yet confirmed. */
+Test(relay_reconcile, a_known_position_is_not_fallen_behind_whatever_the_journal_delivered)
+{
+    row.exact = (struct journal_exact){0};
+    cr_expect_eq(verdict(), RECONCILE_BASE);
+    cr_expect_eq(result.start.seq, 12);
+}
+
+Test(relay_reconcile, an_old_primary_is_refused_once_its_successor_has_been_in_Kafka__row_60)
+{
+    kafka.place.timeline = 2;
+    cr_expect_eq(verdict(), RECONCILE_POSTGRES_LOST);
+    cr_expect_not_null(strstr(result.why, "old primary"));
+    row.exact = (struct journal_exact){0};
+    cr_expect_eq(verdict(), RECONCILE_POSTGRES_LOST);
+    row.exact = (struct journal_exact){.on = true, .position = {JOURNAL_EXACT_ANEW, 0}};
+    cr_expect_eq(verdict(), RECONCILE_BASE, "an operator decides");
 }
 
 Test(relay_reconcile, a_position_of_another_database_or_cluster_is_foreign_and_never_a_loss)
@@ -148,11 +180,35 @@ Test(relay_reconcile, an_operator_who_says_that_the_journal_is_right_is_believed
 {
     row.exact = (struct journal_exact){.on = true, .position = {JOURNAL_EXACT_ANEW, 0}};
     cr_expect_eq(verdict(), RECONCILE_BASE);
+    kafka.at = (struct journal_position){3, 0};
+    kafka.chain = (struct record_chain){.names = {{3, 30}}, .count = 1};
+    cr_expect_eq(verdict(), RECONCILE_BASE);
+    cr_expect_eq(result.start.seq, 11);
     kafka.place.sysid = 6;
     facts.names_count = 0;
     cr_expect_eq(verdict(), RECONCILE_BASE);
     facts.kafka = NULL;
     cr_expect_eq(verdict(), RECONCILE_BASE);
+}
+
+Test(relay_reconcile, when_an_operator_has_decided_what_both_know_is_not_repeated__row_59)
+{
+    row.exact = (struct journal_exact){.on = true, .position = {JOURNAL_EXACT_ANEW, 0}};
+    facts.confirmed = (struct journal_position){7, 3};
+    names[0].nonce = 999;
+    cr_expect_eq(verdict(), RECONCILE_BASE);
+    cr_expect(result.start.seq == 11 && result.start.id == 0, "all of tick 11 is in Kafka, and nothing of ours after it");
+    names[0].nonce = 120;
+    kafka.at = (struct journal_position){11, 7000};
+    cr_expect_eq(verdict(), RECONCILE_BASE);
+    cr_expect(result.start.seq == 11 && result.start.id == 7000);
+    facts.names_count = 0;
+    cr_expect_eq(verdict(), RECONCILE_BASE);
+    cr_expect(result.start.seq == 7 && result.start.id == 3);
+    facts.names_count = 3;
+    facts.cluster = "there";
+    cr_expect_eq(verdict(), RECONCILE_BASE);
+    cr_expect(result.start.seq == 7 && result.start.id == 3, "a copied topic says nothing about this cluster");
 }
 
 Test(relay_reconcile, a_new_timeline_of_the_same_history_is_no_obstacle__row_58)
