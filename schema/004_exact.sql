@@ -21,10 +21,15 @@ as $$
 declare
     written bigint;
 begin
-    if not exists (select from outbox.relay r where r.name = rebase_position.relay and r.retired_at is null) then
-        return false;
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'outbox.rebase_position needs read committed: a leader goes on appending'
+            using errcode = 'invalid_transaction_state';
     end if;
     while written is null loop
+        if not exists (select from outbox.relay r join outbox.journal j on j.relay = r.name
+                        where r.name = rebase_position.relay and r.retired_at is null) then
+            return false;
+        end if;
         insert into outbox.journal (relay, seq, epoch, holder, snapshot, w, lo_id, hi_id, confirmed_seq, confirmed_id, released,
                                     sysid, timeline, dbid, nonce, exact_seq, exact_id, exact_nonce)
         select n.relay, n.seq + 1, n.epoch + 1, 'rebase', n.snapshot, n.w, n.lo_id, n.hi_id, n.confirmed_seq, n.confirmed_id, true,

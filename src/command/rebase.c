@@ -112,7 +112,9 @@ act_on_position(struct rebase *rebase, const struct rebase_options *options, str
     if (!rebase_position_look(rebase, relay, &position, error))
         return false;
     if (!position.known)
-        return error_set(error, ERROR_UNUSABLE, "there is no living relay \"%s\": see outboxd relay list",
+        return error_set(error, ERROR_UNUSABLE,
+                         "there is no living relay \"%s\" with a journal: see outboxd relay list, and rebase "
+                         "without --position",
                          relay);
     printf("relay %s: confirmed by its journal up to tick %" PRId64 ", id %" PRId64 "\n", relay,
            position.confirmed_seq, position.confirmed_id);

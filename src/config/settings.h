@@ -19,10 +19,10 @@ struct property {
     bool secret;
 };
 
-/* All of it belongs to the start, but for the log level and the secrets: settings_renew() (config/renew.h) may change them in
- * the relay's thread, so they are looked at when they are used. */
 enum delivery { DELIVERY_AT_LEAST_ONCE, DELIVERY_EXACTLY_ONCE };
 
+/* All of it belongs to the start, but for the log level and the secrets: settings_renew() (config/renew.h) may change them in
+ * the relay's thread, so they are looked at when they are used. */
 struct settings {
     char *file;   /* the path as given, for messages */
     char *source; /* the `source` header */

@@ -46,8 +46,6 @@ static const struct meaning meanings[] = {
      "allow WRITE and DESCRIBE on the transactional id outboxd-<source>-<relay> to the relay's principal"},
     {RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT, OUTCOME_TOPIC,
      "set transaction.max.timeout.ms of the brokers to 30 s or more"},
-    {RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION, OUTCOME_TOPIC, "exactly-once needs brokers from 3.7 on"},
-    {RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE, OUTCOME_TOPIC, "exactly-once needs brokers from 3.7 on"},
 
     {RD_KAFKA_RESP_ERR__FENCED, OUTCOME_FENCED, NULL},
     {RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, OUTCOME_FENCED, NULL},

@@ -138,7 +138,7 @@ reach_brokers(struct inspection *inspection)
     if (cluster != NULL)
         rd_kafka_mem_free(inspection->rk, cluster);
     if (inspection->has_controller)
-        add_version(inspection, metadata->orig_broker_id);
+        add_version(inspection, metadata->brokers[0].id);
     rd_kafka_metadata_destroy(metadata);
     return true;
 }

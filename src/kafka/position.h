@@ -23,7 +23,6 @@ void position_transactional_id(const struct settings *settings, char id[POSITION
 /* What was found. */
 struct position_found {
     char *text;       /* of the newest committed record, NUL-terminated; NULL: there is none. To be freed */
-    int64_t high;     /* the end of the topic when it was read */
     char cluster[64]; /* Kafka's name of the cluster; "": not told */
 };
 

@@ -52,6 +52,9 @@ static bool
 fail(struct reader *reader, rd_kafka_resp_err_t code)
 {
     classify(code, reader->why);
+    if (code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+        snprintf(reader->why->message, sizeof reader->why->message,
+                 "allow READ, WRITE and DESCRIBE on it to the relay's principal");
     if (reader->why->kind == OUTCOME_TOPIC) {
         char known[sizeof reader->why->message];
         snprintf(known, sizeof known, "%s", reader->why->message);
@@ -67,6 +70,18 @@ is_late(const struct reader *reader)
     return clock_monotonic_us() >= reader->deadline_us;
 }
 
+/* An error that time may mend; waits a moment. */
+static bool
+may_pass(const struct reader *reader, rd_kafka_resp_err_t code)
+{
+    struct outcome outcome;
+    classify(code, &outcome);
+    bool passes = code != RD_KAFKA_RESP_ERR_NO_ERROR && outcome.kind == OUTCOME_BROKER && !is_late(reader);
+    if (passes)
+        rd_kafka_poll(reader->rk, SLICE_MS);
+    return passes;
+}
+
 /* One partition; a missing topic and a missing permission show here. */
 static bool
 judge_metadata(struct reader *reader)
@@ -75,12 +90,12 @@ judge_metadata(struct reader *reader)
     rd_kafka_resp_err_t code;
     do
         code = rd_kafka_metadata(reader->rk, 0, reader->topic, &metadata, SLICE_MS * 10);
-    while (code != RD_KAFKA_RESP_ERR_NO_ERROR && !is_late(reader));
+    while (may_pass(reader, code));
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         return fail(reader, code);
     rd_kafka_resp_err_t topic_code =
         metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-    reader->broker_id = metadata->orig_broker_id;
+    reader->broker_id = metadata->broker_cnt > 0 ? metadata->brokers[0].id : -1;
     int partitions = metadata->topic_cnt == 1 ? metadata->topics[0].partition_cnt : 0;
     rd_kafka_metadata_destroy(metadata);
     if (topic_code != RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -148,13 +163,18 @@ find_ends(struct reader *reader, int64_t *high)
     do
         code =
             rd_kafka_query_watermark_offsets(reader->rk, reader->name, 0, &reader->low, high, SLICE_MS * 10);
-    while (code != RD_KAFKA_RESP_ERR_NO_ERROR && !is_late(reader));
+    while (may_pass(reader, code));
     return code == RD_KAFKA_RESP_ERR_NO_ERROR || fail(reader, code);
 }
 
+/* What others write there is nothing to us. */
 static void
 keep(struct reader *reader, const rd_kafka_message_t *message)
 {
+    bool ours = message->key_len == strlen(POSITION_KEY) && message->payload != NULL &&
+                memcmp(message->key, POSITION_KEY, message->key_len) == 0;
+    if (!ours)
+        return;
     free(reader->found->text);
     reader->found->text = must_alloc(message->len + 1);
     if (message->len > 0)
@@ -175,7 +195,6 @@ take(struct reader *reader, const rd_kafka_message_t *message)
     case RD_KAFKA_RESP_ERR__PARTITION_EOF:
         /* "The end" is that of what is committed; the watermark of the same answer is that of everything. */
         rd_kafka_get_watermark_offsets(reader->rk, reader->name, 0, &low, &high);
-        reader->found->high = high;
         return message->offset >= high ? READ_TO_THE_END : READING;
     case RD_KAFKA_RESP_ERR__TRANSPORT:
     case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:

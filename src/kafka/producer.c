@@ -90,7 +90,8 @@ producer_new(struct producer **producer, const struct settings *settings, produc
     };
     made->reports = (struct reports){.report = report, .context = context, .topics = made->topics};
     const struct producer_shape shape = {.batch_bytes = made->message_bytes,
-                                         .message_bytes = made->message_bytes};
+                                         .message_bytes = made->message_bytes,
+                                         .exact = settings->delivery == DELIVERY_EXACTLY_ONCE};
     rd_kafka_conf_t *conf = properties_producer(settings, &shape, error);
     if (conf == NULL) {
         producer_free(made);
@@ -336,6 +337,8 @@ producer_turn(struct producer *producer, int64_t now_us)
     reports_serve(&producer->reports, &producer->instance, now_us, 0);
     if (producer->state == PRODUCER_READY)
         next_us = turn_ready(producer, now_us);
+    if (producer->state == PRODUCER_STARTING)
+        watch_clock(producer, now_us);
     if (producer->state == PRODUCER_STARTING && producer->reports.failed)
         producer_end(producer, now_us, producer->reports.failure.message);
     if (producer->state == PRODUCER_ENDING)

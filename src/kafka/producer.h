@@ -70,13 +70,10 @@ MUST_CHECK bool producer_start(struct producer *producer, size_t batch_events, b
 const struct position_found *producer_found(const struct producer *producer);
 
 /* READY and exact, and everything was reported: commits what was handed over, with `position` as the last record. Nothing may be
- * handed over until producer_committing() is false; then either producer_commits() has grown, or the instance is ending and only
- * the next one's producer_found() tells whether it was committed. */
+ * handed over until producer_commits() has grown, or the instance is ending; then only the next one's producer_found() tells
+ * whether it was committed. */
 void producer_commit(struct producer *producer, const char *position, int64_t now_us);
-bool producer_committing(const struct producer *producer);
 uint64_t producer_commits(const struct producer *producer);
-/* Records handed over since the last commit. */
-size_t producer_uncommitted(const struct producer *producer);
 /* An instance of another shape is to follow, and waits for what was handed over to be committed. */
 bool producer_wants_commit(const struct producer *producer);
 

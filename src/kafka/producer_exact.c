@@ -6,20 +6,13 @@ void
 producer_commit(struct producer *producer, const char *position, int64_t now_us)
 {
     CHECK(producer->state == PRODUCER_READY && producer->reports.out == 0);
-    if (transaction_commit(producer->transaction, position)) {
+    if (transaction_begin_commit(producer->transaction, position)) {
         producer->reports.out++;
         producer->uncommitted++;
         return;
     }
     reports_fail(&producer->reports, transaction_failure(producer->transaction));
     producer_end(producer, now_us, producer->reports.failure.message);
-}
-
-bool
-producer_committing(const struct producer *producer)
-{
-    return producer->transaction != NULL && producer->state == PRODUCER_READY &&
-           transaction_state(producer->transaction) == TRANSACTION_COMMITTING;
 }
 
 uint64_t
@@ -32,12 +25,6 @@ const struct position_found *
 producer_found(const struct producer *producer)
 {
     return transaction_found(producer->transaction);
-}
-
-size_t
-producer_uncommitted(const struct producer *producer)
-{
-    return producer->uncommitted;
 }
 
 bool
@@ -59,7 +46,7 @@ producer_turn_transaction(struct producer *producer, int64_t now_us)
     if (producer->transaction == NULL || producer->state == PRODUCER_ENDING)
         return;
     enum transaction_state state = transaction_state(producer->transaction);
-    switch (transaction_turn(producer->transaction)) {
+    switch (transaction_turn(producer->transaction, now_us)) {
     case TRANSACTION_FAILED:
         reports_fail(&producer->reports, transaction_failure(producer->transaction));
         producer_end(producer, now_us, producer->reports.failure.message);

@@ -205,7 +205,9 @@ check_together(struct report *report)
 {
     struct error error;
     char reason[512];
-    const struct producer_shape shape = {.batch_bytes = BATCH_BYTES, .message_bytes = BATCH_BYTES};
+    const struct producer_shape shape = {.batch_bytes = BATCH_BYTES,
+                                         .message_bytes = BATCH_BYTES,
+                                         .exact = report->settings->delivery == DELIVERY_EXACTLY_ONCE};
     rd_kafka_conf_t *conf = properties_producer(report->settings, &shape, &error);
     rd_kafka_t *rk = NULL;
     if (conf == NULL) {

@@ -167,9 +167,9 @@ reports_fatal(rd_kafka_t *rk, struct outcome *outcome)
 }
 
 static void
-take_error(struct reports *reports, rd_kafka_t *rk, rd_kafka_resp_err_t code, const char *reason)
+take_error(struct reports *reports, rd_kafka_t *rk, rd_kafka_resp_err_t code, const char *reason, bool fatal)
 {
-    if (code == RD_KAFKA_RESP_ERR__FATAL) {
+    if (fatal) { /* as an event it has the code of its cause */
         struct outcome outcome;
         reports_fatal(rk, &outcome);
         reports_fail(reports, &outcome);
@@ -275,7 +275,8 @@ take_event(struct reports *reports, rd_kafka_t *rk, rd_kafka_event_t *event)
             take_report(reports, message);
         break;
     case RD_KAFKA_EVENT_ERROR:
-        take_error(reports, rk, rd_kafka_event_error(event), rd_kafka_event_error_string(event));
+        take_error(reports, rk, rd_kafka_event_error(event), rd_kafka_event_error_string(event),
+                   rd_kafka_event_error_is_fatal(event));
         break;
     case RD_KAFKA_EVENT_STATS:
         text = rd_kafka_event_stats(event);

@@ -19,6 +19,8 @@ enum { INIT_TIMEOUT_MS = 30 * 1000 };
 static const int64_t READ_TIMEOUT_US = INT64_C(30) * 1000 * 1000;
 /* The broker ends a transaction after transaction.timeout.ms (properties.c) in any case. */
 enum { COMMIT_TIMEOUT_MS = 60 * 1000 };
+/* Longer than all of these together. */
+static const int64_t PATIENCE_US = INT64_C(90) * 1000 * 1000;
 
 /* What a thread works with, and leaves behind. */
 struct call {
@@ -37,11 +39,18 @@ struct transaction {
     char topic[POSITION_TOPIC_SIZE];
     rd_kafka_topic_t *position; /* the topic */
     struct errand *errand;      /* STARTING, COMMITTING */
+    int64_t until_us;           /* it is waited for so long; 0: since the next turn */
     struct position_found found;
     struct outcome failure;
 };
 
 /* ---- in the thread ---- */
+
+static bool
+is_unsupported(rd_kafka_resp_err_t code)
+{
+    return code == RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION || code == RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE;
+}
 
 /* True when there is no error; frees it. */
 static bool
@@ -50,7 +59,11 @@ went_well(struct call *call, rd_kafka_error_t *error, const char *what)
     if (error == NULL)
         return true;
     classify(rd_kafka_error_code(error), &call->failure);
-    if (!classify_cures(rd_kafka_error_code(error)))
+    if (is_unsupported(rd_kafka_error_code(error)))
+        classify_own(&call->failure, OUTCOME_TOPIC, "BROKER_VERSION",
+                     "delivery: exactly-once needs brokers from 3.7 on: %.150s",
+                     rd_kafka_error_string(error));
+    else if (!classify_cures(rd_kafka_error_code(error)))
         snprintf(call->failure.message, sizeof call->failure.message, "%s: %.200s", what,
                  rd_kafka_error_string(error));
     rd_kafka_error_destroy(error);
@@ -111,6 +124,7 @@ begin_call(struct transaction *transaction, enum transaction_state state, errand
     /* stays, when no thread can be started */
     classify_own(&call->failure, OUTCOME_BROKER, "NO_THREAD", "no thread could be started");
     transaction->state = state;
+    transaction->until_us = 0;
     transaction->errand = errand_begin(work, drop, call, transaction->wake_fd);
 }
 
@@ -144,22 +158,43 @@ transaction_free(struct transaction *transaction)
     free(transaction);
 }
 
-enum transaction_state
-transaction_turn(struct transaction *transaction)
+static void
+take_result(struct transaction *transaction, struct call *call)
 {
-    struct call *call = transaction->errand != NULL ? errand_over(transaction->errand) : NULL;
-    if (call == NULL)
-        return transaction->state;
     if (!call->good) {
         transaction->failure = call->failure;
         transaction->state = TRANSACTION_FAILED;
-    } else if (transaction->state == TRANSACTION_STARTING) {
+        return;
+    }
+    if (transaction->state == TRANSACTION_STARTING) {
         transaction->found = call->found;
         call->found.text = NULL;
-        transaction->state = TRANSACTION_OPEN;
-    } else {
-        transaction->state = TRANSACTION_OPEN;
     }
+    transaction->state = TRANSACTION_OPEN;
+}
+
+static void
+give_up(struct transaction *transaction)
+{
+    classify_own(&transaction->failure, OUTCOME_BROKER, "NO_ANSWER", "librdkafka does not come back from %s",
+                 transaction->state == TRANSACTION_STARTING ? "its start" : "a commit");
+    transaction->state = TRANSACTION_FAILED;
+}
+
+enum transaction_state
+transaction_turn(struct transaction *transaction, int64_t now_us)
+{
+    if (transaction->errand == NULL)
+        return transaction->state;
+    struct call *call = errand_over(transaction->errand);
+    if (transaction->until_us == 0)
+        transaction->until_us = now_us + PATIENCE_US;
+    if (call == NULL && now_us < transaction->until_us)
+        return transaction->state;
+    if (call != NULL)
+        take_result(transaction, call);
+    else
+        give_up(transaction);
     errand_end(transaction->errand);
     transaction->errand = NULL;
     return transaction->state;
@@ -184,7 +219,7 @@ transaction_failure(const struct transaction *transaction)
 }
 
 bool
-transaction_commit(struct transaction *transaction, const char *position)
+transaction_begin_commit(struct transaction *transaction, const char *position)
 {
     CHECK(transaction->state == TRANSACTION_OPEN);
     /* __extension__: librdkafka's macros check their types with statement expressions. */

@@ -23,8 +23,8 @@ MUST_CHECK bool transaction_new(struct transaction **transaction, const struct s
 /* Lets go; a call that hangs keeps the handle until it comes back. NULL is allowed. */
 void transaction_free(struct transaction *transaction);
 
-/* Takes what came back. */
-enum transaction_state transaction_turn(struct transaction *transaction);
+/* Takes what came back. A call that does not come back in time has FAILED: librdkafka's own time-outs go by the clock on the wall. */
+enum transaction_state transaction_turn(struct transaction *transaction, int64_t now_us);
 
 enum transaction_state transaction_state(const struct transaction *transaction);
 
@@ -36,6 +36,6 @@ const struct outcome *transaction_failure(const struct transaction *transaction)
 
 /* OPEN -> COMMITTING: writes the position as the last record of the transaction and commits. Every report of the others must be in, and
  * good. Then a new one is begun. False: the record was not taken, and the transaction is FAILED. */
-MUST_CHECK bool transaction_commit(struct transaction *transaction, const char *position);
+MUST_CHECK bool transaction_begin_commit(struct transaction *transaction, const char *position);
 
 #endif

@@ -221,15 +221,22 @@ journal_ask_names(struct session *session, const char *relay, const char *seqs, 
 }
 
 bool
-journal_read_names(struct session *session, struct journal_name **names, size_t *count, struct error *error)
+journal_read_names(struct session *session, struct journal_name **names, size_t *count, int64_t *epoch,
+                   struct error *error)
 {
-    PGresult *result = session_answer(session, error);
+    PGresult *result = answer_one_row(session, error);
     if (result == NULL)
         return error_prefix(error, "cannot look up ticks in the journal");
-    *count = (size_t)PQntuples(result);
-    *names = must_calloc(*count + 1, sizeof **names);
-    for (size_t i = 0; i < *count; i++)
-        (*names)[i] = (struct journal_name){field(result, (int)i, 0), field(result, (int)i, 1)};
+    *epoch = field(result, 0, 0);
+    *names = NULL;
+    *count = 0;
+    for (char *at = PQgetvalue(result, 0, 1); *at != '\0'; at += *at == ' ') { /* "seq:nonce seq:nonce .." */
+        struct journal_name name = {.seq = strtoll(at, &at, 10)};
+        CHECK(*at == ':');
+        name.nonce = strtoll(at + 1, &at, 10);
+        *names = must_realloc(*names, *count + 1, sizeof **names);
+        (*names)[(*count)++] = name;
+    }
     PQclear(result);
     return true;
 }

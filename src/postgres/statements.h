@@ -81,7 +81,8 @@
 
 #define SQL_PREPARE_NAMES                                                                                              \
     "prepare outboxd_names(text, bigint[]) as"                                                                         \
-    " select seq, nonce from outbox.journal where relay = $1 and seq = any ($2) order by seq desc;"
+    " select l.epoch, (select coalesce(string_agg(j.seq || ':' || j.nonce, ' ' order by j.seq desc), '')"              \
+    "   from outbox.journal j where j.relay = $1 and j.seq = any ($2)) from (" SQL_LAST ") l;"
 
 /* $1 snapshot and $2 w of the tick before, $3 snapshot of the tick */
 #define SQL_PREPARE_LATE "prepare outboxd_late(pg_snapshot, xid8, pg_snapshot) as " SQL_LATE("$1", "$2", "$3") ";"

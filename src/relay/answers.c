@@ -113,6 +113,8 @@ accept(struct relay *relay, const struct journal_stepped *stepped, struct error 
         relay->appended_at_us = relay->request_sent_us;
         relay->append_took_us = relay->now_us - relay->request_sent_us;
         relay->undurable = !stepped->durable;
+        if (stepped->durable)
+            relay->exact.journal = relay->step.exact;
     }
     return true;
 }

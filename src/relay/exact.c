@@ -152,22 +152,6 @@ start_from(struct relay *relay, struct journal_position start)
     exact->based = true;
 }
 
-static void
-commit(struct relay *relay, const struct record *record, uint64_t serial)
-{
-    char text[RECORD_TEXT_SIZE];
-    struct exact *exact = &relay->exact;
-    exact->asked = *record;
-    exact->asked.epoch = relay->self.epoch;
-    exact->asked.place = relay->seen.here;
-    snprintf(exact->asked.cluster, sizeof exact->asked.cluster, "%s",
-             producer_found(relay->producer)->cluster);
-    exact->asked_serial = serial;
-    exact->committing = true;
-    record_format(&exact->asked, text);
-    producer_commit(relay->producer, text, relay->now_us);
-}
-
 /* What was asked to be committed is. */
 static void
 take_along(struct relay *relay)
@@ -198,12 +182,14 @@ go_on(struct relay *relay, const struct reconciled *result)
     exact->told.on = is_wanted(relay);
     exact->state = exact->told.on == journal_says(exact) ? EXACT_ON : EXACT_TELLING;
     if (exact->told.on && found->place.timeline != relay->seen.here.timeline)
-        commit(relay, found, relay->pipeline.committed); /* before anything is published an old primary is shut out */
+        exact_commit(relay, found,
+                     relay->pipeline.committed); /* before anything is published an old primary is shut out */
 }
 
 /* So far the journal was the truth: what it says is committed to Kafka before anything else is. */
 static bool
-base(struct relay *relay, struct journal_position start, const struct journal_name *names, size_t count, struct error *error)
+base(struct relay *relay, struct journal_position start, const struct journal_name *names, size_t count,
+     struct error *error)
 {
     struct record record = {.at = start};
     int64_t seq = record.at.seq + (record.at.id > 0);
@@ -218,7 +204,7 @@ base(struct relay *relay, struct journal_position start, const struct journal_na
     relay->exact.state = EXACT_BASING;
     log_info("the position goes to Kafka: delivered exactly once from here on",
              LOG_INT("tick", record.at.seq), LOG_INT("id", record.at.id), LOG_END);
-    commit(relay, &record, relay->pipeline.committed);
+    exact_commit(relay, &record, relay->pipeline.committed);
     return true;
 }
 
@@ -296,10 +282,10 @@ exact_told(struct relay *relay)
 
 /* So often in a row librdkafka has ended a transaction and blamed nobody, as it does when a topic may not be written. */
 #define IN_VAIN 3
-static const struct outcome gives_up = {
-    .kind = OUTCOME_BROKER,
-    .name = "TRANSACTION_ENDED",
-    .message = "Kafka ends each transaction without blaming an event: may the relay's principal write to every topic?"};
+static const struct outcome gives_up = {.kind = OUTCOME_BROKER,
+                                        .name = "TRANSACTION_ENDED",
+                                        .message = "Kafka ends each transaction without blaming an event: "
+                                                   "may the relay's principal write to every topic?"};
 
 /* What was in its transaction is not in Kafka, unless its last commit says otherwise to the next one. */
 static void
@@ -375,71 +361,4 @@ exact_turn(struct relay *relay)
         exact->instance = true;
         break;
     }
-}
-
-/* ---- the transaction ---- */
-
-static bool
-is_full(const struct relay *relay)
-{
-    const struct exact *exact = &relay->exact;
-    return exact->events >= (size_t)relay->settings->transaction_events ||
-           (exact->events > 0 && relay->now_us - exact->opened_us >= relay->settings->transaction_time_us);
-}
-
-bool
-exact_lets_send(const struct relay *relay)
-{
-    const struct exact *exact = &relay->exact;
-    if (exact->state == EXACT_OFF)
-        return true;
-    return exact->state == EXACT_ON && !exact->committing && !is_full(relay) &&
-           !producer_wants_commit(relay->producer);
-}
-
-void
-exact_sent(struct relay *relay)
-{
-    if (relay->exact.events++ == 0)
-        relay->exact.opened_us = relay->now_us;
-}
-
-bool
-exact_is_open(const struct relay *relay)
-{
-    return relay->exact.state == EXACT_ON && (relay->exact.events > 0 || relay->exact.committing) &&
-           producer_state(relay->producer) == PRODUCER_READY;
-}
-
-/* The record of everything that was handed over. */
-static void
-commit_events(struct relay *relay)
-{
-    struct pipeline *pipeline = &relay->pipeline;
-    const struct event *next = pipeline_next(pipeline);
-    uint64_t serial = next != NULL ? pipeline_serial(next) : pipeline->next_serial;
-    const struct event *last = pipeline_last_before(pipeline, serial);
-    CHECK(last != NULL);
-    const struct page *page = last->page;
-    struct record record = relay->exact.committed;
-    bool whole = page->last_of_tick && last == &page->events[page->count - 1];
-    record.at = whole ? (struct journal_position){page->tick_seq, 0}
-                      : (struct journal_position){page->tick_seq - 1, last->id};
-    for (const struct page *each = pipeline->head; each != page->later; each = each->later)
-        if (each->count > 0 && each->first_serial + each->count > pipeline->committed)
-            record_chain_add(&record.chain, (struct journal_name){each->tick_seq, each->tick_nonce});
-    commit(relay, &record, serial);
-}
-
-int64_t
-exact_end_transaction(struct relay *relay, bool more)
-{
-    const struct exact *exact = &relay->exact;
-    if (!exact_is_open(relay) || exact->committing)
-        return INT64_MAX;
-    if (more && exact_lets_send(relay))
-        return exact->opened_us + relay->settings->transaction_time_us;
-    if (relay->pipeline.events_out == 0)
-        commit_events(relay);
-    return INT64_MAX;
 }

@@ -21,8 +21,9 @@ struct exact {
     bool instance; /* there is one, that has not been looked back at */
 
     struct journal_exact told;          /* what the next row of the journal says */
-    bool journal_says;                  /* a durable one says already that Kafka is the truth */
-    struct journal_position names_from; /* FOUND: what was confirmed when the journal was asked */
+    struct journal_exact journal;       /* what the newest durable one says */
+    struct journal_position names_from; /* FOUND: what was confirmed when the journal was asked .. */
+    uint64_t names_of;                  /* .. and about whose position */
     bool found_any;                     /* the topic had a position: `found` */
     struct record found;
     struct record committed; /* the last position that was committed, as far as is known */
@@ -37,6 +38,7 @@ struct exact {
 
     bool refused; /* no instance can start, or (at_commit) commit .. */
     bool at_commit;
+    int in_vain;            /* instances in a row that ended without anybody to blame */
     struct outcome refusal; /* .. and why */
 };
 

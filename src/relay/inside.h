@@ -2,7 +2,8 @@
  *   relay.c    state machine, turn                   link.c     the way to Postgres: connect, look, take the lead
  *   leading.c  what the leader asks of Postgres      answers.c  ticks and pages from what it answers
  *   sending.c  the producer: send, reports, trouble  observe.c  the snapshot
- *   exact.c    exactly once: transactions, and who knows how far we are
+ *   exact.c    exactly once: who knows how far we are
+ *   committing.c  exactly once: what a transaction holds
  *   outage.c   Kafka as a whole is away, or refuses everything
  *   telling.c  what the registry is told */
 #ifndef OUTBOXD_RELAY_INSIDE_H
@@ -200,6 +201,8 @@ bool exact_lets_send(const struct relay *relay);
 bool exact_is_open(const struct relay *relay); /* a transaction holds events */
 void exact_turn(struct relay *relay);          /* after the producer's turn */
 void exact_sent(struct relay *relay);          /* an event was handed over */
+/* committing.c: commits everything before `serial`, with this position */
+void exact_commit(struct relay *relay, const struct record *record, uint64_t serial);
 /* `more` may be sent soon. Commits when it is time; returns its deadline. */
 int64_t exact_end_transaction(struct relay *relay, bool more);
 /* What is asked of Postgres: which ticks the journal knows (NAMES), and a row that says which of the two is the truth (CONFIRM). */

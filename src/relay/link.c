@@ -190,7 +190,8 @@ is_newest_timeline(struct relay *relay)
     if (relay->seen.here.timeline >= relay->timeline)
         return true;
     error_set(&error, ERROR_RETRY,
-              "this server is on timeline %d, and the relay has led on timeline %d: an old primary that came back; stop it; or, if it is to "
+              "this server is on timeline %d, and the relay has led on timeline %d: an old primary that came "
+              "back; stop it; or, if it is to "
               "be the primary again, restart the relay",
               relay->seen.here.timeline, relay->timeline);
     link_failed(relay, &error);
@@ -253,7 +254,8 @@ answer_newest(struct relay *relay)
     }
     if (row->seq != seq_before || row->epoch != epoch_before)
         relay->unchanged_from_us = relay->now_us;
-    if (!is_living(relay) || !is_this_database(relay) || !is_newest_timeline(relay) || !sequence_is_sound(relay))
+    if (!is_living(relay) || !is_this_database(relay) || !is_newest_timeline(relay) ||
+        !sequence_is_sound(relay))
         return;
     bool ours = strcmp(row->holder, relay->self.holder) == 0;
     bool same_history = row->here.timeline == relay->timeline;

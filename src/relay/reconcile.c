@@ -43,7 +43,8 @@ is_known(const struct reconcile_facts *facts)
 static bool
 is_older_timeline(const struct reconcile_facts *facts)
 {
-    return facts->kafka != NULL && is_this_database(facts) && facts->kafka->place.timeline > facts->row->here.timeline;
+    return facts->kafka != NULL && is_this_database(facts) &&
+           facts->kafka->place.timeline > facts->row->here.timeline;
 }
 
 static struct journal_name
@@ -122,8 +123,10 @@ say_older_timeline(const struct reconcile_facts *facts, struct reconciled *resul
     result->verdict = RECONCILE_POSTGRES_LOST;
     result->common = newest_common(facts);
     snprintf(result->why, sizeof result->why,
-             "Kafka has a position of timeline %d, this server is on timeline %d: an old primary that came back beside the one that was "
-             "promoted, which has published since; stop this server; or, if it is to be the primary again, run `outboxd rebase "
+             "Kafka has a position of timeline %d, this server is on timeline %d: an old primary that came "
+             "back beside the one that was "
+             "promoted, which has published since; stop this server; or, if it is to be the primary again, "
+             "run `outboxd rebase "
              "--position %s`",
              facts->kafka->place.timeline, facts->row->here.timeline, facts->relay);
 }

@@ -175,6 +175,7 @@ start_producer(struct relay *relay)
                  LOG_INT("batch_events", (int64_t)batch_events), LOG_END);
     relay->instance_ran = true;
     relay->acknowledged_before = relay->acknowledged;
+    relay->exact.instance = exact_is_on(relay);
     if (!producer_start(relay->producer, batch_events, exact_is_on(relay), &error))
         start_failed(relay, &error);
 }
@@ -190,6 +191,14 @@ ask_again(struct relay *relay, const struct event *event)
     trouble->asked_again = true;
 }
 
+/* Another attempt at the event that was refused: a transaction takes with it what is refused in it, so it gets one of its own. */
+static bool
+waits_for_commit(const struct relay *relay, const struct event *event)
+{
+    const struct trouble *trouble = &relay->verdict.trouble;
+    return trouble->active && trouble->serial == pipeline_serial(event) && exact_is_open(relay);
+}
+
 /* True when there is more that could be sent at once. */
 static bool
 send_some(struct relay *relay)
@@ -199,7 +208,7 @@ send_some(struct relay *relay)
     for (int sent = 0; sent < SEND_AT_ONCE; sent++) {
         struct event *event = pipeline_next(pipeline);
         if (event == NULL || !verdict_allows(&relay->verdict, pipeline_serial(event), relay->now_us) ||
-            !exact_lets_send(relay))
+            !exact_lets_send(relay) || waits_for_commit(relay, event))
             return false;
         size_t cost = event_cost(event);
         if (pipeline->events_out > 0 && pipeline->cost_out + cost > (size_t)relay->settings->memory_bytes)
@@ -245,7 +254,8 @@ expects_more(struct relay *relay)
     if (relay->state != RELAY_LEADING || relay->dropping || !leading_holds_lease(relay) || relay->undurable)
         return false;
     if (next != NULL)
-        return verdict_allows(&relay->verdict, pipeline_serial(next), relay->now_us);
+        return verdict_allows(&relay->verdict, pipeline_serial(next), relay->now_us) &&
+               !waits_for_commit(relay, next);
     return relay->request == REQUEST_PAGE || leading_reads_on(relay);
 }
 

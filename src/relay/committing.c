@@ -1,0 +1,86 @@
+/* committing.c: what goes into a transaction, and when it ends. Called by sending.c for each event, and by exact.c, which says whether
+ * anything may be sent at all. */
+#include "relay/inside.h"
+
+#include <stdio.h>
+
+void
+exact_commit(struct relay *relay, const struct record *record, uint64_t serial)
+{
+    char text[RECORD_TEXT_SIZE];
+    struct exact *exact = &relay->exact;
+    exact->asked = *record;
+    exact->asked.epoch = relay->self.epoch;
+    exact->asked.place = relay->seen.here;
+    snprintf(exact->asked.cluster, sizeof exact->asked.cluster, "%s",
+             producer_found(relay->producer)->cluster);
+    exact->asked_serial = serial;
+    exact->committing = true;
+    record_format(&exact->asked, text);
+    producer_commit(relay->producer, text, relay->now_us);
+}
+
+static bool
+is_full(const struct relay *relay)
+{
+    const struct exact *exact = &relay->exact;
+    return exact->events >= (size_t)relay->settings->transaction_events ||
+           (exact->events > 0 && relay->now_us - exact->opened_us >= relay->settings->transaction_time_us);
+}
+
+bool
+exact_lets_send(const struct relay *relay)
+{
+    const struct exact *exact = &relay->exact;
+    if (exact->state == EXACT_OFF)
+        return true;
+    return exact->state == EXACT_ON && !exact->committing && !is_full(relay) &&
+           !producer_wants_commit(relay->producer);
+}
+
+void
+exact_sent(struct relay *relay)
+{
+    if (relay->exact.events++ == 0)
+        relay->exact.opened_us = relay->now_us;
+}
+
+bool
+exact_is_open(const struct relay *relay)
+{
+    return relay->exact.state == EXACT_ON && (relay->exact.events > 0 || relay->exact.committing) &&
+           producer_state(relay->producer) == PRODUCER_READY;
+}
+
+/* The record of everything that was handed over. */
+static void
+commit_events(struct relay *relay)
+{
+    struct pipeline *pipeline = &relay->pipeline;
+    const struct event *next = pipeline_next(pipeline);
+    uint64_t serial = next != NULL ? pipeline_serial(next) : pipeline->next_serial;
+    const struct event *last = pipeline_last_before(pipeline, serial);
+    CHECK(last != NULL);
+    const struct page *page = last->page;
+    struct record record = relay->exact.committed;
+    bool whole = page->last_of_tick && last == &page->events[page->count - 1];
+    record.at = whole ? (struct journal_position){page->tick_seq, 0}
+                      : (struct journal_position){page->tick_seq - 1, last->id};
+    for (const struct page *each = pipeline->head; each != page->later; each = each->later)
+        if (each->count > 0 && each->first_serial + each->count > pipeline->committed)
+            record_chain_add(&record.chain, (struct journal_name){each->tick_seq, each->tick_nonce});
+    exact_commit(relay, &record, serial);
+}
+
+int64_t
+exact_end_transaction(struct relay *relay, bool more)
+{
+    const struct exact *exact = &relay->exact;
+    if (!exact_is_open(relay) || exact->committing)
+        return INT64_MAX;
+    if (more && exact_lets_send(relay))
+        return exact->opened_us + relay->settings->transaction_time_us;
+    if (relay->pipeline.events_out == 0)
+        commit_events(relay);
+    return INT64_MAX;
+}
