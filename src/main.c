@@ -11,7 +11,8 @@ static const struct {
     int (*command)(int argc, char **argv);
 } commands[] = {
     {"run", command_run},       {"migrate", command_migrate}, {"check", command_check},
-    {"status", command_status}, {"relay", command_relay},     {"rebase", command_rebase},
+    {"status", command_status}, {"tail", command_tail},       {"relay", command_relay},
+    {"rebase", command_rebase},
 };
 
 static const char help[] =
@@ -24,6 +25,7 @@ static const char help[] =
     "  migrate    installs or upgrades the schema `outbox` in a database\n"
     "  check      finds everything that could stop `run` from working; --create makes missing topics\n"
     "  status     what is going on and what is stuck; --json for scripts\n"
+    "  tail       the events of the outbox; -f follows, --json for scripts\n"
     "  relay      the relays of a database: list, add, retire\n"
     "  rebase     lets relays go on in a restored, cloned or upgraded database\n"
     "\n"

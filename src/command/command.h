@@ -23,6 +23,9 @@ int command_status(int argc, char **argv);
 /* The registry of relays: list, add, retire. */
 int command_relay(int argc, char **argv);
 
+/* The events of the outbox: those that are there, and with -f those that come. */
+int command_tail(int argc, char **argv);
+
 /* Lets relays go on in a database in which their journals mean nothing any more. */
 int command_rebase(int argc, char **argv);
 
@@ -42,6 +45,7 @@ struct command_option {
     struct command_list *list;
     bool (*take)(void *context, const char *value, struct error *error); /* ERROR_USAGE */
     bool given;                                                          /* was met */
+    char letter;                                                         /* its short form; 0: none */
 };
 
 /* What a command takes beside --config FILE and --help. */

@@ -48,15 +48,30 @@ command_misused(const char *command, const char *what)
 #define OWN_FIRST 256
 #define OWN_MOST 8
 
-/* Appends them to `longs`, which is zero behind what it has. */
+/* Appends them to `longs` and `letters`, which are zero behind what they have. */
 static void
-add_own(struct option *longs, const struct command_option *options)
+add_own(struct option *longs, char *letters, const struct command_option *options)
 {
     for (int i = 0; options != NULL && options[i].name != NULL; i++) {
         CHECK(i < OWN_MOST);
-        longs[i] = (struct option){options[i].name, options[i].flag != NULL ? no_argument : required_argument,
-                                   NULL, OWN_FIRST + i};
+        bool is_flag = options[i].flag != NULL;
+        longs[i] =
+            (struct option){options[i].name, is_flag ? no_argument : required_argument, NULL, OWN_FIRST + i};
+        if (options[i].letter != 0)
+            letters += sprintf(letters, "%c%s", options[i].letter, is_flag ? "" : ":");
     }
+}
+
+/* What getopt_long has met, among them; NULL: none of them. */
+static struct command_option *
+find_own(struct command_option *options, int met)
+{
+    if (met >= OWN_FIRST)
+        return &options[met - OWN_FIRST];
+    for (; options != NULL && options->name != NULL; options++)
+        if (options->letter == met)
+            return options;
+    return NULL;
 }
 
 /* More values than arguments cannot be given. */
@@ -88,24 +103,26 @@ command_parse(int argc, char **argv, struct command_line *line, int *exit_code)
 {
     struct option longs[2 + OWN_MOST + 1] = {{"config", required_argument, NULL, 'c'},
                                              {"help", no_argument, NULL, 'h'}};
+    char letters[4 + 2 * OWN_MOST + 1] = ":c:h";
     struct error error;
     bool good = true;
-    add_own(longs + 2, line->options);
+    add_own(longs + 2, letters + 4, line->options);
     line->config = COMMAND_DEFAULT_CONFIG;
     optind = 0; /* main looked at the options before; 0 makes glibc start afresh */
     opterr = 0;
-    for (int met; good && (met = getopt_long(argc, argv, ":c:h", longs, NULL)) != -1;) {
+    for (int met; good && (met = getopt_long(argc, argv, letters, longs, NULL)) != -1;) {
         if (met == 'h') {
             fputs(line->help, stdout);
             *exit_code = 0;
             return false;
         }
+        struct command_option *own = find_own(line->options, met);
         if (met == 'c')
             line->config = optarg;
-        else if (met < OWN_FIRST)
+        else if (own == NULL)
             good = bad_option(argc, argv, met, &error);
         else
-            good = take(&line->options[met - OWN_FIRST], line->context, argc, optarg, &error);
+            good = take(own, line->context, argc, optarg, &error);
     }
     line->operands = argv + optind;
     line->operand_count = argc - optind;

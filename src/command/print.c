@@ -1,4 +1,4 @@
-/* print.c: see print.h. Called by check and status. */
+/* print.c: see print.h. Called by the commands. */
 #include "command/print.h"
 
 #include "base/utf8.h"
@@ -16,20 +16,36 @@ steers(uint32_t code)
     return control || direction;
 }
 
+size_t
+print_piece(const char *text, size_t size, char shown[PRINT_PIECE], size_t *shown_size, int *columns)
+{
+    uint32_t code = 0;
+    size_t taken = utf8_next(text, size, &code);
+    if (taken > 0 && !steers(code)) {
+        memcpy(shown, text, taken);
+        *shown_size = taken;
+        *columns = code < 0x1100 ? 1 : 2; /* no wide character is below, and not all above are wide */
+        return taken;
+    }
+    taken = taken > 0 ? taken : 1;
+    for (size_t i = 0; i < taken; i++)
+        snprintf(shown + 4 * i, 5, "\\x%02x", (unsigned char)text[i]);
+    *shown_size = 4 * taken;
+    *columns = (int)*shown_size;
+    return taken;
+}
+
 void
 print_text(FILE *to, const char *text)
 {
     for (size_t left = strlen(text); left > 0;) {
-        uint32_t code = 0;
-        size_t size = utf8_next(text, left, &code);
-        bool shown = size > 0 && !steers(code);
-        size = size > 0 ? size : 1;
-        if (shown)
-            fwrite(text, 1, size, to);
-        for (size_t i = 0; !shown && i < size; i++)
-            fprintf(to, "\\x%02x", (unsigned char)text[i]);
-        text += size;
-        left -= size;
+        char shown[PRINT_PIECE];
+        size_t shown_size;
+        int columns;
+        size_t taken = print_piece(text, left, shown, &shown_size, &columns);
+        fwrite(shown, 1, shown_size, to);
+        text += taken;
+        left -= taken;
     }
 }
 

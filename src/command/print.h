@@ -2,12 +2,18 @@
 #ifndef OUTBOXD_COMMAND_PRINT_H
 #define OUTBOXD_COMMAND_PRINT_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
 /* Names and messages come from databases and brokers: whatever would steer a terminal, or is no UTF-8, is printed as
  * \xNN. */
 void print_text(FILE *to, const char *text);
+
+/* The same piece by piece, for bytes of any size: how `text` (`size` > 0) begins, as a character of one or two columns or as
+ * escapes. Returns how many bytes of it that was; *shown_size bytes of `shown` stand for them, without a NUL. */
+#define PRINT_PIECE 17
+size_t print_piece(const char *text, size_t size, char shown[PRINT_PIECE], size_t *shown_size, int *columns);
 
 /* Each returns `to`. */
 #define PRINT_SIZE 32

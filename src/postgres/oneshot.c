@@ -44,18 +44,46 @@ turn_until(struct session *session, enum session_state wanted, int64_t deadline_
     }
 }
 
-bool
-oneshot_ask(struct session *session, const char *sql, struct pg_result **result, struct error *error)
+/* False when the connection was lost before: there is nothing to ask. */
+static bool
+is_open(const struct session *session, struct error *error)
 {
-    *result = NULL;
-    if (session_state(session) == SESSION_CLOSED)
-        return error_set(error, ERROR_RETRY, "the connection to Postgres is lost");
-    int64_t now_us = clock_monotonic_us();
-    session_ask(session, sql, now_us);
-    if (!turn_until(session, SESSION_ANSWERED, now_us + ONESHOT_ANSWER_US, error))
+    return session_state(session) != SESSION_CLOSED ||
+           error_set(error, ERROR_RETRY, "the connection to Postgres is lost");
+}
+
+/* Of what was asked at `asked_us`. */
+static bool
+await_answer(struct session *session, int64_t asked_us, struct pg_result **result, struct error *error)
+{
+    if (!turn_until(session, SESSION_ANSWERED, asked_us + ONESHOT_ANSWER_US, error))
         return false;
     *result = session_answer(session, error);
     return *result != NULL;
+}
+
+bool
+oneshot_ask(struct session *session, const char *sql, struct pg_result **result, struct error *error)
+{
+    int64_t now_us = clock_monotonic_us();
+    *result = NULL;
+    if (!is_open(session, error))
+        return false;
+    session_ask(session, sql, now_us);
+    return await_answer(session, now_us, result, error);
+}
+
+bool
+oneshot_run(struct session *session, const struct oneshot_statement *statement, struct pg_result **result,
+            struct error *error)
+{
+    int64_t now_us = clock_monotonic_us();
+    *result = NULL;
+    if (!is_open(session, error))
+        return false;
+    session_ask_prepared(session, statement->name, statement->count, statement->values, statement->binary,
+                         now_us);
+    return await_answer(session, now_us, result, error);
 }
 
 bool

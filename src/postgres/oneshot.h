@@ -18,6 +18,18 @@ MUST_CHECK bool oneshot_open(struct session **session, const struct settings *se
 MUST_CHECK bool oneshot_ask(struct session *session, const char *sql, struct pg_result **result,
                             struct error *error);
 
+/* A statement that an earlier question has prepared. */
+struct oneshot_statement {
+    const char *name;
+    int count;
+    const char *const *values; /* as text; NULL: SQL NULL */
+    bool binary;               /* the format of the result */
+};
+
+/* Runs it likewise. */
+MUST_CHECK bool oneshot_run(struct session *session, const struct oneshot_statement *statement,
+                            struct pg_result **result, struct error *error);
+
 /* Fills the facts of inspect.h, those of the outbox only where they can be read. They are to be freed in any case, and on
  * failure may be incomplete. */
 MUST_CHECK bool oneshot_inspect(struct session *session, struct inspect_facts *facts, struct error *error);

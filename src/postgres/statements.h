@@ -30,6 +30,11 @@
     "  where f.id <= l.lo_id and f.xid >= l.w)"                                                                        \
     " or " SQL_MISPLACED("e.xid, e.id") " or " SQL_MISPLACED("e.xid desc, e.id desc") ")"
 
+/* The number of the next transaction: unassigned when the snapshot of this statement was taken. */
+#define SQL_UNASSIGNED                                                                                                 \
+    "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"                                                            \
+    " + age(pg_snapshot_xmax(pg_current_snapshot())::xid)"
+
 /* This database: where an xid means something. */
 #define SQL_HERE                                                                                                       \
     "(select c.system_identifier from pg_control_system() c),"                                                         \
@@ -106,8 +111,7 @@
     "   on conflict do nothing returning seq, snapshot, w, lo_id, hi_id, nonce)"                                       \
     " select l.seq, l.epoch, l.hi_id, pg_backend_pid(), want.found, want.late, ins.seq, ins.snapshot::text,"           \
     "   ins.w::text, ins.lo_id, ins.hi_id, pg_current_snapshot()::text,"                                               \
-    "   pg_snapshot_xmax(pg_current_snapshot())::text::bigint"                                                         \
-    "     + age(pg_snapshot_xmax(pg_current_snapshot())::xid), " SQL_SEQUENCE ", " SQL_SEQUENCE_FILE ", want.late_lo," \
+    "   " SQL_UNASSIGNED ", " SQL_SEQUENCE ", " SQL_SEQUENCE_FILE ", want.late_lo,"                                    \
     "   ins.nonce"                                                                                                     \
     " from last l cross join want left join ins on true;"
 

@@ -1,0 +1,136 @@
+/* tail_options.c: parses the command line of `outboxd tail`. Called by tail.c; looks at nothing else. */
+#include "command/tail_options.h"
+
+#include "config/units.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+/* Without -n, --since and --from: what fits on a screen. */
+#define LAST_DEFAULT 10
+
+static const char help[] =
+    "Usage: outboxd tail [--topic PATTERN].. [--key KEY] [--since TIME] [--from ID] [-n COUNT] [-f] "
+    "[--json]\n"
+    "\n"
+    "Prints committed events of the outbox in the order of their ids: id, time, topic, key, payload.\n"
+    "Published or not, as long as the retention keeps them. Reads only, and disturbs no relay.\n"
+    "\n"
+    "      --topic PATTERN   of topics that match this shell pattern; may be given several times\n"
+    "      --key KEY         of exactly this key\n"
+    "      --since TIME      created since then: 2026-01-31T12:00:00Z, or so long ago: 90s, 10m, 2h, 1d\n"
+    "      --from ID         with this id or a greater one\n"
+    "  -n, --lines COUNT     the last COUNT of them; 10 unless --since or --from is given\n"
+    "  -f, --follow          goes on with events as they become visible. A transaction that commits late is\n"
+    "                        not passed over, although ids that are greater were printed before\n"
+    "      --json            one JSON object a line, for scripts\n"
+    "  -c, --config FILE     configuration (default " COMMAND_DEFAULT_CONFIG ")\n"
+    "  -h, --help            this text\n"
+    "\n"
+    "On a terminal a line is cut to its width. SIGINT, SIGTERM and a closed pipe end it with 0.\n"
+    "Exit codes: 0 done, 64 usage, 69 Postgres cannot be reached or read, 70 it gave an answer that must\n"
+    "not be, 78 configuration.\n";
+
+/* RFC 3339: a zone must be given. False: it is none. */
+static bool
+parse_time(const char *text, int64_t *us)
+{
+    struct tm given = {0};
+    int fraction = 0, size = 0, hours = 0, minutes = 0;
+    const char *at = strptime(text, "%Y-%m-%d", &given);
+    if (at == NULL || (*at != 'T' && *at != 't') || (at = strptime(at + 1, "%H:%M:%S", &given)) == NULL)
+        return false;
+    if (*at == '.') {
+        int scale = 100000;
+        size = (int)strspn(++at, "0123456789");
+        for (int i = 0; i < size; i++, scale /= 10)
+            fraction += (at[i] - '0') * scale;
+        at += size;
+        if (size == 0)
+            return false;
+    }
+    if (*at == '+' || *at == '-') {
+        if (sscanf(at + 1, "%2d:%2d%n", &hours, &minutes, &size) != 2 || size != 5 || hours < 0 ||
+            minutes < 0)
+            return false;
+        minutes = (hours * 60 + minutes) * (*at == '-' ? -1 : 1);
+        at += 1 + size;
+    } else if (*at == 'Z' || *at == 'z') {
+        at++;
+    } else {
+        return false;
+    }
+    struct tm known = given;
+    int64_t seconds = timegm(&known);
+    bool exists = known.tm_mday == given.tm_mday && known.tm_sec == given.tm_sec; /* no 31st of June */
+    *us = (seconds - (int64_t)minutes * 60) * 1000000 + fraction;
+    return exists && *at == '\0' && *us > 0;
+}
+
+static bool
+take_since(void *context, const char *value, struct error *error)
+{
+    struct tail_wish *wish = &((struct tail_options *)context)->wish;
+    wish->since_us = wish->back_us = 0;
+    if (parse_time(value, &wish->since_us) ||
+        (units_parse_duration(value, &wish->back_us, error) && wish->back_us > 0))
+        return true;
+    return error_set(error, ERROR_USAGE,
+                     "--since: '%s' is neither a time with its zone, such as 2026-01-31T12:00:00Z, nor a "
+                     "duration, such as 10m (ms, s, m, h or d)",
+                     value);
+}
+
+static bool
+take_count(const char *option, const char *value, int64_t *count, struct error *error)
+{
+    return units_parse_count(value, count, error) ||
+           error_set(error, ERROR_USAGE, "%s: '%s' is no whole number that fits", option, value);
+}
+
+static bool
+take_from(void *context, const char *value, struct error *error)
+{
+    struct tail_options *options = context;
+    return take_count("--from", value, &options->wish.from_id, error);
+}
+
+static bool
+take_lines(void *context, const char *value, struct error *error)
+{
+    struct tail_options *options = context;
+    options->has_last = true;
+    return take_count("-n", value, &options->wish.last, error);
+}
+
+bool
+tail_options_parse(int argc, char **argv, struct tail_options *options, int *exit_code)
+{
+    *options = (struct tail_options){.wish.last = -1};
+    struct command_option own[] = {{"topic", .list = &options->topics},
+                                   {"key", .text = &options->wish.key},
+                                   {"since", .take = take_since},
+                                   {"from", .take = take_from},
+                                   {"lines", .take = take_lines, .letter = 'n'},
+                                   {"follow", .flag = &options->follow, .letter = 'f'},
+                                   {"json", .flag = &options->json},
+                                   {0}};
+    struct command_line line = {.help = help, .options = own, .context = options};
+    struct error error;
+    if (!command_parse(argc, argv, &line, exit_code))
+        return false;
+    options->config = line.config;
+    for (size_t i = 0; i < options->topics.count; i++) {
+        const char *pattern = options->topics.texts[i];
+        if (settings_is_pattern(pattern))
+            continue;
+        error_set(&error, ERROR_USAGE, "--topic: '%s' matches no legal topic name", pattern);
+        *exit_code = command_misused("tail", error.message);
+        return false;
+    }
+    const struct tail_wish *wish = &options->wish;
+    if (!options->has_last && wish->from_id == 0 && wish->since_us == 0 && wish->back_us == 0)
+        options->wish.last = LAST_DEFAULT;
+    return true;
+}
