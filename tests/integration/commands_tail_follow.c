@@ -123,6 +123,24 @@ Test(commands_tail_follow, an_event_that_commits_behind_greater_ids_is_not_lost_
     outbox_close(&outbox);
 }
 
+/* As virtual ticks of a relay (journal_ticks.c): between the snapshot of a look and its view of the sequence. */
+Test(commands_tail_follow, an_event_between_the_snapshot_and_the_sequence_of_a_look_is_not_lost__P1)
+{
+    struct outbox outbox = outbox_open();
+    struct follower follower = follow(&outbox, "--from=1");
+    int64_t first = emit(outbox.writer);
+    wait_for(printed(&follower, first) == 1, 20000);
+    driver_close_gate(outbox.admin, "true");
+    /* so that the prepared look is analysed again, and finds it */
+    postgres_exec(outbox.admin, "alter table outbox.event alter column key set statistics 50");
+    driver_await_gate(outbox.admin);
+    int64_t between = emit(outbox.writer);
+    driver_open_gate(outbox.admin);
+    wait_for(printed(&follower, between) == 1, 20000);
+    end_following(&follower, SIGTERM);
+    outbox_close(&outbox);
+}
+
 /* Every committed event was printed, at most `most` times, and nothing else. */
 static void
 expect_all_printed(const struct outbox *outbox, const struct follower *follower, size_t most)
