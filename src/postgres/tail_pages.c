@@ -25,6 +25,9 @@
 /* An id is drawn before its event's time is taken, and clocks are set: so far the two may be out of step. */
 #define CLOCK_SLACK_US (INT64_C(60) * 1000000)
 
+/* Found events stand close together when on average at least one of so many ids is theirs. */
+#define CLOSE_IDS 4
+
 /* Of topics that are known not to be wanted, so many are left to the server to pass over. */
 #define UNWANTED_MOST 100
 
@@ -230,7 +233,10 @@ read_found(struct tail *tail, struct page **page, struct error *error)
     char bytes[16], *ids = next_ids(tail, &end);
     snprintf(bytes, sizeof bytes, "%" PRId32, tail->wish->bytes);
     const char *values[] = {ids, bytes};
-    struct oneshot_statement statement = {"outboxd_tail_read", 2, values, true};
+    int64_t span = tail->found[end - 1].id - tail->found[tail->taken].id;
+    bool together = span / CLOSE_IDS < (int64_t)(end - tail->taken);
+    struct oneshot_statement statement = {together ? "outboxd_tail_close" : "outboxd_tail_far", 2, values,
+                                          true};
     struct row_totals totals = {0};
     PGresult *result = NULL;
     bool good = oneshot_run(tail->session, &statement, &result, error);
