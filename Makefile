@@ -186,6 +186,25 @@ mutants:                  ## plants known mistakes into a copy of the source: th
 	$(MAKE) $(O)/tests/integration
 	+O=$(O) tests/mutants/run.sh
 
+# ---- fuzzing: a program for each target; the unit suite feeds their corpora to the same functions -----------------
+FUZZ     := $(patsubst tests/fuzz/corpus/%/,%,$(sort $(wildcard tests/fuzz/corpus/*/)))
+fuzz_OBJ := $(patsubst %.c,$(O)/obj/%.o,$(sort $(wildcard tests/fuzz/*.c)))
+$(O)/tests/unit: $(fuzz_OBJ)
+
+$(O)/fuzz/%: $(O)/obj/tests/fuzz/%.o $(O)/obj/tests/fuzz/support.o $(OBJ)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(LINKHARD) -fsanitize=fuzzer -Wl,--defsym=LLVMFuzzerTestOneInput=fuzz_$* -o $@ $^ $(LDLIBS)
+
+.PHONY: fuzz fuzz-now fuzz-programs
+fuzz:                     ## every parser under libFuzzer, ASan and UBSan, for SECONDS=60 each; TARGET=config is one alone
+	packaging/deps.sh fuzz
+	$(MAKE) fuzz-now
+fuzz-now:
+	$(MAKE) fuzz-programs O=build/fuzz CC=clang SANITIZE=fuzzer-no-link,address,undefined OPT='-O1 -g'
+	FUZZ_SECONDS=$(SECONDS) tests/fuzz/run.sh $(or $(TARGET),$(FUZZ))
+fuzz-programs: $(patsubst %,$(O)/fuzz/%,$(or $(TARGET),$(FUZZ)))
+
 # ---- examples and the demo -----------------------------------------------------------------------------------------
 # a directory with a main.c is a program, of all its files and of liboutbox; NAME_LIBS are further packages of pkg-config.
 # What is in its domain/ knows neither Postgres nor the outbox: it is compiled without the way to their headers.

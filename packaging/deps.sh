@@ -1,6 +1,6 @@
 #!/bin/sh
-# deps.sh GROUP..: installs what a group of make targets needs, by apt-get, only what is missing: build, test, lint, demo,
-# all. Works as root and through sudo; asks nothing. On other systems it says what to install. COMMAND:PACKAGE is for
+# deps.sh GROUP..: installs what a group of make targets needs, by apt-get, only what is missing: build, test, lint, fuzz,
+# demo, all. Works as root and through sudo; asks nothing. On other systems it says what to install. COMMAND:PACKAGE is for
 # languages that may be here from elsewhere: nothing is installed when there is such a command.
 set -eu
 
@@ -9,6 +9,7 @@ demo="$build postgresql libcurl4-openssl-dev python3-aiosmtpd"
 tests="$demo g++ libcriterion-dev maven default-jre-headless pgbouncer iproute2 openssl"
 tests="$tests python3-venv go:golang-go javac:default-jdk-headless node:nodejs npm:npm"
 lint="$build clang clang-tidy clang-format"
+fuzz="$build clang libclang-rt-dev"
 
 [ $# -gt 0 ] || set -- --help
 wanted=
@@ -17,10 +18,11 @@ for group in "$@"; do
     build) wanted="$wanted $build" ;;
     test) wanted="$wanted $tests" ;;
     lint) wanted="$wanted $lint" ;;
+    fuzz) wanted="$wanted $fuzz" ;;
     demo) wanted="$wanted $demo" ;;
-    all) wanted="$wanted $tests $lint" ;;
+    all) wanted="$wanted $tests $lint $fuzz" ;;
     *)
-        echo "usage: packaging/deps.sh build|test|lint|demo|all .." >&2
+        echo "usage: packaging/deps.sh build|test|lint|fuzz|demo|all .." >&2
         exit 64
         ;;
     esac
