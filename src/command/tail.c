@@ -184,7 +184,7 @@ run(struct work *work)
     work->ended_fd = eventfd(0, EFD_CLOEXEC);
     CHECK(work->stop_fd >= 0 && work->ended_fd >= 0);
     CHECK(pthread_create(&thread, NULL, do_work, work) == 0);
-    /* it hangs in a write or in a connection, with which no handler of the C library's may interfere */
+    /* it hangs in a write or in a connection: what libraries do at exit() must not wait for it, nor pull away what it uses */
     if (!wait_for_end(work, signal_fd))
         _exit(0);
     CHECK(pthread_join(thread, NULL) == 0);

@@ -37,34 +37,28 @@ static bool
 parse_time(const char *text, int64_t *us)
 {
     struct tm given = {0};
-    int fraction = 0, size = 0, hours = 0, minutes = 0;
+    int fraction = 0;
     const char *at = strptime(text, "%Y-%m-%d", &given);
     if (at == NULL || (*at != 'T' && *at != 't') || (at = strptime(at + 1, "%H:%M:%S", &given)) == NULL)
         return false;
     if (*at == '.') {
         int scale = 100000;
-        size = (int)strspn(++at, "0123456789");
+        int size = (int)strspn(++at, "0123456789");
         for (int i = 0; i < size; i++, scale /= 10)
             fraction += (at[i] - '0') * scale;
         at += size;
         if (size == 0)
             return false;
     }
-    if (*at == '+' || *at == '-') {
-        if (sscanf(at + 1, "%2d:%2d%n", &hours, &minutes, &size) != 2 || size != 5 || hours < 0 ||
-            minutes < 0)
-            return false;
-        minutes = (hours * 60 + minutes) * (*at == '-' ? -1 : 1);
-        at += 1 + size;
-    } else if (*at == 'Z' || *at == 'z') {
+    if (*at == 'z')
         at++;
-    } else {
+    else if ((at = strptime(at, "%z", &given)) == NULL)
         return false;
-    }
+    long east = given.tm_gmtoff;
     struct tm known = given;
     int64_t seconds = timegm(&known);
     bool exists = known.tm_mday == given.tm_mday && known.tm_sec == given.tm_sec; /* no 31st of June */
-    *us = (seconds - (int64_t)minutes * 60) * 1000000 + fraction;
+    *us = (seconds - east) * 1000000 + fraction;
     return exists && *at == '\0' && *us > 0;
 }
 

@@ -74,9 +74,8 @@ put_text(struct line *line, const char *text, size_t size, int most, bool quoted
         int columns;
         size_t taken = print_piece(text, size, shown, &shown_size, &columns);
         if (quoted && *text == '"') {
-            memcpy(shown, "\\x22", 4);
-            shown_size = 4;
-            columns = 4;
+            columns = snprintf(shown, sizeof shown, "\\x22");
+            shown_size = (size_t)columns;
         }
         if (line->left - columns < end)
             break;
@@ -163,9 +162,11 @@ base64(const char *bytes, size_t size)
 static void
 set_bytes(json_t *object, const char *name, const char *name_base64, const char *bytes, size_t size)
 {
-    json_t *value = bytes != NULL ? json_stringn(bytes, size) : json_null();
-    if (value != NULL)
-        json_object_set_new(object, name, value);
+    json_t *text = bytes != NULL ? json_stringn(bytes, size) : NULL; /* NULL: no UTF-8 */
+    if (bytes == NULL)
+        json_object_set_new(object, name, json_null());
+    else if (text != NULL)
+        json_object_set_new(object, name, text);
     else
         json_object_set_new(object, name_base64, base64(bytes, size));
 }

@@ -263,7 +263,7 @@ go_back(struct tail *tail)
 bool
 tail_connect(struct tail *tail, struct error *error)
 {
-    int64_t now_us;
+    int64_t now_us = 0;
     session_free(tail->session);
     tail->session = NULL;
     bool good = oneshot_open(&tail->session, tail->settings, error) && prepare(tail, &now_us, error);
