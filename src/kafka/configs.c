@@ -68,12 +68,13 @@ configs_ask(rd_kafka_t *rk, const char *const *names, size_t count, int timeout_
 static int
 read_version(const rd_kafka_ConfigResource_t *broker, char *text, size_t size)
 {
-    int major, minor;
+    char *end;
     const char *version = configs_value(broker, "inter.broker.protocol.version");
     if (version == NULL)
         return CONFIGS_VERSION_4;
     snprintf(text, size, "%s", version);
-    return sscanf(version, "%d.%d", &major, &minor) == 2 ? major * 100 + minor : 0;
+    long major = strtol(version, &end, 10), minor = *end == '.' ? strtol(end + 1, NULL, 10) : -1;
+    return major >= 0 && major < 100 && minor >= 0 && minor < 100 ? (int)(major * 100 + minor) : 0;
 }
 
 int

@@ -18,7 +18,8 @@ static struct verdict
 fail_over_to_a_synchronous_standby(bool exact)
 {
     struct story story;
-    story_begin(&story, &(struct story_options){.standby = STORY_SYNC, .exact = exact, .keys = 50, .pause_us = 10000});
+    story_begin(&story, &(struct story_options){
+                            .standby = STORY_SYNC, .exact = exact, .keys = 50, .pause_us = 10000});
     story_start_load(&story);
     story_await_events(&story, 3000);
     story_await_moment(&story, 0, 500);
@@ -34,7 +35,8 @@ fail_over_to_a_synchronous_standby(bool exact)
     return verdict;
 }
 
-Test(relay_failover, to_a_synchronous_standby_loses_nothing_and_publishes_nothing_that_is_gone__P1__P2__row_58)
+Test(relay_failover,
+     to_a_synchronous_standby_loses_nothing_and_publishes_nothing_that_is_gone__P1__P2__row_58)
 {
     struct verdict verdict = fail_over_to_a_synchronous_standby(false);
     cr_expect_leq(verdict.duplicate_runs, STORY_STREAMS);
@@ -52,7 +54,8 @@ static void
 move_sequence_on(struct story *story)
 {
     PGconn *admin = story_admin(story);
-    postgres_exec(admin, "select setval('outbox.event_id_seq', last_value + 1000000) from outbox.event_id_seq");
+    postgres_exec(admin,
+                  "select setval('outbox.event_id_seq', last_value + 1000000) from outbox.event_id_seq");
     PQfinish(admin);
 }
 
@@ -68,7 +71,8 @@ end_load(struct story *story)
 static void
 lose_the_last_commits(struct story *story, bool exact)
 {
-    story_begin(story, &(struct story_options){.standby = STORY_ASYNC, .exact = exact, .keys = 50, .pause_us = 10000});
+    story_begin(story, &(struct story_options){
+                           .standby = STORY_ASYNC, .exact = exact, .keys = 50, .pause_us = 10000});
     story->load_options.no_prepared = true; /* what is prepared on both could be ended differently */
     story->load_options.writer = postgres_conninfo(story->postgres, story->database, POSTGRES_WRITER);
     story_start_load(story);
@@ -146,8 +150,9 @@ judge_both_histories(struct story *story)
     struct verdict verdict = story_compare(story, &events);
     size_t missed = add_lost_history(story, &events);
     struct verdict both = story_compare(story, &events);
-    fprintf(stderr, "failover: %zu events were lost with the primary, consumers know %zu of them; %zu came twice\n", missed,
-            verdict.phantom, verdict.duplicates);
+    fprintf(stderr,
+            "failover: %zu events were lost with the primary, consumers know %zu of them; %zu came twice\n",
+            missed, verdict.phantom, verdict.duplicates);
     cr_expect_eq(verdict.lost, 0, "%s", verdict.examples);
     cr_expect_eq(verdict.reordered, 0, "%s", verdict.examples);
     cr_expect_eq(verdict.changed, 0, "%s", verdict.examples);
@@ -157,7 +162,8 @@ judge_both_histories(struct story *story)
     return verdict;
 }
 
-Test(relay_failover, to_a_standby_that_lacks_commits_at_least_once_goes_on_and_loses_nothing_after_the_fork__P1__P2__row_59)
+Test(relay_failover,
+     to_a_standby_that_lacks_commits_at_least_once_goes_on_and_loses_nothing_after_the_fork__P1__P2__row_59)
 {
     struct story story;
     lose_the_last_commits(&story, false);
@@ -181,8 +187,8 @@ static void
 rebase_position(struct story *story)
 {
     const char *admin = postgres_conninfo(story->postgres, story->database, POSTGRES_ADMIN);
-    struct outboxd_result result =
-        outboxd_run((const char *[]){"rebase", "--conninfo", admin, "--position", DAEMON_RELAY, "--yes", NULL});
+    struct outboxd_result result = outboxd_run(
+        (const char *[]){"rebase", "--conninfo", admin, "--position", DAEMON_RELAY, "--yes", NULL});
     cr_assert_eq(result.exit_code, 0, "%s%s", result.out, result.err);
     outboxd_result_free(&result);
 }
@@ -215,7 +221,8 @@ go_on_behind_rebase_position(struct story *story)
     fprintf(stderr, "failover: %zu events were not confirmed at the fork\n", unconfirmed);
 }
 
-Test(relay_failover, to_a_standby_that_lacks_commits_exactly_once_stops_and_goes_on_behind_rebase_position__P1__P3__row_59)
+Test(relay_failover,
+     to_a_standby_that_lacks_commits_exactly_once_stops_and_goes_on_behind_rebase_position__P1__P3__row_59)
 {
     struct story story;
     lose_the_last_commits(&story, true);
@@ -228,8 +235,11 @@ Test(relay_failover, to_a_standby_that_lacks_commits_exactly_once_stops_and_goes
 static void
 recover_to_a_moment(struct story *story, bool exact)
 {
-    story_begin(story, &(struct story_options){
-                           .own_postgres = true, .settings = postgres_archiving, .exact = exact, .keys = 50, .pause_us = 10000});
+    story_begin(story, &(struct story_options){.own_postgres = true,
+                                               .settings = postgres_archiving,
+                                               .exact = exact,
+                                               .keys = 50,
+                                               .pause_us = 10000});
     story->load_options.no_prepared = true;
     struct postgres *lost = story->postgres, *backup = postgres_back_up(lost);
     story_start_load(story);
@@ -260,7 +270,8 @@ Test(relay_failover, a_backup_recovered_to_a_moment_goes_on_where_it_stood__P1__
     story_end(&story);
 }
 
-Test(relay_failover, a_backup_recovered_to_a_moment_stops_exactly_once_and_goes_on_behind_rebase_position__P1__P3__row_72)
+Test(relay_failover,
+     a_backup_recovered_to_a_moment_stops_exactly_once_and_goes_on_behind_rebase_position__P1__P3__row_72)
 {
     struct story story;
     recover_to_a_moment(&story, true);
@@ -277,7 +288,8 @@ Test(relay_failover, a_backup_recovered_to_a_moment_stops_exactly_once_and_goes_
 static void
 come_back(struct story *story, bool exact)
 {
-    story_begin(story, &(struct story_options){.standby = STORY_SYNC, .exact = exact, .keys = 50, .pause_us = 10000});
+    story_begin(
+        story, &(struct story_options){.standby = STORY_SYNC, .exact = exact, .keys = 50, .pause_us = 10000});
     story->load_options.no_prepared = true;
     story_start_load(story);
     story_await_events(story, 1000);
@@ -289,9 +301,12 @@ come_back(struct story *story, bool exact)
     PGconn *old = postgres_open(story->standby, story->database, POSTGRES_ADMIN);
     postgres_exec(old, "alter system reset synchronous_standby_names");
     postgres_exec(old, "select pg_reload_conf()");
-    wait_for(postgres_int(old, "select (current_setting('synchronous_standby_names') = '')::int") == 1, 10000);
-    postgres_exec(old, "insert into outbox.event (topic, key, payload) select '%s', int8send(g), '" OLD_PAYLOAD "'"
-                       " from generate_series(1, %d) g", story->topics[0], OLD_EVENTS);
+    wait_for(postgres_int(old, "select (current_setting('synchronous_standby_names') = '')::int") == 1,
+             10000);
+    postgres_exec(old,
+                  "insert into outbox.event (topic, key, payload) select '%s', int8send(g), '" OLD_PAYLOAD "'"
+                  " from generate_series(1, %d) g",
+                  story->topics[0], OLD_EVENTS);
     PQfinish(old);
 }
 
@@ -304,7 +319,8 @@ expect_refused_on_the_old_primary(struct story *story)
 }
 
 /* It fences the relay of the new one, which sees that its epoch is still its own and goes on. */
-Test(relay_failover, with_exactly_once_a_relay_of_an_old_primary_that_comes_back_publishes_nothing__P1__P3__row_60)
+Test(relay_failover,
+     with_exactly_once_a_relay_of_an_old_primary_that_comes_back_publishes_nothing__P1__P3__row_60)
 {
     struct story story;
     come_back(&story, true);
@@ -333,7 +349,8 @@ count_of_the_old_primary(const struct story *story)
 }
 
 /* Nothing in Kafka tells the two apart then. */
-Test(relay_failover, with_at_least_once_a_relay_that_only_knows_the_old_primary_publishes_what_is_written_there__row_60)
+Test(relay_failover,
+     with_at_least_once_a_relay_that_only_knows_the_old_primary_publishes_what_is_written_there__row_60)
 {
     struct story story;
     come_back(&story, false);
@@ -352,7 +369,8 @@ reconnect_beside_the_old_primary(bool exact)
     struct story story;
     come_back(&story, exact);
     PGconn *admin = story_admin(&story);
-    postgres_int(admin, "select count(pg_terminate_backend(pid)) from pg_stat_activity where usename = '%s'", POSTGRES_RELAY);
+    postgres_int(admin, "select count(pg_terminate_backend(pid)) from pg_stat_activity where usename = '%s'",
+                 POSTGRES_RELAY);
     PQfinish(admin);
     wait_for(daemon_readiness_is(story.relay, 503, "an old primary that came back"), 20000);
     story_await_events(&story, 500);
@@ -361,11 +379,13 @@ reconnect_beside_the_old_primary(bool exact)
     story_await_epoch(story.relay, epoch);
     story_finish(&story, story.relay);
     struct verdict verdict = story_judge(&story);
-    cr_expect(exact ? verdict.duplicates == 0 : verdict.duplicate_runs <= STORY_STREAMS, "%zu runs", verdict.duplicate_runs);
+    cr_expect(exact ? verdict.duplicates == 0 : verdict.duplicate_runs <= STORY_STREAMS, "%zu runs",
+              verdict.duplicate_runs);
     story_end(&story);
 }
 
-Test(relay_failover, a_relay_that_has_led_behind_the_promotion_waits_while_the_old_primary_stands_in_front__P1__row_60)
+Test(relay_failover,
+     a_relay_that_has_led_behind_the_promotion_waits_while_the_old_primary_stands_in_front__P1__row_60)
 {
     reconnect_beside_the_old_primary(false);
 }

@@ -49,7 +49,8 @@ open_postgres(const struct story_options *options)
         return late;
     }
     if (options->network == NULL)
-        return options->own_postgres || options->standby != STORY_ALONE ? postgres_start(options->settings) : postgres_shared();
+        return options->own_postgres || options->standby != STORY_ALONE ? postgres_start(options->settings)
+                                                                        : postgres_shared();
     struct postgres *postgres = postgres_start("listen_addresses = '*'");
     char *addresses = must_format("%s/30", network_address(options->network));
     postgres_trust(postgres, addresses);
@@ -124,8 +125,9 @@ start_relay(struct story *story, const char *database, pid_t network)
 struct daemon *
 story_start_relay(struct story *story)
 {
-    const char *database = story->proxy != NULL ? fproxy_conninfo(story->proxy, story->database, POSTGRES_RELAY)
-                                                : conninfo(story, POSTGRES_RELAY);
+    const char *database = story->proxy != NULL
+                               ? fproxy_conninfo(story->proxy, story->database, POSTGRES_RELAY)
+                               : conninfo(story, POSTGRES_RELAY);
     return start_relay(story, database, 0);
 }
 
@@ -279,7 +281,8 @@ story_finish(struct story *story, struct daemon *relay)
 struct verdict
 story_compare(struct story *story, struct expected_events *events)
 {
-    struct verdict verdict = checker_compare(events, broker_bootstrap(story->broker), story->topics, story->source);
+    struct verdict verdict =
+        checker_compare(events, broker_bootstrap(story->broker), story->topics, story->source);
     fprintf(stderr, "story: events=%zu duplicates=%zu in runs=%zu\n", verdict.expected, verdict.duplicates,
             verdict.duplicate_runs);
     return verdict;

@@ -79,7 +79,8 @@ static void
 jump_twice(bool exact)
 {
     struct story story;
-    story_begin(&story, &(struct story_options){.own_postgres = true, .exact = exact, .keys = 50, .pause_us = 5000});
+    story_begin(&story,
+                &(struct story_options){.own_postgres = true, .exact = exact, .keys = 50, .pause_us = 5000});
     story.load_options.no_prepared = true;
     story_start_load(&story);
     for (uint32_t i = 0; i < 2; i++) {
@@ -91,7 +92,8 @@ jump_twice(bool exact)
     story_await_events(&story, 1000);
     story_finish(&story, story.relay);
     struct verdict verdict = story_judge(&story);
-    cr_expect(exact ? verdict.duplicates == 0 : verdict.duplicate_runs <= 2 * STORY_STREAMS, "%zu runs", verdict.duplicate_runs);
+    cr_expect(exact ? verdict.duplicates == 0 : verdict.duplicate_runs <= 2 * STORY_STREAMS, "%zu runs",
+              verdict.duplicate_runs);
     story_end(&story);
 }
 

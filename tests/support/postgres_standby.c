@@ -9,7 +9,8 @@
 #include <stdlib.h>
 
 /* A program in the data directory; the path is relative, so that a backup, which has the same settings, has an archive of its own. */
-const char postgres_archiving[] = "archive_mode = on\narchive_command = 'mkdir -p ../archive && cp %p ../archive/%f'";
+const char postgres_archiving[] =
+    "archive_mode = on\narchive_command = 'mkdir -p ../archive && cp %p ../archive/%f'";
 
 /* Whether it streams is the caller's to say: by `name`, or not at all. */
 static struct postgres *
@@ -17,10 +18,11 @@ copy(struct postgres *from, const char *name)
 {
     struct postgres *postgres = postgres_new(postgres_new_directory(), scratch_port(), true);
     char *program = postgres_program("pg_basebackup");
-    char *conninfo = must_format("host=127.0.0.1 port=%d user=" POSTGRES_ADMIN " application_name=%s", from->port,
-                                 name != NULL ? name : "backup");
-    postgres_run((const char *[]){program, "--dbname", conninfo, "--pgdata", postgres->data, "--wal-method=stream",
-                                  "--checkpoint=fast", "--no-sync", name != NULL ? "--write-recovery-conf" : NULL, NULL},
+    char *conninfo = must_format("host=127.0.0.1 port=%d user=" POSTGRES_ADMIN " application_name=%s",
+                                 from->port, name != NULL ? name : "backup");
+    postgres_run((const char *[]){program, "--dbname", conninfo, "--pgdata", postgres->data,
+                                  "--wal-method=stream", "--checkpoint=fast", "--no-sync",
+                                  name != NULL ? "--write-recovery-conf" : NULL, NULL},
                  postgres->log);
     free(conninfo);
     free(program);
@@ -32,7 +34,8 @@ await_streaming(struct postgres *primary, const char *name, const char *more)
 {
     PGconn *admin = postgres_open(primary, "postgres", POSTGRES_ADMIN);
     wait_for(postgres_int(admin,
-                          "select count(*) from pg_stat_replication where application_name = '%s' and state = 'streaming' %s",
+                          "select count(*) from pg_stat_replication where application_name = '%s' and state "
+                          "= 'streaming' %s",
                           name, more) == 1,
              START_MS);
     PQfinish(admin);
@@ -76,11 +79,13 @@ postgres_promote(struct postgres *standby)
 }
 
 const char *
-postgres_conninfo_of_both(struct postgres *first, struct postgres *second, const char *database, const char *user)
+postgres_conninfo_of_both(struct postgres *first, struct postgres *second, const char *database,
+                          const char *user)
 {
-    return postgres_keep(first, must_format("host=127.0.0.1,127.0.0.1 port=%d,%d dbname=%s user=%s connect_timeout=10"
-                                            " target_session_attrs=read-write",
-                                            first->port, second->port, database, user));
+    return postgres_keep(
+        first, must_format("host=127.0.0.1,127.0.0.1 port=%d,%d dbname=%s user=%s connect_timeout=10"
+                           " target_session_attrs=read-write",
+                           first->port, second->port, database, user));
 }
 
 /* ---- recovery to a moment ---- */
@@ -96,7 +101,9 @@ postgres_archive_all(struct postgres *from)
 {
     PGconn *admin = postgres_open(from, "postgres", POSTGRES_ADMIN);
     char *file = postgres_text(admin, "select pg_walfile_name(pg_switch_wal())");
-    wait_for(postgres_int(admin, "select (coalesce(last_archived_wal, '') >= '%s')::int from pg_stat_archiver", file) == 1,
+    wait_for(postgres_int(admin,
+                          "select (coalesce(last_archived_wal, '') >= '%s')::int from pg_stat_archiver",
+                          file) == 1,
              START_MS);
     free(file);
     PQfinish(admin);

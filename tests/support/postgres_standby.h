@@ -15,7 +15,8 @@ void postgres_wait_for_standby(struct postgres *primary, const char *name);
 void postgres_promote(struct postgres *standby);
 
 /* For a client of both, as libpq's manual has it: whichever takes writes, in this order. Lives as long as `first`. */
-const char *postgres_conninfo_of_both(struct postgres *first, struct postgres *second, const char *database, const char *user);
+const char *postgres_conninfo_of_both(struct postgres *first, struct postgres *second, const char *database,
+                                      const char *user);
 
 /* Settings of a server whose log is archived beside its data, for postgres_recover. */
 extern const char postgres_archiving[];

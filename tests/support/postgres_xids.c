@@ -48,12 +48,14 @@ make_commit_log(const char *data, uint64_t number, const struct stat *owner)
 
 /* pg_resetwal of a server that is down. */
 static void
-reset(const struct postgres *postgres, const char *data, uint32_t epoch, uint64_t number, uint64_t oldest_number)
+reset(const struct postgres *postgres, const char *data, uint32_t epoch, uint64_t number,
+      uint64_t oldest_number)
 {
     struct stat owner;
     if (stat(data, &owner) != 0)
         test_fail("%s: %s", data, strerror(errno));
-    char *program = postgres_program("pg_resetwal"), *log = must_format("%s.reset.log", postgres_directory(postgres));
+    char *program = postgres_program("pg_resetwal"),
+         *log = must_format("%s.reset.log", postgres_directory(postgres));
     char *next = must_format("%" PRIu64, number), *of = must_format("%" PRIu32, epoch);
     char *oldest = must_format("%" PRIu64, oldest_number);
     const char *argv[] = {program, "-e", of, "-x", next, "-u", oldest, data, NULL};
@@ -95,7 +97,8 @@ postgres_jump_numbers(struct postgres *postgres, uint32_t epochs, uint32_t numbe
     char *data = must_format("%s/data", postgres_directory(postgres));
     PGconn *admin = postgres_open(postgres, "postgres", POSTGRES_ADMIN);
     uint64_t next = (uint64_t)postgres_int(admin, "select pg_current_xact_id()::text::bigint") + 1;
-    uint64_t oldest = (uint64_t)postgres_int(admin, "select oldest_xid::text::bigint from pg_control_checkpoint()");
+    uint64_t oldest =
+        (uint64_t)postgres_int(admin, "select oldest_xid::text::bigint from pg_control_checkpoint()");
     PQfinish(admin);
     postgres_stop_fast(postgres);
     reset(postgres, data, (uint32_t)(next / NUMBERS) + epochs, next % NUMBERS + numbers, oldest);

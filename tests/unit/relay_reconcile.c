@@ -122,7 +122,8 @@ Test(relay_reconcile, a_journal_that_delivered_at_least_once_is_the_truth_whatev
 }
 
 /* The row that says "exactly once" is lost with the primary, too. */
-Test(relay_reconcile, a_journal_that_delivered_at_least_once_and_is_behind_an_unknown_position_has_lost_rows__row_59)
+Test(relay_reconcile,
+     a_journal_that_delivered_at_least_once_and_is_behind_an_unknown_position_has_lost_rows__row_59)
 {
     row.exact = (struct journal_exact){0};
     names[0].nonce = 999;
@@ -197,7 +198,8 @@ Test(relay_reconcile, when_an_operator_has_decided_what_both_know_is_not_repeate
     facts.confirmed = (struct journal_position){7, 3};
     names[0].nonce = 999;
     cr_expect_eq(verdict(), RECONCILE_BASE);
-    cr_expect(result.start.seq == 11 && result.start.id == 0, "all of tick 11 is in Kafka, and nothing of ours after it");
+    cr_expect(result.start.seq == 11 && result.start.id == 0,
+              "all of tick 11 is in Kafka, and nothing of ours after it");
     names[0].nonce = 120;
     kafka.at = (struct journal_position){11, 7000};
     cr_expect_eq(verdict(), RECONCILE_BASE);
@@ -208,7 +210,8 @@ Test(relay_reconcile, when_an_operator_has_decided_what_both_know_is_not_repeate
     facts.names_count = 3;
     facts.cluster = "there";
     cr_expect_eq(verdict(), RECONCILE_BASE);
-    cr_expect(result.start.seq == 7 && result.start.id == 3, "a copied topic says nothing about this cluster");
+    cr_expect(result.start.seq == 7 && result.start.id == 3,
+              "a copied topic says nothing about this cluster");
 }
 
 Test(relay_reconcile, a_new_timeline_of_the_same_history_is_no_obstacle__row_58)
