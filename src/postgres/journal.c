@@ -221,22 +221,19 @@ journal_ask_names(struct session *session, const char *relay, const char *seqs, 
 }
 
 bool
-journal_read_names(struct session *session, struct journal_name **names, size_t *count, int64_t *epoch,
+journal_read_names(struct session *session, int64_t *epoch, struct journal_name **names, size_t *count,
                    struct error *error)
 {
-    PGresult *result = answer_one_row(session, error);
+    PGresult *result = session_answer(session, error);
     if (result == NULL)
         return error_prefix(error, "cannot look up ticks in the journal");
-    *epoch = field(result, 0, 0);
-    *names = NULL;
+    int rows = PQntuples(result);
+    *epoch = rows > 0 ? field(result, 0, 0) : 0;
     *count = 0;
-    for (char *at = PQgetvalue(result, 0, 1); *at != '\0'; at += *at == ' ') { /* "seq:nonce seq:nonce .." */
-        struct journal_name name = {.seq = strtoll(at, &at, 10)};
-        CHECK(*at == ':');
-        name.nonce = strtoll(at + 1, &at, 10);
-        *names = must_realloc(*names, *count + 1, sizeof **names);
-        (*names)[(*count)++] = name;
-    }
+    *names = must_calloc((size_t)rows + 1, sizeof **names);
+    for (int i = 0; i < rows; i++)
+        if (!PQgetisnull(result, i, 1)) /* the newest row's epoch comes even when there is none of them */
+            (*names)[(*count)++] = (struct journal_name){field(result, i, 1), field(result, i, 2)};
     PQclear(result);
     return true;
 }

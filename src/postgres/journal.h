@@ -98,10 +98,11 @@ void journal_rows_free(struct journal_row *rows, size_t count);
 void journal_ask_late(struct session *session, const struct tick *tick, int64_t now_us);
 MUST_CHECK bool journal_read_late(struct session *session, struct tick *tick, struct error *error);
 
-/* Which of these rows the journal has, and the newest epoch: *names is allocated, newest first; free() it. `seqs` is an array of Postgres, "{7,9}". */
+/* Which of these rows the journal has: *names is allocated, newest first; free() it. `seqs` is an array of Postgres, "{7,9}". And the
+ * epoch of the newest row of all. */
 void journal_ask_names(struct session *session, const char *relay, const char *seqs, int64_t now_us);
-MUST_CHECK bool journal_read_names(struct session *session, struct journal_name **names, size_t *count,
-                                   int64_t *epoch, struct error *error);
+MUST_CHECK bool journal_read_names(struct session *session, int64_t *epoch, struct journal_name **names,
+                                   size_t *count, struct error *error);
 
 /* What a step tells the database, and where it starts from. */
 struct journal_step {

@@ -86,8 +86,8 @@
 
 #define SQL_PREPARE_NAMES                                                                                              \
     "prepare outboxd_names(text, bigint[]) as"                                                                         \
-    " select l.epoch, (select coalesce(string_agg(j.seq || ':' || j.nonce, ' ' order by j.seq desc), '')"              \
-    "   from outbox.journal j where j.relay = $1 and j.seq = any ($2)) from (" SQL_LAST ") l;"
+    " select l.epoch, n.seq, n.nonce from (" SQL_LAST ") l left join outbox.journal n on n.relay = l.relay and n.seq = any ($2)"\
+    " order by n.seq desc;"
 
 /* $1 snapshot and $2 w of the tick before, $3 snapshot of the tick */
 #define SQL_PREPARE_LATE "prepare outboxd_late(pg_snapshot, xid8, pg_snapshot) as " SQL_LATE("$1", "$2", "$3") ";"

@@ -217,7 +217,7 @@ exact_answer_names(struct relay *relay, struct error *error)
     struct journal_row row = relay->seen;
     struct reconciled result;
     int64_t epoch;
-    if (!journal_read_names(relay->session, &names, &count, &epoch, error))
+    if (!journal_read_names(relay->session, &epoch, &names, &count, error))
         return false;
     row.exact = exact->journal;
     /* Somebody has taken the lead, and may have committed before we fenced him: the journal is looked at before anything. */
