@@ -113,6 +113,7 @@ $(O)/tests/$(1): $$(call suite_obj,$(1)) $$(support_OBJ) $$(OBJ)
 	$$(Q)$$(CC) $$(LINKHARD) -o $$@ $$^ $$(LDLIBS) $$(TESTLIBS)
 endef
 $(foreach suite,$(SUITES),$(eval $(call suite_rule,$(suite))))
+$(O)/tests/unit: | $(O)/tests/simulator/simulate
 $(O)/tests/integration: $(O)/liboutbox.a | $(O)/liboutbox.so
 $(O)/tests/examples: $(O)/obj/tests/e2e/support_suite.o # one Postgres and one Kafka for this suite too
 $(O)/tests/examples: $(O)/obj/examples/story/domain/write_story.o # the domain alone, on a store that the tests make
@@ -168,7 +169,7 @@ GCC_BUILD ?= build/lint-gcc
 lint:                     ## format, clang-tidy, includes, headers alone; gcc and clang without a warning
 	packaging/deps.sh test lint
 	$(MAKE) lint-now
-lint-now: PROGRAMS = $(SUITES) hostile soak/soak $(BENCHES:%=bench/%) $(FAULT_KIT)
+lint-now: PROGRAMS = $(SUITES) simulator/simulate hostile soak/soak $(BENCHES:%=bench/%) $(FAULT_KIT)
 lint-now:
 	$(MAKE) O=$(GCC_BUILD) CC=gcc WERROR=1 all examples $(PROGRAMS:%=$(GCC_BUILD)/tests/%)
 	$(MAKE) O=build/lint-clang CC=clang WERROR=1 OPT=-O1 all examples $(PROGRAMS:%=build/lint-clang/tests/%)
@@ -183,7 +184,7 @@ $(O)/tests/hostile: $(O)/obj/tests/support/programs/hostile.o $(support_OBJ) $(O
 .PHONY: mutants
 mutants:                  ## plants known mistakes into a copy of the source: the tests must find each
 	packaging/deps.sh test
-	$(MAKE) $(O)/tests/integration
+	$(MAKE) $(O)/tests/integration $(O)/tests/simulator/simulate
 	+O=$(O) tests/mutants/run.sh
 
 # ---- fuzzing: a program for each target; the unit suite feeds their corpora to the same functions -----------------
@@ -269,6 +270,23 @@ $(O)/tests/soak/soak: $(patsubst %.c,$(O)/obj/%.o,$(sort $(wildcard tests/soak/*
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CC) $(LINKHARD) -o $@ $^ $(LDLIBS) $(TESTLIBS)
+
+# ---- the simulator: src/relay as it is, in a world where time, Postgres, Kafka and every fault come from a seed ---------------
+# what stays of src/postgres are the files that read answers; the rest, Kafka, clocks and log are tests/simulator's
+simulator_OBJ := $(patsubst %.c,$(O)/obj/%.o,$(sort $(wildcard tests/simulator/*.c)) \
+                   $(filter-out src/base/clock.c src/base/log%.c,$(wildcard src/base/*.c)) $(wildcard src/event/*.c) \
+                   $(wildcard src/relay/*.c) $(patsubst %,src/postgres/%.c,conceal failure journal reader row tick) src/http/snapshot.c)
+.PHONY: simulate simulate-now
+simulate:                 ## a million simulated worlds; build/tests/simulator/simulate SEED shows what happens in one
+	packaging/deps.sh build
+	$(MAKE) simulate-now
+simulate-now: $(O)/tests/simulator/simulate
+	$< --seeds 1000000
+
+$(O)/tests/simulator/simulate: $(simulator_OBJ)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(LINKHARD) -o $@ $^ $(LDLIBS)
 
 # ---- install -----------------------------------------------------------------------------------------------------------
 PREFIX ?= /usr/local

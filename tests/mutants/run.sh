@@ -1,12 +1,12 @@
 #!/bin/sh
 # run.sh: plants known mistakes into a copy of the source, one at a time, and demands that the suite finds each: a test that
-# cannot fail guards nothing. Called by `make mutants` and `make check`, after the suites themselves have passed.
+# cannot fail guards nothing. What must find a mutant is a filter of the integration suite, or `simulator`: its 10,000 seeds. Called by `make mutants` and `make check`, after the suites themselves have passed.
 set -u
 cd "$(dirname "$0")/../.."
 O=${O:-build}
 killed=0 survived=0
 
-plant() { # name file expression filter
+plant() { # name file expression killer
     tree=$O/mutants/$1
     rm -rf "$tree" && mkdir -p "$tree/build"
     cp -a Makefile src schema packaging tests examples "$tree/" && cp -a "$O/obj" "$O/gen" "$tree/build/"
@@ -17,26 +17,30 @@ plant() { # name file expression filter
     fi
     # whoever includes a changed header is built anew, whatever directory the dependency files speak of
     grep -rl "$(echo "$2" | cut -d/ -f2-)" "$tree/src" | xargs -r touch
-    make -s -C "$tree" O=build build/tests/integration >"$tree/make.log" 2>&1 || {
+    case $4 in
+    simulator) set -- "$@" tests/simulator/simulate --seeds=10000 'seed [0-9]* FAILED' 's/^\(seed [0-9]*\), after .* good ones/\1/p' ;;
+    *) set -- "$@" tests/integration "--filter=$4" 'Failing: [1-9]' 's/.*\[FAIL\] \([^:]*::[^:]*\).*/\1/p' ;;
+    esac
+    make -s -C "$tree" O=build "build/$5" >"$tree/make.log" 2>&1 || {
         echo "mutant $1: does not build, see $tree/make.log"
         return 1
     }
-    if "$tree/build/tests/integration" --filter "$4" >"$tree/test.log" 2>&1; then
-        echo "mutant $1: SURVIVED, no test of $4 failed"
+    if "$tree/build/$5" "$6" >"$tree/test.log" 2>&1; then
+        echo "mutant $1: SURVIVED, nothing of $4 failed"
         return 1
     fi
-    grep -q 'Failing: [1-9]' "$tree/test.log" || {
+    grep -q "$7" "$tree/test.log" || {
         echo "mutant $1: the suite did not run, see $tree/test.log"
         return 1
     }
-    echo "mutant $1: killed by $(sed -n 's/.*\[FAIL\] \([^:]*::[^:]*\).*/\1/p' "$tree/test.log" | head -1)"
+    echo "mutant $1: killed by $(sed -n "$8" "$tree/test.log" | head -1)"
     rm -rf "$tree"
 }
 
 tab=$(printf '\t')
-while IFS=$tab read -r name file expression filter; do
+while IFS=$tab read -r name file expression killer; do
     case $name in '' | '#'*) continue ;; esac
-    if plant "$name" "$file" "$expression" "$filter"; then killed=$((killed + 1)); else survived=$((survived + 1)); fi
+    if plant "$name" "$file" "$expression" "$killer"; then killed=$((killed + 1)); else survived=$((survived + 1)); fi
 done <tests/mutants/list
 
 echo "$killed passed, $survived failed"

@@ -1,0 +1,331 @@
+/* query.c: the statements that only read: the newest row of the journal, older ones, late transactions, and pages of events, as
+ * src/postgres/statements.h has them. Called by statement.c. */
+#include "simulator/statement.h"
+
+#include "event/event.h"
+#include "simulator/model.h"
+#include "simulator/process.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LARGE_EVENT 8192
+/* 2000-01-01 in microseconds since 1970-01-01: the epoch of timestamptz. */
+#define POSTGRES_EPOCH_US INT64_C(946684800000000)
+
+static int64_t
+number(const struct request *request, int at)
+{
+    return strtoll(request->values[at - 1], NULL, 10);
+}
+
+static void
+answer_here(struct answer *answer)
+{
+    answer_number(answer, PLACE_SYSID);
+    answer_number(answer, PLACE_TIMELINE);
+    answer_number(answer, PLACE_DBID);
+}
+
+static void
+newest(struct request *request)
+{
+    const struct line *last = request->newest;
+    struct answer *answer = &request->answer;
+    answer->columns = 23;
+    answer_number(answer, last->seq);
+    answer_number(answer, last->epoch);
+    answer_text(answer, last->holder);
+    answer_text(answer, last->snapshot);
+    answer_number(answer, last->w);
+    answer_number(answer, last->lo_id);
+    answer_number(answer, last->hi_id);
+    answer_number(answer, last->confirmed.seq);
+    answer_number(answer, last->confirmed.id);
+    answer_flag(answer, last->released);
+    answer_number(answer, database_clock_us() - last->written_at_us);
+    answer_here(answer); /* where the row was written: there is one database */
+    answer_here(answer);
+    answer_number(answer, database.sequence);
+    answer_number(answer, 1); /* the storage of the sequence */
+    answer_flag(answer, false);
+    const int64_t exact[] = {last->exact.position.seq, last->exact.position.id, last->exact.nonce};
+    for (size_t i = 0; i < 3; i++)
+        if (last->exact.on)
+            answer_number(answer, exact[i]);
+        else
+            answer_null(answer);
+}
+
+/* Events that contradict the newest row: every event with xid >= w has an id above lo_id. */
+static void
+set_back(struct request *request)
+{
+    const struct line *last = request->newest;
+    bool found = last->lo_id > last->hi_id;
+    for (size_t i = 0; i < database.rows_count && database.rows[i]->id <= last->lo_id; i++)
+        found = found || (database.rows[i]->by->xid >= last->w &&
+                          snapshot_sees(&request->snapshot, database.rows[i]->by));
+    request->answer.columns = 1;
+    answer_flag(&request->answer, found);
+}
+
+static void
+rows(struct request *request)
+{
+    struct answer *answer = &request->answer;
+    int64_t left = number(request, 3);
+    answer->columns = 6;
+    for (size_t seq = (size_t)number(request, 2); seq < database.lines_count && left > 0; seq++) {
+        const struct line *line = database.lines[seq];
+        if (line == NULL || !snapshot_sees(&request->snapshot, line->by))
+            continue;
+        answer_number(answer, line->seq);
+        answer_text(answer, line->snapshot);
+        answer_number(answer, line->w);
+        answer_number(answer, line->lo_id);
+        answer_number(answer, line->hi_id);
+        answer_number(answer, line->nonce);
+        left--;
+    }
+}
+
+static bool
+is_in(const char *array, int64_t number)
+{
+    char *at = (char *)(uintptr_t)array;
+    while (*at != '}' && at[1] != '}')
+        if (strtoll(at + 1, &at, 10) == number)
+            return true;
+    return false;
+}
+
+static void
+names(struct request *request)
+{
+    struct answer *answer = &request->answer;
+    answer->columns = 3;
+    for (size_t i = database.lines_count; i-- > 0;) {
+        const struct line *line = database.lines[i];
+        if (line == NULL || !is_in(request->values[1], line->seq) ||
+            !snapshot_sees(&request->snapshot, line->by))
+            continue;
+        answer_number(answer, request->newest->epoch);
+        answer_number(answer, line->seq);
+        answer_number(answer, line->nonce);
+    }
+    if (answer->count > 0)
+        return;
+    answer_number(answer, request->newest->epoch);
+    answer_null(answer);
+    answer_null(answer);
+}
+
+static void
+late_add(struct request *request, const struct transaction *transaction, char text[SNAPSHOT_TEXT_SIZE * 2],
+         int *used)
+{
+    *used += snprintf(text + *used, (size_t)(SNAPSHOT_TEXT_SIZE * 2 - *used), "%s%" PRId64,
+                      *used > 1 ? "," : "", transaction->xid);
+    CHECK(*used < SNAPSHOT_TEXT_SIZE * 2 - 2);
+    if (request->late_lo == 0 || transaction->first->id < request->late_lo)
+        request->late_lo = transaction->first->id;
+}
+
+static const struct transaction *
+transaction_of(int64_t xid)
+{
+    return xid >= DATABASE_FIRST_XID && xid < database_next_xid()
+               ? database.transactions[xid - DATABASE_FIRST_XID]
+               : NULL;
+}
+
+void
+query_late(struct request *request, const char *prev, int64_t w, const struct pg_snapshot *cur)
+{
+    char text[SNAPSHOT_TEXT_SIZE * 2] = "{";
+    int used = 1;
+    struct pg_snapshot before;
+    snapshot_parse(&before, prev);
+    if (cur == NULL)
+        cur = &request->snapshot;
+    for (size_t i = 0; i < before.count; i++) {
+        const struct transaction *transaction = transaction_of(before.xip[i]);
+        if (transaction->first != NULL && snapshot_sees(&request->snapshot, transaction) &&
+            snapshot_shows(cur, transaction->xid))
+            late_add(request, transaction, text, &used);
+    }
+    int64_t from = before.xmax > DATABASE_FIRST_XID ? before.xmax : DATABASE_FIRST_XID;
+    for (int64_t xid = from; xid < w && xid < cur->xmax; xid++) {
+        const struct transaction *transaction = transaction_of(xid);
+        if (transaction->first != NULL && snapshot_sees(&request->snapshot, transaction) &&
+            snapshot_shows(cur, xid))
+            late_add(request, transaction, text, &used);
+    }
+    memccpy(text + used, "}", '\0', 2);
+    request->late = world_text(text);
+}
+
+static void
+late(struct request *request)
+{
+    struct pg_snapshot cur;
+    snapshot_parse(&cur, request->values[2]);
+    query_late(request, request->values[0], number(request, 2), &cur);
+    request->answer.columns = 2;
+    answer_text(&request->answer, request->late);
+    answer_number(&request->answer, request->late_lo);
+}
+
+/* ---- pages ---- */
+
+struct page_query {
+    const char *late;
+    int64_t after, upto, limit, lo, hi, w;
+    struct pg_snapshot cur;
+    int64_t bytes; /* cut by them; 0: a plain page */
+};
+
+static bool
+is_of_page(const struct request *request, const struct page_query *query, const struct row *row)
+{
+    if (!snapshot_sees(&request->snapshot, row->by) || row->id <= query->after || row->id > query->upto)
+        return false;
+    if (is_in(query->late, row->by->xid))
+        return true;
+    return row->id > query->lo && row->id <= query->hi && row->by->xid >= query->w &&
+           snapshot_shows(&query->cur, row->by->xid);
+}
+
+static int64_t
+cost_of(const struct row *row)
+{
+    return (int64_t)(row->payload_size + model_key_size(row->key)) + EVENT_OVERHEAD;
+}
+
+static void
+answer_row(struct request *request, const struct row *row, bool large)
+{
+    static const char payload[MODEL_PAYLOAD_MOST] = {0};
+    struct answer *answer = &request->answer;
+    answer_int64(answer, row->id);
+    answer_int64(answer, row->created_at_us - POSTGRES_EPOCH_US);
+    answer_text(answer, model_topic_name(row->topic));
+    answer_text(answer, model_key_name(row->key));
+    answer_bytes(answer, large ? NULL : payload, row->payload_size);
+    answer_null(answer);
+    answer_bytes(answer, large ? "\1" : NULL, 1);
+}
+
+/* Before which of the others an event stands in a page. */
+static int
+in_order(const void *left, const void *right)
+{
+    const struct row *a = *(struct row *const *)left, *b = *(struct row *const *)right;
+    return a->id < b->id ? -1 : a->id > b->id;
+}
+
+static void
+run_page(struct request *request, const struct page_query *query)
+{
+    struct row **found = NULL;
+    size_t count = 0, capacity = 0;
+    int64_t before = 0;
+    request->answer.columns = 7;
+    request->binary = true;
+    for (size_t i = database_above(query->after); i < database.rows_count; i++) {
+        if (!is_of_page(request, query, database.rows[i]))
+            continue;
+        found = world_grow(found, count, &capacity);
+        found[count++] = database.rows[i];
+    }
+    if (count > 0)
+        qsort(found, count, sizeof(struct row *), in_order);
+    for (size_t i = 0; i < count && (int64_t)i < query->limit; i++) {
+        if (query->bytes > 0 && i > 0 && before >= query->bytes)
+            break;
+        before += cost_of(found[i]);
+        answer_row(request, found[i], query->bytes == 0 && found[i]->payload_size > LARGE_EVENT);
+    }
+}
+
+static void
+page(struct request *request)
+{
+    struct page_query query = {.late = request->values[0],
+                               .after = number(request, 2),
+                               .upto = number(request, 3),
+                               .limit = number(request, 4),
+                               .lo = number(request, 5),
+                               .hi = number(request, 6),
+                               .w = number(request, 7),
+                               .bytes = number(request, 9)};
+    snapshot_parse(&query.cur, request->values[7]);
+    run_page(request, &query);
+}
+
+static const char *
+behind(const char *sql, const char *words)
+{
+    const char *at = strstr(sql, words);
+    CHECK(at != NULL);
+    return at + strlen(words);
+}
+
+/* COPY knows no parameters: the numbers stand in its text. */
+static void
+copy_page(struct request *request)
+{
+    struct page_query query = {.late = "{}"};
+    const char *sql = request->sql, *cur = behind(sql, "pg_visible_in_snapshot(e.xid, '"),
+               *quote = strchr(cur, '\'');
+    char text[SNAPSHOT_TEXT_SIZE];
+    CHECK(sscanf(behind(sql, "greatest("), "%" SCNd64 ", %" SCNd64, &query.after, &query.lo) == 2);
+    CHECK(sscanf(behind(sql, "least("), "%" SCNd64 ", %" SCNd64, &query.upto, &query.hi) == 2);
+    CHECK(sscanf(behind(sql, "(e.xid >= '"), "%" SCNd64, &query.w) == 1);
+    CHECK(sscanf(behind(quote, "limit "), "%" SCNd64, &query.limit) == 1);
+    snprintf(text, sizeof text, "%.*s", (int)(quote - cur), cur);
+    snapshot_parse(&query.cur, text);
+    if (strstr(sql, "unnest('") != NULL)
+        query.late = world_text(behind(sql, "unnest('"));
+    if (strstr(sql, " before < ") != NULL)
+        CHECK(sscanf(behind(sql, " before < "), "%" SCNd64, &query.bytes) == 1);
+    run_page(request, &query);
+}
+
+/* What else is told, and what is prepared, needs no answer. */
+static void
+run_text(struct request *request)
+{
+    int64_t low;
+    if (request->sink != NULL) {
+        copy_page(request);
+    } else if (sscanf(request->sql, MODEL_TRIM "%" SCNd64, &low) == 1) {
+        request->answer.columns = 1;
+        answer_number(&request->answer, database_trim(low, processes_have_sleeper()));
+    }
+}
+
+bool
+query_run(struct request *request)
+{
+    static const struct {
+        const char *name;
+        void (*run)(struct request *request);
+    } known[] = {{"outboxd_newest", newest}, {"outboxd_set_back", set_back}, {"outboxd_rows", rows},
+                 {"outboxd_names", names},   {"outboxd_late", late},         {"outboxd_page", page}};
+    if (request->name == NULL) {
+        run_text(request);
+        request->finish(request);
+        return true;
+    }
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (strcmp(request->name, known[i].name) == 0) {
+            known[i].run(request);
+            request->finish(request);
+            return true;
+        }
+    return false;
+}

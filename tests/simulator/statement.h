@@ -1,0 +1,61 @@
+/* statement.h: the statements of src/postgres/statements.h, as the model of the server carries them out: in steps, between which
+ * other things may happen, as they may between the parts of one statement in a real server. */
+#ifndef OUTBOXD_TESTS_SIMULATOR_STATEMENT_H
+#define OUTBOXD_TESTS_SIMULATOR_STATEMENT_H
+
+#include "simulator/answer.h"
+#include "simulator/database.h"
+
+#define STATEMENT_VALUES 16
+
+struct process;
+
+/* A connection. It outlives the session that made it, as the server's side of a real one does. */
+struct wire {
+    struct session *session; /* NULL: the client has closed it */
+    struct process *process;
+    bool greeted, broken;
+    int backend_pid;
+    int incarnation; /* of the server */
+};
+
+struct request {
+    struct wire *wire;
+    const char *name; /* of the prepared statement; or NULL: `sql` */
+    const char *sql;
+    const char *values[STATEMENT_VALUES];
+    session_row_sink *sink;
+    void *sink_context;
+
+    bool stretched; /* other things happen between its parts */
+    bool silent;    /* the answer does not arrive */
+    world_action *finish;
+
+    struct pg_snapshot snapshot;
+    const struct line *newest;
+    struct line *line; /* that it appends */
+    const char *late;
+    int64_t late_lo;
+    bool found;
+    int64_t next_xid, sequence, hi_id;
+
+    struct answer answer;
+    bool binary, undurable;
+    bool failed; /* with an error that passes */
+};
+
+/* Carries the request out from now on; calls request->finish with it when the answer is complete. */
+void statement_begin(struct request *request);
+
+/* query.c: those that only read. False: it is none of them. */
+bool query_run(struct request *request);
+
+/* SQL_LATE: fills late and late_lo. `cur`: NULL: the statement's own snapshot. */
+void query_late(struct request *request, const char *prev, int64_t w, const struct pg_snapshot *cur);
+
+/* Where the model has its only database. */
+#define PLACE_SYSID INT64_C(7301)
+#define PLACE_TIMELINE 1
+#define PLACE_DBID INT64_C(16384)
+
+#endif

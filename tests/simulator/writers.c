@@ -1,0 +1,118 @@
+/* writers.c: see writers.h. An insert takes its transaction's number first and draws the id then, as xid, the first column of
+ * outbox.event, sees to; anything may happen between the two. */
+#include "simulator/writers.h"
+
+#include "simulator/database.h"
+#include "simulator/model.h"
+
+#include <inttypes.h>
+
+struct writer {
+    struct transaction *transaction;
+    int incarnation;
+    int left; /* events to be inserted */
+    bool aborts;
+    int pause_percent; /* of its pauses are long */
+    int key;           /* what it mostly writes to */
+};
+
+static int planned, open_writers;
+
+static int64_t
+pause_us(const struct writer *writer)
+{
+    if (world_chance(writer->pause_percent))
+        return world_between(0, 1500) * MS;
+    return world_chance(50) ? 0 : world_between(0, 3000);
+}
+
+static bool
+is_gone(const struct writer *writer)
+{
+    if (writer->incarnation == database.incarnation)
+        return false;
+    open_writers--;
+    return true;
+}
+
+static void
+finish(void *subject)
+{
+    struct writer *writer = subject;
+    if (is_gone(writer))
+        return;
+    open_writers--;
+    trace("writer: xid %" PRId64 " %s", writer->transaction->xid, writer->aborts ? "rolls back" : "commits");
+    if (writer->aborts)
+        database_abort(writer->transaction);
+    else
+        database_commit(writer->transaction);
+}
+
+static void write_event(void *subject);
+
+static void
+draw(void *subject)
+{
+    struct writer *writer = subject;
+    if (is_gone(writer))
+        return;
+    int key = world_chance(70) ? writer->key : (int)world_between(0, model.keys - 1);
+    size_t size =
+        world_chance(3) ? (size_t)world_between(8000, MODEL_PAYLOAD_MOST) : (size_t)world_between(0, 300);
+    const struct row *row =
+        database_insert(writer->transaction, (int)world_between(0, MODEL_TOPICS - 1), key, size);
+    trace("writer: xid %" PRId64 " inserts event %" PRId64 " of %s in %s", writer->transaction->xid, row->id,
+          model_key_name(key), model_topic_name(row->topic));
+    writer->left--;
+    world_after(pause_us(writer), writer->left > 0 ? write_event : finish, writer);
+}
+
+static void
+write_event(void *subject)
+{
+    struct writer *writer = subject;
+    if (is_gone(writer))
+        return;
+    database_assign(writer->transaction);
+    if (writer->left == 0)
+        world_after(pause_us(writer), finish, writer);
+    else
+        world_after(world_chance(70) ? 0 : world_between(0, 2000), draw, writer);
+}
+
+static void
+begin(void *subject)
+{
+    (void)subject;
+    if (planned <= 0)
+        return;
+    int64_t gap_us = model.chaos_us * 3 / model.events;
+    world_after(world_chance(40) ? world_between(0, 1000) : world_between(0, gap_us), begin, NULL);
+    if (database.down)
+        return;
+    struct writer *writer = world_alloc(sizeof *writer);
+    *writer = (struct writer){.transaction = database_transaction(),
+                              .incarnation = database.incarnation,
+                              .left = (int)(world_chance(8) ? world_between(5, 20) : world_between(0, 3)),
+                              .aborts = world_chance(12),
+                              .pause_percent = world_chance(25) ? 30 : 2,
+                              .key = (int)world_between(0, model.keys - 1)};
+    open_writers++;
+    planned -= writer->left > 0 ? writer->left : 1;
+    world_after(pause_us(writer), write_event, writer);
+}
+
+void
+writers_begin(void)
+{
+    planned = model.events;
+    open_writers = 0;
+    world_after(0, begin, NULL);
+}
+
+bool
+writers_are_done(void)
+{
+    return planned <= 0 && open_writers == 0;
+}
