@@ -53,6 +53,10 @@ print_relay(const struct rebase_relay *relay, const struct rebase_plan *plan)
     printf("relay %s%s:\n  %" PRId64 " events are not confirmed: they will be published\n  %" PRId64
            " are confirmed: they stay, and are not published again\n",
            relay->name, state, relay->unconfirmed, plan->events - relay->unconfirmed);
+    if (relay->killed && !plan->moved)
+        printf("  it delivered exactly once and was not stopped with SIGTERM: some of what it had not confirmed may be in\n"
+               "  Kafka, and will be there twice. To avoid that, let it run once more where it was, end it with SIGTERM,\n"
+               "  and dump then\n");
 }
 
 static void

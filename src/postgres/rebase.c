@@ -36,7 +36,8 @@ static const char sql_call[] =
     " select p.needed, p.moved, p.set_back, p.highest, p.renumbered, l.relay, l.wrong,"
     " (select coalesce(sum(u.events), 0) from unnest(p.masks, p.events) u(mask, events) where u.mask & "
     "l.mask "
-    "<> 0)"
+    "<> 0),"
+    " (l.last).exact_seq is not null and not (l.last).released"
     " from p left join outbox.rebase_look(%s) l on true order by l.relay";
 
 static bool
@@ -152,18 +153,18 @@ number_at(const PGresult *result, int row, int column)
 }
 
 static bool
-truth_at(const PGresult *result, int column)
+truth_at(const PGresult *result, int row, int column)
 {
-    return PQgetvalue(result, 0, column)[0] == 't';
+    return PQgetvalue(result, row, column)[0] == 't';
 }
 
 /* One row for each relay; one with NULLs when there is none. */
 static void
 read_plan(const PGresult *result, struct rebase_plan *plan)
 {
-    *plan = (struct rebase_plan){.needed = truth_at(result, 0),
-                                 .moved = truth_at(result, 1),
-                                 .set_back = truth_at(result, 2),
+    *plan = (struct rebase_plan){.needed = truth_at(result, 0, 0),
+                                 .moved = truth_at(result, 0, 1),
+                                 .set_back = truth_at(result, 0, 2),
                                  .highest = number_at(result, 0, 3),
                                  .renumbered = number_at(result, 0, 4)};
     int rows = PQntuples(result);
@@ -172,7 +173,8 @@ read_plan(const PGresult *result, struct rebase_plan *plan)
         plan->relays[plan->relay_count++] =
             (struct rebase_relay){.name = must_strdup(PQgetvalue(result, row, 5)),
                                   .wrong = must_strdup(PQgetvalue(result, row, 6)),
-                                  .unconfirmed = number_at(result, row, 7)};
+                                  .unconfirmed = number_at(result, row, 7),
+                                  .killed = truth_at(result, row, 8)};
 }
 
 void
@@ -263,7 +265,7 @@ rebase_position_look(struct rebase *rebase, const char *relay, struct rebase_pos
     position->known = PQntuples(result) == 1;
     if (position->known)
         *position = (struct rebase_position){.known = true,
-                                             .exact = truth_at(result, 2),
+                                             .exact = truth_at(result, 0, 2),
                                              .confirmed_seq = number_at(result, 0, 0),
                                              .confirmed_id = number_at(result, 0, 1),
                                              .exact_seq = number_at(result, 0, 3),
@@ -279,7 +281,7 @@ rebase_position_run(struct rebase *rebase, const char *relay, struct error *erro
         PQexecParams(rebase->connection, "select outbox.rebase_position($1)", 1, NULL, &relay, NULL, NULL, 0);
     if (!accept(rebase->connection, result, error))
         return error_prefix(error, "nothing was changed");
-    bool known = truth_at(result, 0);
+    bool known = truth_at(result, 0, 0);
     PQclear(result);
     return known ||
            error_set(error, ERROR_UNUSABLE, "nothing was changed: relay \"%s\" was retired meanwhile", relay);

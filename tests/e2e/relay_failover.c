@@ -92,6 +92,7 @@ lose_the_last_commits(struct story *story, bool exact)
 static void
 write_on(struct story *story)
 {
+    story->load_options.admin = postgres_conninfo(story->postgres, story->database, POSTGRES_ADMIN);
     story->load_options.writer = postgres_conninfo(story->postgres, story->database, POSTGRES_WRITER);
     story_start_load(story);
     story_await_events(story, 2000);

@@ -97,12 +97,14 @@ Test(relay_rebase, a_dump_taken_under_load_and_restored_elsewhere_loses_nothing_
 }
 
 /* Stopped cleanly, everything confirmed but the backlog that came after: nothing may come twice. */
-Test(relay_rebase, after_a_clean_stop_a_restored_dump_publishes_exactly_what_was_not_confirmed__P1__row_72)
+static void
+restore_after_a_clean_stop(bool exact)
 {
     struct postgres *old = postgres_start(NULL), *other = postgres_start_other(NULL);
     struct setup setup = setup_begin_on(old, broker_shared());
     const char *topic = setup_topic(&setup, "once", 3, NULL);
-    setup_run(&setup, NULL);
+    const char *const *overrides = exact ? setup_exact(&setup, true) : NULL;
+    setup_run(&setup, overrides);
     postgres_exec(setup.app,
                   "select outbox.emit('%s', 'k' || i %% 7, to_jsonb(i)) from generate_series(1, 300) i",
                   topic);
@@ -115,13 +117,23 @@ Test(relay_rebase, after_a_clean_stop_a_restored_dump_publishes_exactly_what_was
     postgres_dump(old, setup.database, path);
     move(&setup, other, postgres_restore(other, path));
     setup_rebase(&setup, NULL, "200 events are not confirmed: they will be published\n  300 are confirmed");
-    setup_run(&setup, NULL);
+    setup_run(&setup, overrides);
     postgres_exec(setup.app, "select outbox.emit('%s', 'k', '\"next\"')", topic);
     setup_expect_all_once(&setup, 20000);
-    cr_assert_eq(setup_count(&setup), 501);
+    cr_assert(exact || setup_count(&setup) == 501);
     postgres_free(old);
     free(path);
     setup_end(&setup);
+}
+
+Test(relay_rebase, after_a_clean_stop_a_restored_dump_publishes_exactly_what_was_not_confirmed__P1__row_72)
+{
+    restore_after_a_clean_stop(false);
+}
+
+Test(relay_rebase, after_a_clean_stop_a_restored_dump_goes_on_exactly_once__P1__P3__row_72)
+{
+    restore_after_a_clean_stop(true);
 }
 
 Test(relay_rebase, after_pg_upgrade_with_same_xids_every_event_is_published_once__P1__row_72)
@@ -180,5 +192,128 @@ Test(relay_rebase, events_between_a_setval_and_the_relays_next_look_are_not_pass
     daemon_again(setup.relay);
     setup_expect_all_once(&setup, 10000);
     cr_assert_eq(setup_count(&setup), 53);
+    setup_end(&setup);
+}
+
+static void
+rebase_position(struct setup *setup)
+{
+    const char *admin = postgres_conninfo(setup->postgres, setup->database, POSTGRES_ADMIN);
+    struct outboxd_result result =
+        outboxd_run((const char *[]){"rebase", "--conninfo", admin, "--position", DAEMON_RELAY, "--yes", NULL});
+    cr_assert_eq(result.exit_code, 0, "%s%s", result.out, result.err);
+    outboxd_result_free(&result);
+}
+
+/* ---- exactly once, and the relay was killed before its journal knew what Kafka has ---- */
+
+/* From now on the relay's rows say that nothing more is confirmed; or, once more, what it says itself. */
+static void
+hold_confirmations(struct setup *setup)
+{
+    postgres_exec(setup->admin,
+                  "create function public.hold() returns trigger language plpgsql as $$ declare l outbox.journal; begin"
+                  " select * into l from outbox.journal j where j.relay = new.relay order by j.seq desc limit 1;"
+                  " new.confirmed_seq := l.confirmed_seq; new.confirmed_id := l.confirmed_id; new.exact_seq := l.exact_seq;"
+                  " new.exact_id := l.exact_id; new.exact_nonce := l.exact_nonce; return new; end $$;"
+                  "create trigger hold before insert on outbox.journal for each row execute function public.hold()");
+}
+
+static void
+release_confirmations(struct setup *setup)
+{
+    postgres_exec(setup->admin, "drop trigger hold on outbox.journal; drop function public.hold()");
+}
+
+/* 300 events are confirmed, HELD more are in Kafka, and the relay is killed. Returns its overrides. */
+#define HELD 100
+static const char *const *
+kill_before_the_confirmation(struct setup *setup)
+{
+    const char *topic = setup_topic(setup, "held", 3, NULL);
+    const char *const *exact = setup_exact(setup, true);
+    setup_run(setup, exact);
+    postgres_exec(setup->app, "select outbox.emit('%s', 'k' || i %% 7, to_jsonb(i)) from generate_series(1, 300) i", topic);
+    setup_expect_all_once(setup, 20000);
+    hold_confirmations(setup);
+    postgres_exec(setup->app, "select outbox.emit('%s', 'k' || i %% 7, to_jsonb(i)) from generate_series(1, %d) i", topic, HELD);
+    char *published = must_format("outbox_published_total{topic=\"%s\"}", topic);
+    wait_for(daemon_metric(setup->relay, published) >= 300 + HELD, 20000);
+    free(published);
+    daemon_kill(setup->relay);
+    release_confirmations(setup);
+    cr_assert(!setup_confirmed(setup), "the journal knows of everything");
+    return exact;
+}
+
+Test(relay_rebase, after_pg_upgrade_with_same_xids_exactly_once_goes_on_where_Kafka_is__P1__P3__row_72)
+{
+    struct postgres *old = postgres_start(NULL);
+    struct setup setup = setup_begin_on(old, broker_shared());
+    const char *const *exact = kill_before_the_confirmation(&setup);
+    PQfinish(setup.admin);
+    PQfinish(setup.app);
+    setup.postgres = postgres_upgrade(old);
+    setup.admin = postgres_open(setup.postgres, setup.database, POSTGRES_ADMIN);
+    setup.app = postgres_open(setup.postgres, setup.database, POSTGRES_WRITER);
+    setup_expect_refusal(&setup, exact, 70, "another cluster or database", "outboxd rebase");
+    setup_rebase(&setup, "--same-xids", "no event is changed");
+    setup_run(&setup, exact);
+    postgres_exec(setup.app, "select outbox.emit('%s', 'k', '\"next\"')", setup.topics[0]);
+    setup_expect_all_once(&setup, 20000);
+    postgres_free(old);
+    setup_end(&setup);
+}
+
+/* A rebase knows the journal only, and says so. */
+Test(relay_rebase, a_dump_of_a_relay_that_was_killed_repeats_what_only_Kafka_knows_and_rebase_says_so__P1__row_72)
+{
+    struct postgres *old = postgres_start(NULL), *other = postgres_start_other(NULL);
+    struct setup setup = setup_begin_on(old, broker_shared());
+    const char *const *exact = kill_before_the_confirmation(&setup);
+    char *path = must_format("%s/dump", postgres_directory(old));
+    postgres_dump(old, setup.database, path);
+    move(&setup, other, postgres_restore(other, path));
+    setup_rebase(&setup, NULL, "was not stopped with SIGTERM");
+    setup_run(&setup, exact);
+    postgres_exec(setup.app, "select outbox.emit('%s', 'k', '\"next\"')", setup.topics[0]);
+    setup_wait_confirmed(&setup, 20000);
+    cr_expect_eq(setup_judge(&setup).duplicates, HELD);
+    postgres_free(old);
+    free(path);
+    setup_end(&setup);
+}
+
+/* A backup of last night: Kafka has ticks that are in no dump. */
+Test(relay_rebase, a_dump_that_is_older_than_what_was_published_stops_again_until_rebase_position__P1__row_72)
+{
+    struct postgres *old = postgres_start(NULL), *other = postgres_start_other(NULL);
+    struct setup setup = setup_begin_on(old, broker_shared());
+    const char *topic = setup_topic(&setup, "night", 3, NULL);
+    const char *const *exact = setup_exact(&setup, true);
+    setup_run(&setup, exact);
+    postgres_exec(setup.app, "select outbox.emit('%s', 'k' || i %% 7, to_jsonb(i)) from generate_series(1, 300) i", topic);
+    setup_expect_all_once(&setup, 20000);
+    char *path = must_format("%s/dump", postgres_directory(old));
+    postgres_dump(old, setup.database, path);
+    postgres_exec(setup.app, "select outbox.emit('%s', 'k' || i %% 7, to_jsonb(i)) from generate_series(1, 50) i", topic);
+    setup_expect_all_once(&setup, 20000);
+    cr_assert_eq(daemon_terminate(setup.relay), 0);
+    move(&setup, other, postgres_restore(other, path));
+    postgres_exec(setup.admin, "select setval('outbox.event_id_seq', last_value + 1000000) from outbox.event_id_seq");
+    setup_rebase(&setup, NULL, "relay main goes on with 0 unconfirmed events");
+    setup_expect_refusal(&setup, exact, 78, "of another database", "outboxd rebase --position main");
+    rebase_position(&setup);
+    setup_run(&setup, exact);
+    postgres_exec(setup.app, "select outbox.emit('%s', 'k', '\"next\"')", topic);
+    setup_wait_confirmed(&setup, 20000);
+    struct expected_events events = {0};
+    expected_read_outbox(&events, setup.admin);
+    struct verdict verdict = checker_compare(&events, broker_bootstrap(setup.broker), setup.topics, setup.source);
+    cr_expect(verdict.expected == 301 && verdict.lost == 0 && verdict.duplicates == 0, "%s", verdict.examples);
+    cr_expect_eq(verdict.phantom, 50, "what the dump lacks");
+    expected_free(&events);
+    postgres_free(old);
+    free(path);
     setup_end(&setup);
 }
