@@ -27,7 +27,8 @@ static const char help[] =
     "      --position RELAY   for `delivery: exactly-once`, when Postgres and Kafka disagree about what was\n"
     "                         published, or the position in Kafka is another database's: the journal is\n"
     "                         right. Its position is written to Kafka anew; what Kafka has beyond it is\n"
-    "                         published again, what it has lost before it is not\n"
+    "                         published again, but for ticks that both know; what it has lost before it\n"
+    "                         is not\n"
     "      --dry-run          only show what would be done\n"
     "      --yes              do not ask\n"
     "  -c, --config FILE      accepted as by every command; no administrator is in it, so it is not read\n"
@@ -54,8 +55,10 @@ print_relay(const struct rebase_relay *relay, const struct rebase_plan *plan)
            " are confirmed: they stay, and are not published again\n",
            relay->name, state, relay->unconfirmed, plan->events - relay->unconfirmed);
     if (relay->killed && !plan->moved)
-        printf("  it delivered exactly once and was not stopped with SIGTERM: some of what it had not confirmed may be in\n"
-               "  Kafka, and will be there twice. To avoid that, let it run once more where it was, end it with SIGTERM,\n"
+        printf("  it delivered exactly once and was not stopped with SIGTERM: some of what it had not "
+               "confirmed may be in\n"
+               "  Kafka, and will be there twice. To avoid that, let it run once more where it was, end it "
+               "with SIGTERM,\n"
                "  and dump then\n");
 }
 
@@ -125,10 +128,10 @@ act_on_position(struct rebase *rebase, const struct rebase_options *options, str
     if (position.exact && position.exact_seq >= 0)
         printf("  seen committed in Kafka up to tick %" PRId64 ", id %" PRId64 "\n", position.exact_seq,
                position.exact_id);
-    printf(
-        "  what the journal says will be written to topic outboxd-position-<source>-%s\n"
-        "  events that Kafka has beyond it are published again, events that it has lost before it are not\n",
-        relay);
+    printf("  what the journal says will be written to topic outboxd-position-<source>-%s\n"
+           "  events that Kafka has beyond it, in ticks that are not known here, are published again; events "
+           "that it has lost before it are not\n",
+           relay);
     if (options->dry_run)
         return true;
     if (!command_confirm("rebase", "Is the journal right?", options->yes, error) ||

@@ -164,7 +164,8 @@ take_along(struct relay *relay)
 }
 
 /* The last instance's commit was in doubt: it has happened if the position says so. A position that is neither the last one that we
- * knew nor the one that we asked for was committed by another process that has led meanwhile. */
+ * knew nor the one that we asked for was committed by another process that has led meanwhile. Behind a promotion the position is committed
+ * anew, before any event: its timeline shuts out the old primary. */
 static void
 go_on(struct relay *relay, const struct reconciled *result)
 {
@@ -191,15 +192,11 @@ static bool
 base(struct relay *relay, struct journal_position start, const struct journal_name *names, size_t count,
      struct error *error)
 {
-    struct record record = {.at = start};
-    int64_t seq = record.at.seq + (record.at.id > 0);
-    for (size_t i = 0; i < count; i++)
-        if (names[i].seq == seq)
-            record_chain_add(&record.chain, names[i]);
-    if (record.chain.count == 0)
-        return error_set(
-            error, ERROR_INTERNAL,
-            "row %" PRId64 " of the journal is gone, although it is needed; run `outboxd rebase`", seq);
+    struct record record;
+    if (!record_make(&record, start, names, count))
+        return error_set(error, ERROR_INTERNAL,
+                         "row %" PRId64 " of the journal is gone and needed; run `outboxd rebase`",
+                         start.seq + (start.id > 0));
     start_from(relay, start);
     relay->exact.state = EXACT_BASING;
     log_info("the position goes to Kafka: delivered exactly once from here on",

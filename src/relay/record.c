@@ -42,6 +42,17 @@ record_chain_add(struct record_chain *chain, struct journal_name name)
     chain->count++;
 }
 
+bool
+record_make(struct record *record, struct journal_position at, const struct journal_name *names, size_t count)
+{
+    int64_t seq = at.seq + (at.id > 0);
+    *record = (struct record){.at = at};
+    for (size_t i = 0; i < count; i++)
+        if (names[i].seq == seq)
+            record_chain_add(&record->chain, names[i]);
+    return record->chain.count > 0;
+}
+
 /* ---- writing ---- */
 
 void

@@ -35,6 +35,10 @@ struct record {
  * neighbours are closest, for its age. */
 void record_chain_add(struct record_chain *chain, struct journal_name name);
 
+/* The record of a position, with its tick, which is to be among `names`; the rest is the caller's. False: it is not. */
+MUST_CHECK bool record_make(struct record *record, struct journal_position at,
+                            const struct journal_name *names, size_t count);
+
 void record_format(const struct record *record, char text[RECORD_TEXT_SIZE]);
 
 /* False: ERROR_CONFIG, it is not such a line, and what is wrong with it. */

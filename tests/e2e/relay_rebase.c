@@ -199,8 +199,8 @@ static void
 rebase_position(struct setup *setup)
 {
     const char *admin = postgres_conninfo(setup->postgres, setup->database, POSTGRES_ADMIN);
-    struct outboxd_result result =
-        outboxd_run((const char *[]){"rebase", "--conninfo", admin, "--position", DAEMON_RELAY, "--yes", NULL});
+    struct outboxd_result result = outboxd_run(
+        (const char *[]){"rebase", "--conninfo", admin, "--position", DAEMON_RELAY, "--yes", NULL});
     cr_assert_eq(result.exit_code, 0, "%s%s", result.out, result.err);
     outboxd_result_free(&result);
 }
@@ -211,12 +211,14 @@ rebase_position(struct setup *setup)
 static void
 hold_confirmations(struct setup *setup)
 {
-    postgres_exec(setup->admin,
-                  "create function public.hold() returns trigger language plpgsql as $$ declare l outbox.journal; begin"
-                  " select * into l from outbox.journal j where j.relay = new.relay order by j.seq desc limit 1;"
-                  " new.confirmed_seq := l.confirmed_seq; new.confirmed_id := l.confirmed_id; new.exact_seq := l.exact_seq;"
-                  " new.exact_id := l.exact_id; new.exact_nonce := l.exact_nonce; return new; end $$;"
-                  "create trigger hold before insert on outbox.journal for each row execute function public.hold()");
+    postgres_exec(
+        setup->admin,
+        "create function public.hold() returns trigger language plpgsql as $$ declare l outbox.journal; begin"
+        " select * into l from outbox.journal j where j.relay = new.relay order by j.seq desc limit 1;"
+        " new.confirmed_seq := l.confirmed_seq; new.confirmed_id := l.confirmed_id; new.exact_seq := "
+        "l.exact_seq;"
+        " new.exact_id := l.exact_id; new.exact_nonce := l.exact_nonce; return new; end $$;"
+        "create trigger hold before insert on outbox.journal for each row execute function public.hold()");
 }
 
 static void
@@ -233,10 +235,14 @@ kill_before_the_confirmation(struct setup *setup)
     const char *topic = setup_topic(setup, "held", 3, NULL);
     const char *const *exact = setup_exact(setup, true);
     setup_run(setup, exact);
-    postgres_exec(setup->app, "select outbox.emit('%s', 'k' || i %% 7, to_jsonb(i)) from generate_series(1, 300) i", topic);
+    postgres_exec(setup->app,
+                  "select outbox.emit('%s', 'k' || i %% 7, to_jsonb(i)) from generate_series(1, 300) i",
+                  topic);
     setup_expect_all_once(setup, 20000);
     hold_confirmations(setup);
-    postgres_exec(setup->app, "select outbox.emit('%s', 'k' || i %% 7, to_jsonb(i)) from generate_series(1, %d) i", topic, HELD);
+    postgres_exec(setup->app,
+                  "select outbox.emit('%s', 'k' || i %% 7, to_jsonb(i)) from generate_series(1, %d) i", topic,
+                  HELD);
     char *published = must_format("outbox_published_total{topic=\"%s\"}", topic);
     wait_for(daemon_metric(setup->relay, published) >= 300 + HELD, 20000);
     free(published);
@@ -266,7 +272,8 @@ Test(relay_rebase, after_pg_upgrade_with_same_xids_exactly_once_goes_on_where_Ka
 }
 
 /* A rebase knows the journal only, and says so. */
-Test(relay_rebase, a_dump_of_a_relay_that_was_killed_repeats_what_only_Kafka_knows_and_rebase_says_so__P1__row_72)
+Test(relay_rebase,
+     a_dump_of_a_relay_that_was_killed_repeats_what_only_Kafka_knows_and_rebase_says_so__P1__row_72)
 {
     struct postgres *old = postgres_start(NULL), *other = postgres_start_other(NULL);
     struct setup setup = setup_begin_on(old, broker_shared());
@@ -292,15 +299,20 @@ Test(relay_rebase, a_dump_that_is_older_than_what_was_published_stops_again_unti
     const char *topic = setup_topic(&setup, "night", 3, NULL);
     const char *const *exact = setup_exact(&setup, true);
     setup_run(&setup, exact);
-    postgres_exec(setup.app, "select outbox.emit('%s', 'k' || i %% 7, to_jsonb(i)) from generate_series(1, 300) i", topic);
+    postgres_exec(setup.app,
+                  "select outbox.emit('%s', 'k' || i %% 7, to_jsonb(i)) from generate_series(1, 300) i",
+                  topic);
     setup_expect_all_once(&setup, 20000);
     char *path = must_format("%s/dump", postgres_directory(old));
     postgres_dump(old, setup.database, path);
-    postgres_exec(setup.app, "select outbox.emit('%s', 'k' || i %% 7, to_jsonb(i)) from generate_series(1, 50) i", topic);
+    postgres_exec(setup.app,
+                  "select outbox.emit('%s', 'k' || i %% 7, to_jsonb(i)) from generate_series(1, 50) i",
+                  topic);
     setup_expect_all_once(&setup, 20000);
     cr_assert_eq(daemon_terminate(setup.relay), 0);
     move(&setup, other, postgres_restore(other, path));
-    postgres_exec(setup.admin, "select setval('outbox.event_id_seq', last_value + 1000000) from outbox.event_id_seq");
+    postgres_exec(setup.admin,
+                  "select setval('outbox.event_id_seq', last_value + 1000000) from outbox.event_id_seq");
     setup_rebase(&setup, NULL, "relay main goes on with 0 unconfirmed events");
     setup_expect_refusal(&setup, exact, 78, "of another database", "outboxd rebase --position main");
     rebase_position(&setup);
@@ -309,8 +321,10 @@ Test(relay_rebase, a_dump_that_is_older_than_what_was_published_stops_again_unti
     setup_wait_confirmed(&setup, 20000);
     struct expected_events events = {0};
     expected_read_outbox(&events, setup.admin);
-    struct verdict verdict = checker_compare(&events, broker_bootstrap(setup.broker), setup.topics, setup.source);
-    cr_expect(verdict.expected == 301 && verdict.lost == 0 && verdict.duplicates == 0, "%s", verdict.examples);
+    struct verdict verdict =
+        checker_compare(&events, broker_bootstrap(setup.broker), setup.topics, setup.source);
+    cr_expect(verdict.expected == 301 && verdict.lost == 0 && verdict.duplicates == 0, "%s",
+              verdict.examples);
     cr_expect_eq(verdict.phantom, 50, "what the dump lacks");
     expected_free(&events);
     postgres_free(old);

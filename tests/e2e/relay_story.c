@@ -9,10 +9,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A JVM that was paused, a recovery of Postgres and a backlog of a minute fit in. */
 #define CONFIRM_MS 60000
 #define LEAD_MS 20000
+#define END_MS 30000
 #define PROGRESS_MS 60000
 
 static void
@@ -260,8 +262,8 @@ story_await_confirmed(struct story *story)
     PQfinish(admin);
 }
 
-static void
-stop_load(struct story *story)
+void
+story_stop_load(struct story *story)
 {
     struct load_totals totals = load_stop(story->load);
     story->load = NULL;
@@ -269,10 +271,21 @@ stop_load(struct story *story)
 }
 
 void
+story_expect_end(struct daemon *relay, int exit_code, const char *cause, const char *cure)
+{
+    int got = daemon_wait_exit(relay, END_MS);
+    char *log = daemon_log(relay);
+    cr_assert_eq(got, exit_code, "exit code %d:\n%s", got, log);
+    cr_assert_not_null(strstr(log, cause), "\"%s\" is not named:\n%s", cause, log);
+    cr_assert_not_null(strstr(log, cure), "\"%s\" is not named:\n%s", cure, log);
+    free(log);
+}
+
+void
 story_finish(struct story *story, struct daemon *relay)
 {
     if (story->load != NULL)
-        stop_load(story);
+        story_stop_load(story);
     story_await_confirmed(story);
     int exit_code = daemon_terminate(relay);
     cr_assert_eq(exit_code, 0, "the relay ended with %d", exit_code);

@@ -94,6 +94,11 @@ int64_t story_records(const struct story *story);
  * daemon. */
 void story_await_confirmed(struct story *story);
 
+/* `relay` ends by itself with this exit code, and its log has the words of `cause` and `cure`. */
+void story_expect_end(struct daemon *relay, int exit_code, const char *cause, const char *cure);
+
+void story_stop_load(struct story *story);
+
 /* Ends the load, awaits the confirmation of all that it committed, and stops `relay`: it must exit with 0. */
 void story_finish(struct story *story, struct daemon *relay);
 

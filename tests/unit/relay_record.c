@@ -137,3 +137,14 @@ Test(relay_record, a_tick_that_is_there_already_changes_nothing)
     cr_assert_eq(chain.count, 1);
     cr_assert_eq(chain.names[0].nonce, 1);
 }
+
+Test(relay_record, of_a_position_names_the_tick_that_holds_it_or_is_none)
+{
+    static const struct journal_name names[] = {{12, 120}, {11, 110}};
+    struct record record;
+    cr_expect(record_make(&record, (struct journal_position){11, 0}, names, 2));
+    cr_expect(record.chain.count == 1 && record.chain.names[0].nonce == 110);
+    cr_expect(record_make(&record, (struct journal_position){11, 7}, names, 2));
+    cr_expect(record.chain.count == 1 && record.chain.names[0].nonce == 120);
+    cr_expect_not(record_make(&record, (struct journal_position){12, 7}, names, 2));
+}
