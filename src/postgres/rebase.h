@@ -14,8 +14,7 @@ struct rebase_relay {
     char *name;
     char *wrong;         /* "elsewhere", "no journal", "gaps", or "" */
     int64_t unconfirmed; /* events that it will publish */
-    bool
-        killed; /* it delivered exactly once, and has not released the lead: Kafka may have more than its journal knows */
+    bool killed; /* delivered exactly once, did not release the lead: Kafka may have more than its journal */
 };
 
 struct rebase_plan {

@@ -191,8 +191,7 @@ is_newest_timeline(struct relay *relay)
         return true;
     error_set(&error, ERROR_RETRY,
               "this server is on timeline %d, and the relay has led on timeline %d: an old primary that came "
-              "back; stop it; or, if it is to "
-              "be the primary again, restart the relay",
+              "back; stop it; or, if it is to be the primary again, restart the relay",
               relay->seen.here.timeline, relay->timeline);
     link_failed(relay, &error);
     return false;

@@ -122,13 +122,12 @@ say_older_timeline(const struct reconcile_facts *facts, struct reconciled *resul
 {
     result->verdict = RECONCILE_POSTGRES_LOST;
     result->common = newest_common(facts);
-    snprintf(result->why, sizeof result->why,
-             "Kafka has a position of timeline %d, this server is on timeline %d: an old primary that came "
-             "back beside the one that was "
-             "promoted, which has published since; stop this server; or, if it is to be the primary again, "
-             "run `outboxd rebase "
-             "--position %s`",
-             facts->kafka->place.timeline, facts->row->here.timeline, facts->relay);
+    snprintf(
+        result->why, sizeof result->why,
+        "Kafka has a position of timeline %d, this server is on timeline %d: an old primary that came "
+        "back beside the one that was promoted, where a relay has led since; stop this server; or, if it "
+        "is to be the primary again, run `outboxd rebase --position %s`",
+        facts->kafka->place.timeline, facts->row->here.timeline, facts->relay);
 }
 
 /* An operator says that the journal is right. Where Kafka has been in ticks that it knows, it has them for certain: they are not repeated,
