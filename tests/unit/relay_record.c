@@ -73,8 +73,8 @@ Test(relay_record, whatever_is_no_such_line_is_refused)
         "v1 seq= 41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1",
         "v1 seq=99999999999999999999 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1",
         "v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=4294967296 cluster= chain=41:1",
-        "v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1"
-        " cluster=0123456789012345678901234567890123456789012345678901234567890123 chain=41:1",
+        ("v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1"
+         " cluster=0123456789012345678901234567890123456789012345678901234567890123 chain=41:1"),
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         expect_refused(wrong[i]);
