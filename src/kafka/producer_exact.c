@@ -6,7 +6,7 @@ void
 producer_commit(struct producer *producer, const char *position, int64_t now_us)
 {
     CHECK(producer->state == PRODUCER_READY && producer->reports.out == 0);
-    if (transaction_begin_commit(producer->transaction, position)) {
+    if (transaction_commit_position(producer->transaction, position)) {
         producer->reports.out++;
         producer->uncommitted++;
         return;

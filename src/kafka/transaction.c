@@ -219,7 +219,7 @@ transaction_failure(const struct transaction *transaction)
 }
 
 bool
-transaction_begin_commit(struct transaction *transaction, const char *position)
+transaction_commit_position(struct transaction *transaction, const char *position)
 {
     CHECK(transaction->state == TRANSACTION_OPEN);
     /* __extension__: librdkafka's macros check their types with statement expressions. */

@@ -36,6 +36,6 @@ const struct outcome *transaction_failure(const struct transaction *transaction)
 
 /* OPEN -> COMMITTING: writes the position as the last record of the transaction and commits. Every report of the others must be in, and
  * good. Then a new one is begun. False: the record was not taken, and the transaction is FAILED. */
-MUST_CHECK bool transaction_begin_commit(struct transaction *transaction, const char *position);
+MUST_CHECK bool transaction_commit_position(struct transaction *transaction, const char *position);
 
 #endif
