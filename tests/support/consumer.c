@@ -137,7 +137,9 @@ records_add_message(struct records *records, const rd_kafka_message_t *message)
         record_add_header(record, name, value, size);
 }
 
-/* The end that the broker reports stands behind control records too, which a reader never sees. */
+/* A reader of what is committed comes to an end where something is open, and a transaction that was committed is open in a partition until
+ * its marker is there, a moment later: so the end is that of everything, as the answer to the last request has it. It stands behind
+ * control records too, which a reader never sees. */
 static void
 reading_end_of_partition(struct reading *reading, const rd_kafka_message_t *message)
 {
@@ -147,7 +149,8 @@ reading_end_of_partition(struct reading *reading, const rd_kafka_message_t *mess
             strcmp(partition->topic, rd_kafka_topic_name(message->rkt)) != 0)
             continue;
         int64_t low;
-        watermarks(reading->client, partition->topic, partition->number, &low, &partition->high);
+        rd_kafka_get_watermark_offsets(reading->client, partition->topic, partition->number, &low,
+                                       &partition->high);
         if (!partition->done && message->offset >= partition->high) {
             partition->done = true;
             reading->done++;
