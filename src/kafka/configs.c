@@ -49,20 +49,41 @@ configs_have_controller(rd_kafka_t *rk, const rd_kafka_metadata_t *metadata)
     return false;
 }
 
-void
-configs_ask(rd_kafka_t *rk, const char *const *names, size_t count, int timeout_ms, rd_kafka_queue_t *queue)
+static void
+ask(rd_kafka_t *rk, rd_kafka_ResourceType_t type, const char *const *names, size_t count, int timeout_ms,
+    rd_kafka_queue_t *queue)
 {
     char reason[256];
     rd_kafka_ConfigResource_t **resources = must_calloc(count, sizeof(rd_kafka_ConfigResource_t *));
     rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
     for (size_t i = 0; i < count; i++)
-        resources[i] = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, names[i]);
+        resources[i] = rd_kafka_ConfigResource_new(type, names[i]);
     CHECK(rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, reason, sizeof reason) ==
           RD_KAFKA_RESP_ERR_NO_ERROR);
     rd_kafka_DescribeConfigs(rk, resources, count, options, queue);
     rd_kafka_AdminOptions_destroy(options);
     rd_kafka_ConfigResource_destroy_array(resources, count);
     free(resources);
+}
+
+void
+configs_ask(rd_kafka_t *rk, const char *const *names, size_t count, int timeout_ms, rd_kafka_queue_t *queue)
+{
+    ask(rk, RD_KAFKA_RESOURCE_TOPIC, names, count, timeout_ms, queue);
+}
+
+const rd_kafka_ConfigResource_t *
+configs_find(rd_kafka_event_t *event, const char *name)
+{
+    size_t count = 0;
+    const rd_kafka_DescribeConfigs_result_t *result =
+        event ? rd_kafka_event_DescribeConfigs_result(event) : NULL;
+    const rd_kafka_ConfigResource_t **resources =
+        result ? rd_kafka_DescribeConfigs_result_resources(result, &count) : NULL;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(rd_kafka_ConfigResource_name(resources[i]), name) == 0)
+            return rd_kafka_ConfigResource_error(resources[i]) ? NULL : resources[i];
+    return NULL;
 }
 
 static int
@@ -80,28 +101,17 @@ read_version(const rd_kafka_ConfigResource_t *broker, char *text, size_t size)
 int
 configs_version(rd_kafka_t *rk, int broker_id, int timeout_ms, char *text, size_t size)
 {
-    char id[16], reason[256];
-    int version = 0;
+    char id[16];
+    const char *name = id;
     snprintf(id, sizeof id, "%d", broker_id);
     text[0] = '\0';
     rd_kafka_queue_t *answers = rd_kafka_queue_new(rk);
-    rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_BROKER, id);
-    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
-    CHECK(rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, reason, sizeof reason) ==
-          RD_KAFKA_RESP_ERR_NO_ERROR);
-    rd_kafka_DescribeConfigs(rk, &resource, 1, options, answers);
+    ask(rk, RD_KAFKA_RESOURCE_BROKER, &name, 1, timeout_ms, answers);
     rd_kafka_event_t *event = rd_kafka_queue_poll(answers, timeout_ms);
-    size_t count = 0;
-    const rd_kafka_DescribeConfigs_result_t *result =
-        event ? rd_kafka_event_DescribeConfigs_result(event) : NULL;
-    const rd_kafka_ConfigResource_t **resources =
-        result ? rd_kafka_DescribeConfigs_result_resources(result, &count) : NULL;
-    if (count == 1 && rd_kafka_ConfigResource_error(resources[0]) == RD_KAFKA_RESP_ERR_NO_ERROR)
-        version = read_version(resources[0], text, size);
+    const rd_kafka_ConfigResource_t *broker = configs_find(event, id);
+    int version = broker != NULL ? read_version(broker, text, size) : 0;
     if (event != NULL)
         rd_kafka_event_destroy(event);
-    rd_kafka_AdminOptions_destroy(options);
-    rd_kafka_ConfigResource_destroy(resource);
     rd_kafka_queue_destroy(answers);
     return version;
 }

@@ -178,20 +178,6 @@ judge_topic(struct inspection *inspection, const rd_kafka_metadata_topic_t *meta
         judge_position(inspection, metadata, policy);
 }
 
-static const rd_kafka_ConfigResource_t *
-find_configs(rd_kafka_event_t *event, const char *topic)
-{
-    size_t count = 0;
-    const rd_kafka_DescribeConfigs_result_t *result =
-        event ? rd_kafka_event_DescribeConfigs_result(event) : NULL;
-    const rd_kafka_ConfigResource_t **resources =
-        result ? rd_kafka_DescribeConfigs_result_resources(result, &count) : NULL;
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(rd_kafka_ConfigResource_name(resources[i]), topic) == 0)
-            return rd_kafka_ConfigResource_error(resources[i]) ? NULL : resources[i];
-    return NULL;
-}
-
 /* The error of the topic, and its metadata in `*metadata` when there is any; the caller destroys that. */
 static rd_kafka_resp_err_t
 look_up(struct inspection *inspection, const char *topic, const rd_kafka_metadata_t **metadata)
@@ -217,7 +203,7 @@ inspect_topic(struct inspection *inspection, const char *topic, rd_kafka_event_t
     const rd_kafka_metadata_t *metadata;
     rd_kafka_resp_err_t code = look_up(inspection, topic, &metadata);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        judge_topic(inspection, &metadata->topics[0], find_configs(configs, topic));
+        judge_topic(inspection, &metadata->topics[0], configs_find(configs, topic));
     } else if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART && create) {
         create_topic(inspection, topic);
     } else if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {

@@ -1,5 +1,5 @@
 /* position_reader.c: reads the position topic. Called by transaction.c in a thread of its own, after init_transactions() has fenced the
- * older instances and ended their transactions, and by `outboxd rebase`.
+ * older instances and ended their transactions.
  *
  *        low                          window              high (of uncommitted records too)
  *         |---- compacted, older -----|aborted|c|committed|c|        c: the record that ends a transaction
@@ -118,15 +118,10 @@ judge_policy(struct reader *reader)
     char policy[64] = "compact";
     configs_ask(reader->rk, &reader->name, 1, 5000, answers);
     rd_kafka_event_t *event = rd_kafka_queue_poll(answers, 6000);
-    const rd_kafka_DescribeConfigs_result_t *result =
-        event ? rd_kafka_event_DescribeConfigs_result(event) : NULL;
-    size_t count = 0;
-    const rd_kafka_ConfigResource_t **resources =
-        result ? rd_kafka_DescribeConfigs_result_resources(result, &count) : NULL;
-    if (count == 1 && rd_kafka_ConfigResource_error(resources[0]) == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        const char *value = configs_value(resources[0], "cleanup.policy");
-        snprintf(policy, sizeof policy, "%s", value ? value : "compact");
-    }
+    const rd_kafka_ConfigResource_t *configs = configs_find(event, reader->name);
+    const char *value = configs != NULL ? configs_value(configs, "cleanup.policy") : NULL;
+    if (value != NULL)
+        snprintf(policy, sizeof policy, "%s", value);
     if (event != NULL)
         rd_kafka_event_destroy(event);
     rd_kafka_queue_destroy(answers);
