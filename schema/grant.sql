@@ -50,6 +50,13 @@ begin
             'execute on function outbox.emit(text, text, jsonb, jsonb), outbox.emit_bytes(text, bytea, bytea, jsonb)']),
         ('relays', 'may publish events', array[
             'select on outbox.event, outbox.event_id_seq, outbox.relay, outbox.schema_version',
+            'select on outbox.dead_letter, outbox.held_event, outbox.discarded, outbox.request, outbox.paused_topic, outbox.pause',
+            'execute on function outbox.put_aside(text, jsonb),'
+            ' outbox.request_settle(text, bigint, bigint, bigint, text, jsonb),'
+            ' outbox.topic_settle(text, bigint, bigint, bigint, text, text), outbox.dead_retry(text, bigint),'
+            ' outbox.dead_discard(text, bigint, text), outbox.pause(text, text), outbox.resume(text, text),'
+            ' outbox.replay(text, bigint, bigint, timestamptz, timestamptz, text, bytea, integer),'
+            ' outbox.request_cancel(text, bigint)',
             'select, insert on outbox.journal',
             'execute on function outbox.relay_register(text, text, text[], interval),'
             ' outbox.relay_trouble(text, jsonb), outbox.slot_state(integer), outbox.slot_empty(integer),'

@@ -1,0 +1,433 @@
+-- 005_aside.sql: what the stream passes over, so that one refused event or one broken topic stops nobody else: dead letters, the events
+-- held behind them, paused topics; and the work that is done beside the stream: retries, replays. Run by `outboxd migrate` as the owner,
+-- inside one transaction. Relays look at these tables and change them through the functions below, in the statement that appends
+-- their next row to the journal: whoever does not lead any more changes nothing.
+
+-- Binaries made for the versions before go on (readable_since stays 1): nothing that waits here is lost on them, but they publish newer
+-- events beside it. So all processes of a relay are to be of this version before one of them leads for long.
+
+-- ---- what was passed over --------------------------------------------------------------------------------------
+-- An event that Kafka refused for its own sake, whole: its slot of the ring is emptied as if it had been published.
+create table outbox.dead_letter (
+    relay      text        not null,
+    event_id   bigint      not null,                              -- outbox.event.id
+    tick       bigint      not null,                              -- where it stood in the stream: ordered by (tick, event_id)
+    hold       bigint,                                            -- later events of its topic and key wait, in outbox.held_event; NULL: they do not
+    topic      text        not null,
+    key        bytea,
+    payload    bytea,
+    headers    jsonb,
+    created_at timestamptz not null,
+    error      text        not null,                              -- Kafka's or our name for it, MSG_SIZE_TOO_LARGE
+    message    text        not null,                              -- for people
+    attempts   integer     not null default 1,
+    first_at   timestamptz not null default clock_timestamp(),    -- when it was refused first and last
+    last_at    timestamptz not null default clock_timestamp(),
+    primary key (relay, event_id)
+);
+comment on table outbox.dead_letter is 'outboxd: events that Kafka refused for their own sake; see outboxd dead';
+create index dead_letter_hold on outbox.dead_letter (relay, hold) where hold is not null;
+
+-- An event that waits behind a dead letter of its topic and key: a reference, its slot of the ring is not emptied.
+create table outbox.held_event (
+    relay    text     not null,
+    event_id bigint   not null,                                   -- outbox.event.id
+    tick     bigint   not null,                                   -- order of the stream: (tick, event_id)
+    hold     bigint   not null,                                   -- outbox.dead_letter.hold
+    slot     smallint not null,                                   -- outbox.event.slot
+    primary key (relay, event_id)
+);
+comment on table outbox.held_event is 'outboxd: events that wait behind a dead letter of their topic and key';
+create index held_event_hold on outbox.held_event (relay, hold, tick, event_id);
+create index held_event_slot on outbox.held_event (slot);
+
+-- Dead letters that somebody gave up, whole, and why.
+create table outbox.discarded (
+    relay        text        not null,
+    event_id     bigint      not null,
+    topic        text        not null,
+    key          bytea,
+    payload      bytea,
+    headers      jsonb,
+    created_at   timestamptz not null,
+    error        text        not null,
+    message      text        not null,
+    attempts     integer     not null,
+    refused_at   timestamptz not null,                            -- when it was refused first
+    reason       text        not null,
+    discarded_by text        not null,
+    discarded_at timestamptz not null default clock_timestamp(),
+    primary key (relay, event_id)
+);
+comment on table outbox.discarded is 'outboxd: dead letters that were discarded, by whom and why';
+
+-- Work beside the stream, asked for by people; the leader does it, several at a time. One that is done stays.
+create sequence outbox.side_number;
+create table outbox.request (
+    relay      text        not null,
+    number     bigint      not null default nextval('outbox.side_number'),
+    kind       text        not null check (kind in ('retry', 'discard', 'copy', 'replay')),
+    event_id   bigint,                                            -- of the dead letter; NULL for a replay
+    first_id   bigint,                                            -- replay: which events; NULL: any
+    last_id    bigint,
+    since      timestamptz,
+    until      timestamptz,
+    topic      text,                                              -- a shell pattern
+    key        bytea,
+    rate       integer,                                           -- events a second at most; NULL: as fast as it goes
+    reason     text,                                              -- of a discard
+    asked_by   text        not null default session_user,
+    asked_at   timestamptz not null default clock_timestamp(),
+    progress   bigint      not null default 0,                    -- id of the last event that was published for it
+    events     bigint      not null default 0,                    -- so many were
+    refused    bigint      not null default 0,                    -- replay: so many were not taken
+    done_at    timestamptz,
+    outcome    text,                                              -- 'done', or why it ended
+    primary key (relay, number),
+    constraint request_dead_letter check ((kind = 'replay') = (event_id is null)),
+    constraint request_reason check (kind <> 'discard' or length(reason) > 0)
+);
+comment on table outbox.request is 'outboxd: retries, discards and replays that were asked for, and what came of them';
+create index request_open on outbox.request (relay, number) where done_at is null;
+
+-- A topic that takes nothing: the stream passes its events over, and they wait. What follows the row from_seq of the journal is not
+-- published yet; up to the row to_seq it is, as far as its ids are not above after_id. Row from_seq and the slots behind it stay.
+create table outbox.paused_topic (
+    relay    text        not null,
+    topic    text        not null,
+    number   bigint      not null default nextval('outbox.side_number'),    -- of the present attempt at from_seq .. to_seq
+    from_seq bigint      not null,
+    to_seq   bigint      not null,
+    after_id bigint      not null,
+    error    text        not null,                                -- PAUSED: somebody asked for it, see outbox.pause
+    message  text        not null,
+    attempts integer     not null default 1,
+    since    timestamptz not null default clock_timestamp(),
+    last_at  timestamptz not null default clock_timestamp(),
+    primary key (relay, topic)
+);
+comment on table outbox.paused_topic is 'outboxd: topics whose events wait until they can be published again';
+
+-- Topics that somebody has paused, until he resumes them. (A whole relay: outbox.relay.paused.)
+create table outbox.pause (
+    relay    text        not null,
+    topic    text        not null,
+    asked_by text        not null default session_user,
+    asked_at timestamptz not null default clock_timestamp(),
+    primary key (relay, topic)
+);
+comment on table outbox.pause is 'outboxd: topics paused by hand; see outboxd pause';
+
+-- ---- what a leader writes --------------------------------------------------------------------------------------
+-- {"dead": [{"id", "tick", "hold" or null, "error", "message"}..], "held": [[id, tick, hold]..], "copy": whether copies are asked for,
+--  "topics": [{"topic", "from", "to", "after", "error", "message"}..]}. May be said again: what is there stays.
+create function outbox.put_aside(relay text, aside jsonb) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into outbox.dead_letter as l (relay, event_id, tick, hold, topic, key, payload, headers, created_at, error, message)
+    select put_aside.relay, e.id, d.tick, d.hold, e.topic, e.key, e.payload, e.headers, e.created_at, d.error, d.message
+      from jsonb_to_recordset(aside -> 'dead') d(id bigint, tick bigint, hold bigint, error text, message text)
+      join outbox.event e on e.id = d.id
+    on conflict on constraint dead_letter_pkey do update
+       set attempts = l.attempts + 1, last_at = clock_timestamp(), error = excluded.error, message = excluded.message;
+    if (aside -> 'copy')::boolean then
+        insert into outbox.request (relay, kind, event_id)
+        select put_aside.relay, 'copy', (d ->> 'id')::bigint from jsonb_array_elements(aside -> 'dead') d
+         where not exists (select from outbox.request r where r.relay = put_aside.relay and r.kind = 'copy'
+                              and r.event_id = (d ->> 'id')::bigint and r.done_at is null);
+    end if;
+    insert into outbox.held_event (relay, event_id, tick, hold, slot)
+    select put_aside.relay, e.id, (h ->> 1)::bigint, (h ->> 2)::bigint, e.slot
+      from jsonb_array_elements(aside -> 'held') h join outbox.event e on e.id = (h ->> 0)::bigint
+     where not exists (select from outbox.dead_letter l where l.relay = put_aside.relay and l.event_id = e.id)
+    on conflict do nothing;
+    insert into outbox.paused_topic (relay, topic, from_seq, to_seq, after_id, error, message)
+    select put_aside.relay, t.topic, t."from", t."to", t.after, t.error, t.message
+      from jsonb_to_recordset(aside -> 'topics') t(topic text, "from" bigint, "to" bigint, after bigint, error text, message text)
+    on conflict do nothing;
+end
+$$;
+comment on function outbox.put_aside(text, jsonb) is 'outboxd: writes down what the stream passes over';
+
+-- How far a request is: its events up to `progress` are published, so many more. Ended: `outcome` says how, and the largest progress
+-- means all of them. `refused`: {"id", "error", "message"} of the event that Kafka did not take, which ends a retry.
+create function outbox.request_settle(relay text, number bigint, progress bigint, events bigint, outcome text, refused jsonb)
+returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    request outbox.request;
+    letter outbox.dead_letter;
+    upto bigint;
+    refused_id bigint := (refused ->> 'id')::bigint;
+    whole boolean := progress = 9223372036854775807;
+begin
+    update outbox.request r
+       set progress = case when whole then r.progress else greatest(r.progress, request_settle.progress) end,
+           events = r.events + request_settle.events,
+           refused = r.refused + case when r.kind = 'replay' and refused_id is not null then 1 else 0 end,
+           done_at = case when request_settle.outcome is not null then clock_timestamp() end, outcome = request_settle.outcome
+     where r.relay = request_settle.relay and r.number = request_settle.number and r.done_at is null
+    returning * into request;
+    if request.kind is null or request.kind not in ('retry', 'discard') then
+        return;
+    end if;
+    select * into letter from outbox.dead_letter l
+     where l.relay = request_settle.relay and l.event_id = request.event_id for update;
+    if not found then
+        return;
+    end if;
+
+    -- What was published waits no more.
+    select h.tick into upto from outbox.held_event h
+     where h.relay = request_settle.relay and h.event_id = request_settle.progress and h.hold = letter.hold;
+    delete from outbox.held_event h
+     where h.relay = request_settle.relay and h.hold = letter.hold
+       and (whole or (h.tick, h.event_id) <= (upto, request_settle.progress));
+
+    if refused_id = letter.event_id then
+        update outbox.dead_letter l
+           set attempts = l.attempts + 1, last_at = clock_timestamp(), error = refused ->> 'error', message = refused ->> 'message'
+         where l.relay = letter.relay and l.event_id = letter.event_id;
+        return;
+    end if;
+    if refused_id is not null then    -- the next one of its key is dead, and holds the others
+        insert into outbox.dead_letter (relay, event_id, tick, hold, topic, key, payload, headers, created_at, error, message)
+        select h.relay, e.id, h.tick, h.hold, e.topic, e.key, e.payload, e.headers, e.created_at, refused ->> 'error', refused ->> 'message'
+          from outbox.held_event h join outbox.event e on e.id = h.event_id
+         where h.relay = letter.relay and h.event_id = refused_id
+        on conflict do nothing;
+        delete from outbox.held_event h where h.relay = letter.relay and h.event_id = refused_id;
+    end if;
+    if whole or refused_id is not null then
+        if request.kind = 'discard' then
+            insert into outbox.discarded (relay, event_id, topic, key, payload, headers, created_at, error, message, attempts,
+                                          refused_at, reason, discarded_by)
+            values (letter.relay, letter.event_id, letter.topic, letter.key, letter.payload, letter.headers, letter.created_at,
+                    letter.error, letter.message, letter.attempts, letter.first_at, request.reason, request.asked_by)
+            on conflict do nothing;
+        end if;
+        delete from outbox.dead_letter l where l.relay = letter.relay and l.event_id = letter.event_id;
+    end if;
+end
+$$;
+comment on function outbox.request_settle(text, bigint, bigint, bigint, text, jsonb) is 'outboxd: how far a request is';
+
+-- The same for a paused topic. The two largest numbers as progress: all up to to_seq is published, and the next attempt goes up to
+-- `new_to`; and the largest: all of it, and its events take part in the stream again.
+create function outbox.topic_settle(relay text, number bigint, progress bigint, new_to bigint, error text, message text) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if progress = 9223372036854775807 then
+        delete from outbox.paused_topic t where t.relay = topic_settle.relay and t.number = topic_settle.number;
+    elsif progress = 9223372036854775806 then
+        update outbox.paused_topic t
+           set from_seq = t.to_seq, to_seq = coalesce(topic_settle.new_to, t.to_seq), after_id = 0,
+               number = nextval('outbox.side_number'), last_at = clock_timestamp()
+         where t.relay = topic_settle.relay and t.number = topic_settle.number;
+    else
+        update outbox.paused_topic t
+           set after_id = greatest(t.after_id, progress), last_at = clock_timestamp(),
+               attempts = t.attempts + case when topic_settle.error is null then 0 else 1 end,
+               error = coalesce(topic_settle.error, t.error), message = coalesce(topic_settle.message, t.message)
+         where t.relay = topic_settle.relay and t.number = topic_settle.number;
+    end if;
+end
+$$;
+comment on function outbox.topic_settle(text, bigint, bigint, bigint, text, text) is 'outboxd: how far a paused topic is';
+
+-- ---- what people ask for ---------------------------------------------------------------------------------------
+-- Each returns the number of the request, or NULL when there is no such dead letter, or it is asked for already.
+create function outbox.dead_retry(relay text, event_id bigint) returns bigint
+language sql security definer set search_path = pg_catalog, pg_temp
+as $$
+    insert into outbox.request (relay, kind, event_id)
+    select l.relay, 'retry', l.event_id from outbox.dead_letter l
+     where l.relay = dead_retry.relay and l.event_id = dead_retry.event_id
+       and not exists (select from outbox.request r where r.relay = l.relay and r.event_id = l.event_id and r.done_at is null
+                          and r.kind in ('retry', 'discard'))
+    returning number
+$$;
+comment on function outbox.dead_retry(text, bigint) is 'outboxd: publish a dead letter, then what waits behind it';
+
+create function outbox.dead_discard(relay text, event_id bigint, reason text) returns bigint
+language sql security definer set search_path = pg_catalog, pg_temp
+as $$
+    insert into outbox.request (relay, kind, event_id, reason)
+    select l.relay, 'discard', l.event_id, dead_discard.reason from outbox.dead_letter l
+     where l.relay = dead_discard.relay and l.event_id = dead_discard.event_id
+       and not exists (select from outbox.request r where r.relay = l.relay and r.event_id = l.event_id and r.done_at is null
+                          and r.kind in ('retry', 'discard'))
+    returning number
+$$;
+comment on function outbox.dead_discard(text, bigint, text) is 'outboxd: give a dead letter up, publish what waits behind it';
+
+create function outbox.replay(relay text, first_id bigint, last_id bigint, since timestamptz, until timestamptz, topic text,
+                              key bytea, rate integer) returns bigint
+language sql security definer set search_path = pg_catalog, pg_temp
+as $$
+    insert into outbox.request (relay, kind, first_id, last_id, since, until, topic, key, rate)
+    select r.name, 'replay', replay.first_id, replay.last_id, replay.since, replay.until, replay.topic, replay.key, replay.rate
+      from outbox.relay r where r.name = replay.relay and r.retired_at is null
+    returning number
+$$;
+comment on function outbox.replay(text, bigint, bigint, timestamptz, timestamptz, text, bytea, integer) is
+    'outboxd: publish retained events again';
+
+-- Ends a request before it is done. False: there is none that is not done.
+create function outbox.request_cancel(relay text, number bigint) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update outbox.request r set done_at = clock_timestamp(), outcome = 'cancelled'
+     where r.relay = request_cancel.relay and r.number = request_cancel.number and r.done_at is null and r.kind = 'replay';
+    return found;
+end
+$$;
+comment on function outbox.request_cancel(text, bigint) is 'outboxd: ends a replay';
+
+-- A topic, or with NULL all of a relay. False: it was so already, or there is no such relay.
+create function outbox.pause(relay text, topic text) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if pause.topic is null then
+        update outbox.relay r set paused = true where r.name = pause.relay and r.retired_at is null and not r.paused;
+    else
+        insert into outbox.pause (relay, topic)
+        select r.name, pause.topic from outbox.relay r where r.name = pause.relay and r.retired_at is null
+        on conflict do nothing;
+    end if;
+    return found;
+end
+$$;
+comment on function outbox.pause(text, text) is 'outboxd: publish nothing of a topic, or nothing at all, until it is resumed';
+
+create function outbox.resume(relay text, topic text) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if resume.topic is null then
+        update outbox.relay r set paused = false where r.name = resume.relay and r.paused;
+    else
+        delete from outbox.pause p where p.relay = resume.relay and p.topic = resume.topic;
+    end if;
+    return found;
+end
+$$;
+comment on function outbox.resume(text, text) is 'outboxd: publish what has waited since a pause';
+
+-- ---- what was there before, with these in mind ------------------------------------------------------------------
+-- As in version 1. 'held': an event of it waits behind a dead letter. Of a relay with a paused topic, what follows its row is unconfirmed.
+create or replace function outbox.slot_state(slot integer) returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+    partition_name text := 'event_' || slot;
+    keep interval;
+    newest timestamptz;
+    unconfirmed boolean;
+begin
+    if slot is null or slot not between 0 and (select v.slots - 1 from outbox.schema_version v) then
+        raise exception 'there is no slot %', slot using errcode = 'invalid_parameter_value';
+    end if;
+    execute format('select e.created_at from outbox.%I e order by e.id desc limit 1', partition_name) into newest;
+    if newest is null then
+        return 'empty';
+    end if;
+    select max(r.retention) into keep from outbox.relay r where r.retired_at is null;
+    if keep is null then
+        return 'unconfirmed';
+    elsif newest >= clock_timestamp() - keep then
+        return 'young';
+    end if;
+    -- Not visible in a snapshot: begun at or after its xmax, or in its list. Said so, both look-ups use event_xid.
+    execute format('select exists ('
+        ' select from outbox.relay r'
+        '   left join lateral (select * from outbox.journal j where j.relay = r.name order by j.seq desc limit 1) n on true'
+        '   left join outbox.journal c on c.relay = n.relay and c.seq = least(n.confirmed_seq,'
+        '             (select min(t.from_seq) from outbox.paused_topic t where t.relay = r.name))'
+        '  where r.retired_at is null and ('
+        '        c.seq is null'
+        '     or c.sysid <> (select system_identifier from pg_control_system())'
+        '     or c.dbid <> (select oid from pg_database where datname = current_database())'
+        '     or exists (select from outbox.%1$I e where e.xid >= pg_snapshot_xmax(c.snapshot))'
+        '     or exists (select from pg_snapshot_xip(c.snapshot) x(xid) join outbox.%1$I e on e.xid = x.xid)))',
+        partition_name) into unconfirmed;
+    if unconfirmed then
+        return 'unconfirmed';
+    end if;
+    return case when exists (select from outbox.held_event h where h.slot = slot_state.slot) then 'held' else 'ready' end;
+end
+$$;
+comment on function outbox.slot_state(integer) is 'outboxd: ready | empty | young | unconfirmed | held, looked at without a lock';
+
+-- As in version 1, and the rows of paused topics stay too.
+create or replace function outbox.journal_trim(relay text, low bigint default 0) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+    confirmed record;
+    keep_from bigint;
+begin
+    select c.seq, c.written_at into confirmed
+      from (select least(j.confirmed_seq, (select min(t.from_seq) from outbox.paused_topic t where t.relay = j.relay)) as seq
+              from outbox.journal j where j.relay = journal_trim.relay order by j.seq desc limit 1) n
+      join outbox.journal c on c.relay = journal_trim.relay and c.seq = n.seq;
+    if not found then
+        return low;
+    end if;
+    select coalesce(min(o.seq) filter (where o.seq >= confirmed.seq
+                                          or o.written_at >= confirmed.written_at - interval '1 hour'),
+                    max(o.seq) + 1)
+      into keep_from
+      from (select j.seq, j.written_at from outbox.journal j
+             where j.relay = journal_trim.relay and j.seq >= low and j.seq <= confirmed.seq
+             order by j.seq limit 10000) o;
+    delete from outbox.journal j where j.relay = journal_trim.relay and j.seq >= low and j.seq < keep_from;
+    return coalesce(keep_from, low);
+end
+$$;
+
+-- As in version 2. Nothing waits for a relay that is retired; its dead letters stay, and hold nothing.
+create or replace function outbox.relay_retire(name text) returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    fence bigint;
+begin
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'outbox.relay_retire needs read committed: its leader goes on appending until it is stopped'
+            using errcode = 'invalid_transaction_state';
+    end if;
+    lock table outbox.relay in share row exclusive mode;
+    update outbox.relay r set retired_at = now(), trouble = null, trouble_at = null, paused = false
+     where r.name = relay_retire.name and r.retired_at is null;
+    if not found then
+        return case when exists (select from outbox.relay r where r.name = relay_retire.name) then 'known' else 'unknown' end;
+    end if;
+    while fence is null and exists (select from outbox.journal j where j.relay = relay_retire.name) loop
+        insert into outbox.journal (relay, seq, epoch, holder, snapshot, w, lo_id, hi_id, confirmed_seq, confirmed_id,
+                                    sysid, timeline, dbid, nonce)
+        select n.relay, n.seq + 1, n.epoch + 1, 'retired', n.snapshot, n.w, n.lo_id, n.hi_id, n.confirmed_seq,
+               n.confirmed_id, 0, 0, 0, n.nonce
+          from (select * from outbox.journal j where j.relay = relay_retire.name order by j.seq desc limit 1) n
+        on conflict do nothing    -- the leader was faster: once more, above its row
+        returning seq into fence;
+    end loop;
+    delete from outbox.journal j where j.relay = relay_retire.name and j.seq < fence;
+    delete from outbox.held_event h where h.relay = relay_retire.name;
+    delete from outbox.paused_topic t where t.relay = relay_retire.name;
+    delete from outbox.pause p where p.relay = relay_retire.name;
+    update outbox.dead_letter l set hold = null where l.relay = relay_retire.name and l.hold is not null;
+    update outbox.request r set done_at = clock_timestamp(), outcome = 'the relay was retired'
+     where r.relay = relay_retire.name and r.done_at is null;
+    return 'retired';
+end
+$$;
+
+revoke all on all functions in schema outbox from public;
