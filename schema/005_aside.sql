@@ -214,11 +214,13 @@ end
 $$;
 comment on function outbox.request_settle(text, bigint, bigint, bigint, text, jsonb) is 'outboxd: how far a request is';
 
--- The same for a paused topic. The two largest numbers as progress: all up to to_seq is published, and the next attempt goes up to
+-- The same for a paused topic; returns its number from now on. The two largest numbers as progress: all up to to_seq is published, and the next attempt goes up to
 -- `new_to`; and the largest: all of it, and its events take part in the stream again.
-create function outbox.topic_settle(relay text, number bigint, progress bigint, new_to bigint, error text, message text) returns void
+create function outbox.topic_settle(relay text, number bigint, progress bigint, new_to bigint, error text, message text) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
+declare
+    now_number bigint := number;
 begin
     if progress = 9223372036854775807 then
         delete from outbox.paused_topic t where t.relay = topic_settle.relay and t.number = topic_settle.number;
@@ -226,7 +228,8 @@ begin
         update outbox.paused_topic t
            set from_seq = t.to_seq, to_seq = coalesce(topic_settle.new_to, t.to_seq), after_id = 0,
                number = nextval('outbox.side_number'), last_at = clock_timestamp()
-         where t.relay = topic_settle.relay and t.number = topic_settle.number;
+         where t.relay = topic_settle.relay and t.number = topic_settle.number
+        returning t.number into now_number;
     else
         update outbox.paused_topic t
            set after_id = greatest(t.after_id, progress), last_at = clock_timestamp(),
@@ -234,9 +237,25 @@ begin
                error = coalesce(topic_settle.error, t.error), message = coalesce(topic_settle.message, t.message)
          where t.relay = topic_settle.relay and t.number = topic_settle.number;
     end if;
+    return now_number;
 end
 $$;
 comment on function outbox.topic_settle(text, bigint, bigint, bigint, text, text) is 'outboxd: how far a paused topic is';
+
+-- What Kafka says of either: in exactly once it knows first.
+create function outbox.side_apply(relay text, number bigint, progress bigint) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if exists (select from outbox.paused_topic t where t.relay = side_apply.relay and t.number = side_apply.number) then
+        perform outbox.topic_settle(side_apply.relay, side_apply.number, side_apply.progress, null, null, null);
+    else
+        perform outbox.request_settle(side_apply.relay, side_apply.number, side_apply.progress, 0,
+                                      case when progress = 9223372036854775807 then 'done' end, null);
+    end if;
+end
+$$;
+comment on function outbox.side_apply(text, bigint, bigint) is 'outboxd: how far side work is, by the position in Kafka';
 
 -- ---- what people ask for ---------------------------------------------------------------------------------------
 -- Each returns the number of the request, or NULL when there is no such dead letter, or it is asked for already.

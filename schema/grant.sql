@@ -53,7 +53,7 @@ begin
             'select on outbox.dead_letter, outbox.held_event, outbox.discarded, outbox.request, outbox.paused_topic, outbox.pause',
             'execute on function outbox.put_aside(text, jsonb),'
             ' outbox.request_settle(text, bigint, bigint, bigint, text, jsonb),'
-            ' outbox.topic_settle(text, bigint, bigint, bigint, text, text), outbox.dead_retry(text, bigint),'
+            ' outbox.side_apply(text, bigint, bigint), outbox.topic_settle(text, bigint, bigint, bigint, text, text), outbox.dead_retry(text, bigint),'
             ' outbox.dead_discard(text, bigint, text), outbox.pause(text, text), outbox.resume(text, text),'
             ' outbox.replay(text, bigint, bigint, timestamptz, timestamptz, text, bytea, integer),'
             ' outbox.request_cancel(text, bigint)',

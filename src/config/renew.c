@@ -54,18 +54,18 @@ same_value(const struct renewing *renewing, const struct setting *setting)
     case SETTING_TEXT:
     case SETTING_SECRET:
     case SETTING_LISTEN:
+    case SETTING_TOPIC:
         return same_text(*(char *const *)(const void *)now, *(char *const *)(const void *)fresh);
     case SETTING_DURATION:
     case SETTING_SIZE:
     case SETTING_COUNT:
         return memcmp(now, fresh, sizeof(int64_t)) == 0;
     case SETTING_CHOICE:
-        return setting->offset == SETTING_STORED_NOWHERE || memcmp(now, fresh, sizeof(unsigned)) == 0;
+        return memcmp(now, fresh, sizeof(unsigned)) == 0;
     case SETTING_PATTERNS:
         return same_patterns(renewing->now, renewing->fresh);
     case SETTING_SECTION:
     case SETTING_PROPERTIES:
-    case SETTING_ONLY_NULL:
         break;
     }
     return true;

@@ -252,5 +252,6 @@ settings_free(struct settings *settings)
     free(settings->source);
     free(settings->relay);
     free(settings->http_listen);
+    free(settings->dead_letter_topic);
     free(settings);
 }

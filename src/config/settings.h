@@ -19,6 +19,9 @@ struct property {
     bool secret;
 };
 
+/* What happens to an event that Kafka refuses for its own sake. */
+enum dead_letter_policy { DEAD_LETTER_HOLD_KEY, DEAD_LETTER_SKIP, DEAD_LETTER_STOP };
+
 enum delivery { DELIVERY_AT_LEAST_ONCE, DELIVERY_EXACTLY_ONCE };
 
 /* All of it belongs to the start, but for the log level and the secrets: settings_renew() (config/renew.h) may change them in
@@ -32,6 +35,8 @@ struct settings {
     struct property *kafka;
     size_t kafka_count;
     enum delivery delivery;
+    enum dead_letter_policy dead_letter_policy;
+    char *dead_letter_topic; /* copies go there; NULL: nowhere */
     int64_t transaction_events, transaction_time_us;
     char **topics; /* shell patterns */
     size_t topics_count;

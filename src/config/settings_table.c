@@ -170,18 +170,20 @@ const struct setting SETTINGS[] = {
      .help = "What happens when Kafka refuses an event for its own sake."},
     {.path = "dead_letter.policy",
      .type = SETTING_CHOICE,
-     .offset = SETTING_STORED_NOWHERE,
-     .fallback = "stop",
-     .choices = {"stop"},
-     .later = {"hold-key", "skip"},
-     .help = "Publishing stops in front of the event and goes on when Kafka takes it. Nothing is lost and "
-             "nothing is "
-             "passed over; the log, `outboxd status` and /health/ready say what is stuck and why."},
+     .offset = AT(dead_letter_policy),
+     .fallback = "hold-key",
+     .choices = {"hold-key", "skip", "stop"}, /* the order of enum dead_letter_policy */
+     .help = "hold-key: it becomes a dead letter, kept whole in the database, and later events of its topic and "
+             "key wait behind it, so that their order stays; everything else flows. skip: later events of its "
+             "key "
+             "are published without it. stop: publishing stops in front of it and goes on when Kafka takes it. "
+             "`outboxd dead` lists, retries and discards dead letters."},
     {.path = "dead_letter.topic",
-     .type = SETTING_ONLY_NULL,
-     .offset = SETTING_STORED_NOWHERE,
+     .type = SETTING_TOPIC,
+     .offset = AT(dead_letter_topic),
      .fallback = "null",
-     .help = "No topic gets copies of refused events."},
+     .help = "A topic that gets a copy of each dead letter, with the reason in the headers outbox-dead-topic, "
+             "outbox-dead-error and outbox-dead-message. null: none does. The database keeps it in any case."},
 
     {.path = "lease",
      .type = SETTING_DURATION,
@@ -226,6 +228,8 @@ const size_t SETTINGS_COUNT = sizeof SETTINGS / sizeof *SETTINGS;
 
 _Static_assert(LOG_LEVEL_ERROR == 0 && LOG_LEVEL_WARNING == 1 && LOG_LEVEL_INFO == 2 && LOG_LEVEL_DEBUG == 3,
                "the choices of log.level");
+_Static_assert(DEAD_LETTER_HOLD_KEY == 0 && DEAD_LETTER_SKIP == 1 && DEAD_LETTER_STOP == 2,
+               "the choices of dead_letter.policy");
 _Static_assert(DELIVERY_AT_LEAST_ONCE == 0 && DELIVERY_EXACTLY_ONCE == 1, "the choices of delivery");
 _Static_assert(LOG_FORMAT_TEXT == 0 && LOG_FORMAT_JSON == 1, "the choices of log.format");
 

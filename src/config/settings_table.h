@@ -19,11 +19,10 @@ enum setting_type {
     SETTING_COUNT,      /* int64_t */
     SETTING_CHOICE,     /* an enum: the position in `choices` */
     SETTING_LISTEN,     /* char *: address:port, or null */
-    SETTING_ONLY_NULL,  /* nothing is stored: any other value belongs to a later version */
+    SETTING_TOPIC,      /* char *: the name of a topic, or null */
 };
 
 #define SETTING_CHOICES_MOST 4
-#define SETTING_STORED_NOWHERE SIZE_MAX /* has one legal value in this version */
 
 struct setting {
     const char *path; /* "poll.idle"; one dot at most */
@@ -37,8 +36,6 @@ struct setting {
         *shown; /* what the example shows where there is no default; several lines for SETTING_PROPERTIES */
     int64_t least, most;                           /* SETTING_DURATION, _SIZE, _COUNT */
     const char *choices[SETTING_CHOICES_MOST + 1]; /* ended by NULL */
-    const char
-        *later[SETTING_CHOICES_MOST + 1]; /* values of a later version, refused by name; ended by NULL */
     const char *help;                     /* sentences */
 };
 

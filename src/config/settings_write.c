@@ -70,13 +70,10 @@ describe_values(const struct setting *setting, char *to, size_t size)
         snprintf(to, size, " 1 to 100 letters, digits, dots, underscores and hyphens.");
         return;
     case SETTING_CHOICE:
-        used = (size_t)snprintf(to, size, " %s:", setting->choices[1] ? "One of" : "In this version only");
+        used = (size_t)snprintf(to, size, " One of:");
         for (size_t i = 0; setting->choices[i] != NULL; i++)
             used += (size_t)snprintf(to + used, size - used, "%s %s", i ? "," : "", setting->choices[i]);
         snprintf(to + used, size - used, ".");
-        return;
-    case SETTING_ONLY_NULL:
-        snprintf(to, size, " In this version only: null.");
         return;
     default:
         return;

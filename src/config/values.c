@@ -11,10 +11,11 @@
 #include <string.h>
 
 #define NAME_SIZE_MOST 100
+#define TOPIC_SIZE_MOST 249
 #define NAME_LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
 struct storing {
-    void *field; /* NULL: stored nowhere */
+    void *field;
     const struct setting *setting;
     struct complaints *complaints;
     int line;
@@ -23,7 +24,7 @@ struct storing {
 static void *
 field_of(struct settings *settings, const struct setting *setting)
 {
-    return setting->offset == SETTING_STORED_NOWHERE ? NULL : (char *)settings + setting->offset;
+    return (char *)settings + setting->offset;
 }
 
 static void complain(const struct storing *storing, const char *format, ...) PRINTF_LIKE(2, 3);
@@ -114,20 +115,17 @@ find_text(const char *const *list, const char *text)
 static void
 store_choice(const struct storing *storing, const char *text)
 {
-    const char *const *choices = storing->setting->choices, *const *later = storing->setting->later;
+    const char *const *choices = storing->setting->choices;
     char quoted[COMPLAINTS_QUOTED], all[200] = "";
     size_t size = 0, found = find_text(choices, text);
     unsigned *field = storing->field;
     if (choices[found] != NULL) {
-        if (field != NULL)
-            *field = (unsigned)found;
+        *field = (unsigned)found;
         return;
     }
     for (size_t i = 0; choices[i] != NULL; i++)
         size += (size_t)snprintf(all + size, sizeof all - size, "%s%s", i ? ", " : "", choices[i]);
-    complain(storing, "%s %s: %s", complaints_quote(text, quoted),
-             later[find_text(later, text)] ? "is not available in this version; possible" : "is not one of",
-             all);
+    complain(storing, "%s is not one of: %s", complaints_quote(text, quoted), all);
 }
 
 static bool
@@ -166,6 +164,25 @@ store_listen(const struct storing *storing, const char *text)
                  complaints_quote(text, quoted));
 }
 
+/* As the CHECK of outbox.event has it. */
+static bool
+is_topic(const char *text)
+{
+    size_t size = strlen(text);
+    return size >= 1 && size <= TOPIC_SIZE_MOST && strspn(text, NAME_LETTERS) == size &&
+           strcmp(text, ".") != 0 && strcmp(text, "..") != 0 && strncmp(text, "__", 2) != 0;
+}
+
+static void
+store_topic(const struct storing *storing, const char *text)
+{
+    char quoted[COMPLAINTS_QUOTED];
+    if (is_topic(text))
+        store_text(storing, text);
+    else
+        complain(storing, "%s is no legal name of a topic, nor null", complaints_quote(text, quoted));
+}
+
 static void
 store_from_text(const struct storing *storing, const char *text)
 {
@@ -194,8 +211,8 @@ store_from_text(const struct storing *storing, const char *text)
     case SETTING_LISTEN:
         store_listen(storing, text);
         return;
-    case SETTING_ONLY_NULL:
-        complain(storing, "only null is available in this version");
+    case SETTING_TOPIC:
+        store_topic(storing, text);
         return;
     case SETTING_SECTION:
     case SETTING_PATTERNS:
@@ -208,7 +225,7 @@ store_from_text(const struct storing *storing, const char *text)
 static bool
 takes_null(enum setting_type type)
 {
-    return type == SETTING_LISTEN || type == SETTING_ONLY_NULL;
+    return type == SETTING_LISTEN || type == SETTING_TOPIC;
 }
 
 void

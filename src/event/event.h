@@ -12,9 +12,20 @@
 struct page;
 
 /*   UNSENT --send--> SENT --report--> ACKNOWLEDGED
- *      ^              |
- *      +--- failed ---+      (the instance of the producer ended without an acknowledgement)          */
-enum event_state { EVENT_UNSENT, EVENT_SENT, EVENT_ACKNOWLEDGED };
+ *    | ^              |
+ *    | +--- failed ---+      (the instance of the producer ended without an acknowledgement)
+ *    +--> REFUSED, HELD, PASSED --written down in the database--> ASIDE
+ * REFUSED: Kafka takes everything but this event. HELD: it waits behind a refused one of its topic and key. PASSED: it waits for its
+ * topic. ACKNOWLEDGED and ASIDE are the ends: only behind them the confirmed position moves on (I1). */
+enum event_state {
+    EVENT_UNSENT,
+    EVENT_SENT,
+    EVENT_ACKNOWLEDGED,
+    EVENT_REFUSED,
+    EVENT_HELD,
+    EVENT_PASSED,
+    EVENT_ASIDE
+};
 
 struct event {
     int64_t id;            /* unique within the outbox; the header `id` */

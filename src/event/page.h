@@ -1,5 +1,6 @@
 /* page.h: a run of events of one tick in id order, as read in one go from the outbox, with the memory they live in.
- * A page is filled by postgres/reader, travels through relay/pipeline and is freed when it is confirmed. */
+ * A page is filled by postgres/reader, travels through relay/pipeline and is freed when it is confirmed. Pages of side work (retries,
+ * topics that catch up, replays) travel among those of the stream. */
 #ifndef OUTBOXD_EVENT_PAGE_H
 #define OUTBOXD_EVENT_PAGE_H
 
@@ -19,6 +20,10 @@ struct page {
     size_t next;           /* pipeline: no event before this index is EVENT_UNSENT */
     size_t settled;        /* pipeline: every event before this index is EVENT_ACKNOWLEDGED */
     struct page *later;    /* pipeline: the page after this one */
+    int64_t side;          /* number of the side work it belongs to; 0: it is the stream's */
+    int64_t side_end;      /* what that work's progress is when all of the page is settled; 0: its last event's id */
+    bool side_asked;       /* pipeline, exactly once: all of it is in the transaction that is being committed .. */
+    bool side_committed;   /* .. and was */
     struct page_chunk *chunks; /* the bytes */
 };
 

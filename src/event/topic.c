@@ -161,6 +161,19 @@ topic_intern(struct topic_table *table, const char *name, size_t size)
     return table->last;
 }
 
+struct topic *
+topic_intern_always(struct topic_table *table, const char *name, size_t size)
+{
+    char text[TOPIC_NAME_SIZE];
+    struct topic *topic = find_topic(table, name, size);
+    if (topic != NULL)
+        return topic;
+    CHECK(size < sizeof text);
+    memcpy(text, name, size);
+    text[size] = '\0';
+    return add_topic(table, name, size, is_selected(table, text));
+}
+
 size_t
 topic_count(const struct topic_table *table)
 {

@@ -11,6 +11,7 @@ struct topic {
     char *name;               /* a legal Kafka name: the table's CHECK saw to it */
     uint32_t index;           /* 0, 1, 2 .. in order of appearance: other rooms keep arrays by it */
     bool selected;            /* matches one of this relay's patterns: false = its events are passed over */
+    bool paused;              /* the stream passes its events over: they wait in the database */
     uint64_t published;       /* events acknowledged by Kafka since the start of the process */
     uint64_t published_bytes; /* their keys and payloads */
     uint64_t passed_over;     /* events of a topic that is not selected */
@@ -33,6 +34,9 @@ void topic_table_free(struct topic_table *table);
 /* The topic of that name, made when it is new; or TOPIC_OTHERS. `name` is shorter than TOPIC_NAME_SIZE, holds no NUL and need not end
  * in one. Never NULL. Remembers the last answer: runs of one topic cost a memcmp. */
 struct topic *topic_intern(struct topic_table *table, const char *name, size_t size);
+
+/* The same, but never TOPIC_OTHERS: for topics that somebody has named on purpose. */
+struct topic *topic_intern_always(struct topic_table *table, const char *name, size_t size);
 
 size_t topic_count(const struct topic_table *table);
 

@@ -2,6 +2,7 @@
  * what to publish. */
 #include "postgres/journal.h"
 
+#include "postgres/numbers.h"
 #include "postgres/statements.h"
 
 #include <inttypes.h>
@@ -10,35 +11,13 @@
 #include <string.h>
 #include <sys/random.h>
 
-/* Text forms of the numbers of one request, alive until it is sent. */
-struct numbers {
-    char text[16][24];
-    int used;
-};
-
-static const char *
-number(struct numbers *numbers, int64_t value)
-{
-    CHECK(numbers->used < 16);
-    char *text = numbers->text[numbers->used++];
-    snprintf(text, sizeof numbers->text[0], "%" PRId64, value);
-    return text;
-}
-
-/* NULL for 0, as confirmed_id has it. */
-static const char *
-number_or_null(struct numbers *numbers, int64_t value)
-{
-    return value ? number(numbers, value) : NULL;
-}
-
 /* NULL, all three of them, for at least once. */
 static void
 exact_numbers(struct numbers *numbers, const struct journal_exact *exact, const char *values[3])
 {
-    values[0] = exact->on ? number(numbers, exact->position.seq) : NULL;
-    values[1] = exact->on ? number(numbers, exact->position.id) : NULL;
-    values[2] = exact->on ? number(numbers, exact->nonce) : NULL;
+    values[0] = exact->on ? number_text(numbers, exact->position.seq) : NULL;
+    values[1] = exact->on ? number_text(numbers, exact->position.id) : NULL;
+    values[2] = exact->on ? number_text(numbers, exact->nonce) : NULL;
 }
 
 /* A row's own random number: by it a later reader can tell this row from another of the same seq in another history. */
@@ -48,12 +27,6 @@ nonce(void)
     int64_t value = 0;
     CHECK(getrandom(&value, sizeof value, 0) == sizeof value);
     return value & INT64_MAX;
-}
-
-static int64_t
-field(const PGresult *result, int row, int column)
-{
-    return strtoll(PQgetvalue(result, row, column), NULL, 10);
 }
 
 static bool
@@ -82,7 +55,7 @@ journal_ask_prepare(struct session *session, int64_t now_us)
 {
     session_ask(session,
                 SQL_PREPARE_NEWEST SQL_PREPARE_SET_BACK SQL_PREPARE_TAKE SQL_PREPARE_ROWS SQL_PREPARE_LATE
-                    SQL_PREPARE_STEP SQL_PREPARE_CONFIRM SQL_PREPARE_PAGE SQL_PREPARE_NAMES,
+                    SQL_PREPARE_STEP SQL_PREPARE_CONFIRM SQL_PREPARE_PAGE SQL_PREPARE_NAMES SQL_PREPARE_ASIDE,
                 now_us);
 }
 
@@ -114,23 +87,23 @@ journal_read_newest(struct session *session, struct journal_row *row, struct err
     if (result == NULL)
         return error_prefix(error, "cannot read the journal");
     journal_row_clear(row);
-    row->seq = field(result, 0, 0);
-    row->epoch = field(result, 0, 1);
+    row->seq = number_field(result, 0, 0);
+    row->epoch = number_field(result, 0, 1);
     snprintf(row->holder, sizeof row->holder, "%s", PQgetvalue(result, 0, 2));
-    tick_edge_set(&row->edge, PQgetvalue(result, 0, 3), field(result, 0, 4), field(result, 0, 5));
-    row->hi_id = field(result, 0, 6);
-    row->confirmed = (struct journal_position){field(result, 0, 7), field(result, 0, 8)};
+    tick_edge_set(&row->edge, PQgetvalue(result, 0, 3), number_field(result, 0, 4), number_field(result, 0, 5));
+    row->hi_id = number_field(result, 0, 6);
+    row->confirmed = (struct journal_position){number_field(result, 0, 7), number_field(result, 0, 8)};
     row->released = flag(result, 0, 9);
-    row->age_us = field(result, 0, 10);
+    row->age_us = number_field(result, 0, 10);
     row->place =
-        (struct journal_place){field(result, 0, 11), (int)field(result, 0, 12), field(result, 0, 13)};
-    row->here = (struct journal_place){field(result, 0, 14), (int)field(result, 0, 15), field(result, 0, 16)};
-    row->sequence = field(result, 0, 17);
-    row->sequence_file = field(result, 0, 18);
+        (struct journal_place){number_field(result, 0, 11), (int)number_field(result, 0, 12), number_field(result, 0, 13)};
+    row->here = (struct journal_place){number_field(result, 0, 14), (int)number_field(result, 0, 15), number_field(result, 0, 16)};
+    row->sequence = number_field(result, 0, 17);
+    row->sequence_file = number_field(result, 0, 18);
     row->retired = flag(result, 0, 19);
     row->exact = (struct journal_exact){.on = !PQgetisnull(result, 0, 20),
-                                        .position = {field(result, 0, 20), field(result, 0, 21)},
-                                        .nonce = field(result, 0, 22)};
+                                        .position = {number_field(result, 0, 20), number_field(result, 0, 21)},
+                                        .nonce = number_field(result, 0, 22)};
     PQclear(result);
     return true;
 }
@@ -157,8 +130,8 @@ journal_ask_take(struct session *session, const struct journal_self *self, const
                  int64_t lease_us, int64_t now_us)
 {
     struct numbers numbers = {0};
-    const char *values[] = {self->relay,  number(&numbers, seen->seq), number(&numbers, seen->epoch),
-                            self->holder, number(&numbers, lease_us),  number(&numbers, nonce())};
+    const char *values[] = {self->relay,  number_text(&numbers, seen->seq), number_text(&numbers, seen->epoch),
+                            self->holder, number_text(&numbers, lease_us),  number_text(&numbers, nonce())};
     session_ask_prepared(session, "outboxd_take", 6, values, false, now_us);
 }
 
@@ -170,8 +143,8 @@ journal_read_take(struct session *session, struct journal_self *self, bool *take
         return error_prefix(error, "cannot take the lead");
     *taken = PQntuples(result) == 1;
     if (*taken) {
-        self->seq = field(result, 0, 0);
-        self->epoch = field(result, 0, 1);
+        self->seq = number_field(result, 0, 0);
+        self->epoch = number_field(result, 0, 1);
     }
     PQclear(result);
     return true;
@@ -181,8 +154,17 @@ void
 journal_ask_rows(struct session *session, const char *relay, int64_t seq, int limit, int64_t now_us)
 {
     struct numbers numbers = {0};
-    const char *values[] = {relay, number(&numbers, seq), number(&numbers, limit)};
+    const char *values[] = {relay, number_text(&numbers, seq), number_text(&numbers, limit)};
     session_ask_prepared(session, "outboxd_rows", 3, values, false, now_us);
+}
+
+void
+journal_ask_round(struct session *session, const char *relay, int64_t from_seq, int64_t to_seq,
+                  int64_t now_us)
+{
+    struct numbers numbers = {0};
+    const char *values[] = {relay, number_text(&numbers, from_seq), number_text(&numbers, to_seq)};
+    session_ask_prepared(session, "outboxd_round", 3, values, false, now_us);
 }
 
 bool
@@ -195,11 +177,11 @@ journal_read_rows(struct session *session, struct journal_row **rows, size_t *co
     *rows = must_calloc(*count, sizeof **rows);
     for (size_t i = 0; i < *count; i++) {
         struct journal_row *row = &(*rows)[i];
-        row->seq = field(result, (int)i, 0);
-        tick_edge_set(&row->edge, PQgetvalue(result, (int)i, 1), field(result, (int)i, 2),
-                      field(result, (int)i, 3));
-        row->hi_id = field(result, (int)i, 4);
-        row->nonce = field(result, (int)i, 5);
+        row->seq = number_field(result, (int)i, 0);
+        tick_edge_set(&row->edge, PQgetvalue(result, (int)i, 1), number_field(result, (int)i, 2),
+                      number_field(result, (int)i, 3));
+        row->hi_id = number_field(result, (int)i, 4);
+        row->nonce = number_field(result, (int)i, 5);
     }
     PQclear(result);
     return true;
@@ -228,12 +210,12 @@ journal_read_names(struct session *session, int64_t *epoch, struct journal_name 
     if (result == NULL)
         return error_prefix(error, "cannot look up ticks in the journal");
     int rows = PQntuples(result);
-    *epoch = rows > 0 ? field(result, 0, 0) : 0;
+    *epoch = rows > 0 ? number_field(result, 0, 0) : 0;
     *count = 0;
     *names = must_calloc((size_t)rows + 1, sizeof **names);
     for (int i = 0; i < rows; i++)
         if (!PQgetisnull(result, i, 1)) /* the newest row's epoch comes even when there is none of them */
-            (*names)[(*count)++] = (struct journal_name){field(result, i, 1), field(result, i, 2)};
+            (*names)[(*count)++] = (struct journal_name){number_field(result, i, 1), number_field(result, i, 2)};
     PQclear(result);
     return true;
 }
@@ -242,7 +224,7 @@ void
 journal_ask_late(struct session *session, const struct tick *tick, int64_t now_us)
 {
     struct numbers numbers = {0};
-    const char *values[] = {tick->from.snapshot, number(&numbers, tick->from.w), tick->snapshot};
+    const char *values[] = {tick->from.snapshot, number_text(&numbers, tick->from.w), tick->snapshot};
     session_ask_prepared(session, "outboxd_late", 3, values, false, now_us);
 }
 
@@ -255,7 +237,7 @@ journal_read_late(struct session *session, struct tick *tick, struct error *erro
     free(tick->late);
     tick->late = must_strdup(PQgetvalue(result, 0, 0));
     tick->late_count = tick_late_count(tick->late);
-    tick->late_lo = field(result, 0, 1);
+    tick->late_lo = number_field(result, 0, 1);
     PQclear(result);
     return true;
 }
@@ -275,17 +257,17 @@ journal_ask_step(struct session *session, const struct journal_self *self, const
     struct numbers numbers = {0};
     const char *values[] = {self->relay,
                             step->last->snapshot,
-                            number(&numbers, step->last->w),
-                            number(&numbers, step->last->lo_id),
-                            number(&numbers, step->next_lo),
+                            number_text(&numbers, step->last->w),
+                            number_text(&numbers, step->last->lo_id),
+                            number_text(&numbers, step->next_lo),
                             self->holder,
-                            number(&numbers, step->confirmed.seq),
+                            number_text(&numbers, step->confirmed.seq),
                             number_or_null(&numbers, step->confirmed.id),
-                            number(&numbers, self->seq),
-                            number(&numbers, self->epoch),
+                            number_text(&numbers, self->seq),
+                            number_text(&numbers, self->epoch),
                             step->dirty ? "true" : "false",
-                            number(&numbers, step->heartbeat_us),
-                            number(&numbers, nonce()),
+                            number_text(&numbers, step->heartbeat_us),
+                            number_text(&numbers, nonce()),
                             NULL,
                             NULL,
                             NULL};
@@ -299,14 +281,14 @@ static bool
 read_common(struct session *session, const PGresult *result, int appended, int sequence,
             struct journal_self *self, struct journal_stepped *stepped, struct error *error)
 {
-    stepped->sequence = field(result, 0, sequence);
-    stepped->backend_pid = (int)field(result, 0, 3);
+    stepped->sequence = number_field(result, 0, sequence);
+    stepped->backend_pid = (int)number_field(result, 0, 3);
     stepped->appended = !PQgetisnull(result, 0, appended);
     stepped->durable = session_durable(session);
-    stepped->fenced = field(result, 0, 0) != self->seq || field(result, 0, 1) != self->epoch;
+    stepped->fenced = number_field(result, 0, 0) != self->seq || number_field(result, 0, 1) != self->epoch;
     if (stepped->fenced)
         return true;
-    int64_t hi_id = field(result, 0, 2);
+    int64_t hi_id = number_field(result, 0, 2);
     if (stepped->sequence < hi_id)
         return error_set(
             error, ERROR_INTERNAL,
@@ -315,21 +297,21 @@ read_common(struct session *session, const PGresult *result, int appended, int s
             "passed over; run `outboxd rebase`, see docs/operations.md, \"The sequence went backwards\"",
             hi_id, stepped->sequence);
     if (stepped->appended)
-        self->seq = field(result, 0, appended);
+        self->seq = number_field(result, 0, appended);
     return true;
 }
 
 static void
 read_tick(const PGresult *result, const struct tick_edge *from, struct tick *tick)
 {
-    tick->seq = field(result, 0, 6);
+    tick->seq = number_field(result, 0, 6);
     tick_edge_set(&tick->from, from->snapshot, from->w, from->lo_id);
     tick->snapshot = must_strdup(PQgetvalue(result, 0, 7));
-    tick->hi_id = field(result, 0, 10);
+    tick->hi_id = number_field(result, 0, 10);
     tick->late = must_strdup(PQgetvalue(result, 0, 5));
     tick->late_count = tick_late_count(tick->late);
-    tick->late_lo = field(result, 0, 15);
-    tick->nonce = field(result, 0, 16);
+    tick->late_lo = number_field(result, 0, 15);
+    tick->nonce = number_field(result, 0, 16);
 }
 
 bool
@@ -347,41 +329,48 @@ journal_read_step(struct session *session, struct journal_self *self, const stru
                          "; run `outboxd rebase`, see docs/operations.md, \"The sequence went backwards\"",
                          step->last->lo_id);
     stepped->found = flag(result, 0, 4);
-    stepped->sequence_file = field(result, 0, 14);
+    stepped->sequence_file = number_field(result, 0, 14);
     if (stepped->found && !stepped->appended)
         stepped->fenced = true; /* wanted, but somebody else appended seq + 1 */
     if (good && stepped->appended) {
-        tick_edge_set(&stepped->edge, PQgetvalue(result, 0, 7), field(result, 0, 8), field(result, 0, 9));
+        tick_edge_set(&stepped->edge, PQgetvalue(result, 0, 7), number_field(result, 0, 8), number_field(result, 0, 9));
         if (stepped->found)
             read_tick(result, step->last, &stepped->tick);
     } else if (good) {
         /* A virtual tick. Its lo is the value that this step was given, never the one that it read: that was read after
          * the snapshot, and an event between the two would be lost. */
-        tick_edge_set(&stepped->edge, PQgetvalue(result, 0, 11), field(result, 0, 12), step->next_lo);
+        tick_edge_set(&stepped->edge, PQgetvalue(result, 0, 11), number_field(result, 0, 12), step->next_lo);
     }
     PQclear(result);
     return good;
 }
 
 void
-journal_ask_confirm(struct session *session, const struct journal_self *self,
-                    struct journal_position confirmed, const struct journal_exact *exact, bool release,
-                    int64_t now_us)
+journal_ask_append(struct session *session, const char *statement, const struct journal_row_next *next,
+                   int count, const char *const *more, int64_t now_us)
 {
     struct numbers numbers = {0};
-    const char *values[] = {self->relay,
-                            self->holder,
-                            number(&numbers, confirmed.seq),
-                            number_or_null(&numbers, confirmed.id),
-                            number(&numbers, self->seq),
-                            number(&numbers, self->epoch),
-                            release ? "true" : "false",
-                            number(&numbers, nonce()),
-                            NULL,
-                            NULL,
-                            NULL};
-    exact_numbers(&numbers, exact, &values[8]);
-    session_ask_prepared(session, "outboxd_confirm", 11, values, false, now_us);
+    const char *values[JOURNAL_APPEND_VALUES + JOURNAL_APPEND_MORE] = {
+        next->self->relay,
+        next->self->holder,
+        number_text(&numbers, next->confirmed.seq),
+        number_or_null(&numbers, next->confirmed.id),
+        number_text(&numbers, next->self->seq),
+        number_text(&numbers, next->self->epoch),
+        number_text(&numbers, nonce())};
+    CHECK(count <= JOURNAL_APPEND_MORE);
+    exact_numbers(&numbers, next->exact, &values[JOURNAL_APPEND_VALUES - 3]);
+    for (int i = 0; i < count; i++)
+        values[JOURNAL_APPEND_VALUES + i] = more[i];
+    session_ask_prepared(session, statement, JOURNAL_APPEND_VALUES + count, values, false, now_us);
+}
+
+void
+journal_ask_confirm(struct session *session, const struct journal_row_next *next, bool release,
+                    int64_t now_us)
+{
+    const char *released = release ? "true" : "false";
+    journal_ask_append(session, "outboxd_confirm", next, 1, &released, now_us);
 }
 
 bool
@@ -395,6 +384,7 @@ journal_read_confirm(struct session *session, struct journal_self *self, struct 
     bool good = read_common(session, result, 4, 5, self, stepped, error);
     if (!stepped->appended)
         stepped->fenced = true;
+    stepped->answer = number_field(result, 0, 6);
     PQclear(result);
     return good;
 }

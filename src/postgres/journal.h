@@ -93,6 +93,10 @@ MUST_CHECK bool journal_read_rows(struct session *session, struct journal_row **
                                   struct error *error);
 void journal_rows_free(struct journal_row *rows, size_t count);
 
+/* Two of them, read likewise: the ends of a tick that may span many. */
+void journal_ask_round(struct session *session, const char *relay, int64_t from_seq, int64_t to_seq,
+                       int64_t now_us);
+
 /* The transactions below from.w that became visible between `tick->from` and `tick->snapshot`: completes a tick that was
  * read back from the journal. */
 void journal_ask_late(struct session *session, const struct tick *tick, int64_t now_us);
@@ -124,6 +128,7 @@ struct journal_stepped {
     struct tick_edge edge; /* where the next step starts from */
     int64_t sequence;      /* the `next_lo` of the step after this one */
     int64_t sequence_file; /* of a step only */
+    int64_t answer;        /* of journal_ask_append(): what its statement says, 0: nothing */
     int backend_pid;       /* not session_backend_pid(): a pooler is in between */
 };
 
@@ -139,11 +144,22 @@ MUST_CHECK bool journal_read_step(struct session *session, struct journal_self *
                                   const struct journal_step *step, struct journal_stepped *stepped,
                                   struct error *error);
 
+/* What the next row says. */
+struct journal_row_next {
+    const struct journal_self *self;
+    struct journal_position confirmed;
+    const struct journal_exact *exact;
+};
+
 /* The same without opening a tick: appends a copy of the newest row (an empty tick) that says `confirmed`, while the last
  * tick is still being read; with `release`, the last row of a leader that stops as asked. */
-void journal_ask_confirm(struct session *session, const struct journal_self *self,
-                         struct journal_position confirmed, const struct journal_exact *exact, bool release,
+void journal_ask_confirm(struct session *session, const struct journal_row_next *next, bool release,
                          int64_t now_us);
+/* Another statement of that kind (statements.h), with `count` parameters more: what it writes, it writes only together with its row. */
+#define JOURNAL_APPEND_VALUES 10
+#define JOURNAL_APPEND_MORE 6
+void journal_ask_append(struct session *session, const char *statement, const struct journal_row_next *next,
+                        int count, const char *const *more, int64_t now_us);
 MUST_CHECK bool journal_read_confirm(struct session *session, struct journal_self *self,
                                      struct journal_stepped *stepped, struct error *error);
 

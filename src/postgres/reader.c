@@ -15,12 +15,15 @@
 #define SMALL_TICK 1000
 /* So few late transactions are read without windows: at most this many times a page is sorted. */
 #define FEW_LATE 4
+/* So many ids at most are looked at for one page of a single topic: a tenth of a second. */
+#define MOST_FILTERED 100000
 /* An event above this does not go into a page that is not cut: at most `batch.events` times this is read in vain once. */
 #define LARGE_EVENT 8192
 
 struct reader {
     struct session *session;
     struct topic_table *topics;
+    char *filter; /* SQL over an event `e`; "": every event of the tick is read */
     struct tick tick;
     bool has_more;
     bool first;    /* no page of the tick was read yet */
@@ -40,11 +43,13 @@ struct reader {
 };
 
 struct reader *
-reader_new(struct session *session, struct topic_table *topics)
+reader_new(struct session *session, struct topic_table *topics, const struct topic *only)
 {
     struct reader *reader = must_calloc(1, sizeof *reader);
     reader->session = session;
     reader->topics = topics;
+    reader->filter = only != NULL ? must_format(" and e.topic = '%s'", only->name) : must_strdup("");
+    CHECK(strchr(only != NULL ? only->name : "", '\'') == NULL); /* the table's CHECK saw to it */
     reader->cut = true; /* nothing is known about sizes yet */
     return reader;
 }
@@ -55,6 +60,7 @@ reader_free(struct reader *reader)
     if (reader == NULL)
         return;
     reader_drop(reader);
+    free(reader->filter);
     free(reader);
 }
 
@@ -82,6 +88,8 @@ reader_begin(struct reader *reader, struct tick *tick, int64_t after)
 void
 reader_drop(struct reader *reader)
 {
+    if (reader == NULL)
+        return;
     reader_lost(reader);
     tick_clear(&reader->tick);
     reader->has_more = false;
@@ -91,6 +99,12 @@ bool
 reader_has_more(const struct reader *reader)
 {
     return reader->has_more;
+}
+
+int64_t
+reader_after(const struct reader *reader)
+{
+    return reader->after;
 }
 
 int64_t
@@ -109,11 +123,12 @@ take_copy_row(void *context, const char *data, size_t size)
 
 /* The stream of the late transactions merged with `main`, which is freed. */
 static char *
-with_late(char *main, const char *late, const char *after, const char *upto, const char *n)
+with_late(char *main, const char *late, const char *after, const char *upto, const char *filter,
+          const char *n)
 {
     char *both =
-        must_format(SQL_PAGE_MERGED(SQL_PAGE_LATE("'%s'::xid8[]", "%s", "%s", "%s") " union all %s", "%s"),
-                    late, after, upto, n, main, n);
+        must_format(SQL_PAGE_MERGED(SQL_PAGE_LATE("'%s'::xid8[]", "%s", "%s", "%s", "%s") " union all %s", "%s"),
+                    late, after, upto, n, filter, main, n);
     free(main);
     return both;
 }
@@ -131,10 +146,11 @@ ask_by_copy(struct reader *reader, int64_t now_us)
     snprintf(bytes, sizeof bytes, "%" PRId64, reader->bytes);
     /* Snapshots, arrays of xids and numbers came from Postgres or from our own printing: digits, colons, commas, braces. */
     char *streams = must_format(
-        SQL_PAGE_MAIN("%s", "%s", "%s::bigint", "%s", "'%" PRId64 "'::xid8", "'%s'::pg_snapshot", "%s"),
-        after, lo, upto, hi, tick->from.w, tick->snapshot, n);
+        SQL_PAGE_MAIN("%s", "%s", "%s::bigint", "%s", "'%" PRId64 "'::xid8", "'%s'::pg_snapshot", "%s",
+                      "%s"),
+        after, lo, upto, hi, tick->from.w, tick->snapshot, reader->filter, n);
     if (tick->late_count > 0)
-        streams = with_late(streams, tick->late, after, upto, n);
+        streams = with_late(streams, tick->late, after, upto, reader->filter, n);
     char *sql = reader->cut
                     ? must_format("copy (" SQL_PAGE_CUT("%s", "%s", "%s") ") to stdout (format binary)",
                                   streams, n, bytes)
@@ -177,7 +193,8 @@ reader_ask_page(struct reader *reader, int64_t events, int64_t bytes, int64_t no
     CHECK(reader->has_more && reader->page == NULL);
     const struct tick *tick = &reader->tick;
     int64_t start = reader->after > tick->from.lo_id ? reader->after : tick->from.lo_id;
-    reader->by_copy = !reader->first || tick->hi_id - start > SMALL_TICK;
+    bool filters = reader->filter[0] != '\0';
+    reader->by_copy = filters || !reader->first || tick->hi_id - start > SMALL_TICK;
     reader->events = !reader->by_copy && events > SMALL_TICK ? SMALL_TICK : events;
     if (!reader->cut)
         reader->events = within_bytes(reader->events, reader->average, bytes);
@@ -185,7 +202,9 @@ reader_ask_page(struct reader *reader, int64_t events, int64_t bytes, int64_t no
     if (reader->width == 0)
         reader->width = 4 * events;
     reader->upto = tick->hi_id;
-    if (tick->late_count > FEW_LATE && tick->hi_id - reader->after > reader->width)
+    if (filters && reader->width > MOST_FILTERED)
+        reader->width = MOST_FILTERED;
+    if ((filters || tick->late_count > FEW_LATE) && tick->hi_id - reader->after > reader->width)
         reader->upto = reader->after + reader->width;
     reader->page = page_new(tick->seq);
     reader->page->tick_nonce = tick->nonce;
@@ -200,6 +219,8 @@ reader_ask_page(struct reader *reader, int64_t events, int64_t bytes, int64_t no
 void
 reader_lost(struct reader *reader)
 {
+    if (reader == NULL)
+        return;
     page_free(reader->page);
     reader->page = NULL;
 }

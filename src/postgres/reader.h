@@ -10,18 +10,21 @@
 
 struct reader;
 
-/* Both must outlive the reader. */
-struct reader *reader_new(struct session *session, struct topic_table *topics);
+/* All must outlive the reader. `only`: events of other topics are left out; NULL: none is. */
+struct reader *reader_new(struct session *session, struct topic_table *topics, const struct topic *only);
 void reader_free(struct reader *reader); /* NULL is allowed */
 
 /* Takes the tick over (and clears `tick`); events with id <= `after` are left out: they were settled before. */
 void reader_begin(struct reader *reader, struct tick *tick, int64_t after);
 
 /* Forgets the tick. */
-void reader_drop(struct reader *reader);
+void reader_drop(struct reader *reader); /* NULL is allowed */
 
 /* True between reader_begin and the page that is last_of_tick. */
 bool reader_has_more(const struct reader *reader);
+
+/* Of the tick it is at: ids up to here were read. */
+int64_t reader_after(const struct reader *reader);
 
 int64_t reader_tick_seq(const struct reader *reader);
 
@@ -35,6 +38,6 @@ MUST_CHECK bool reader_read_page(struct reader *reader, struct page **page, stru
 int64_t reader_page_cost(const struct reader *reader);
 
 /* The connection was lost while a page was under way: it is dropped, and can be asked for again. */
-void reader_lost(struct reader *reader);
+void reader_lost(struct reader *reader); /* NULL is allowed */
 
 #endif

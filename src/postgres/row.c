@@ -104,7 +104,8 @@ decode(const struct column_value columns[COLUMN_COUNT], struct page *page, struc
     struct event *event = page_add(page);
     event->id = read_int64(columns[COLUMN_ID].data);
     event->created_at_us = unix_us(read_int64(columns[COLUMN_CREATED_AT].data));
-    event->topic = topic_intern(topics, topic->data, topic->size);
+    event->topic = totals->all_topics ? topic_intern_always(topics, topic->data, topic->size)
+                                      : topic_intern(topics, topic->data, topic->size);
     event->key_size = columns[COLUMN_KEY].size;
     event->payload_size = columns[COLUMN_PAYLOAD].size;
     event->headers_size = headers.size;
@@ -116,7 +117,7 @@ decode(const struct column_value columns[COLUMN_COUNT], struct page *page, struc
         totals->largest = event->key_size;
     if (event->payload_size > totals->largest)
         totals->largest = event->payload_size;
-    if (!event->topic->selected) {
+    if (!event->topic->selected && !totals->all_topics) {
         event->topic->passed_over++;
         page_drop_last(page);
         return true;

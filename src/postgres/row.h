@@ -15,6 +15,7 @@ struct row_totals {
     int64_t header_bytes; /* in UTF-8 */
     int64_t last_id;
     int64_t largest; /* key or payload of the rows so far */
+    bool all_topics; /* in: events of topics that are not selected are wanted too */
     bool large;      /* the next row came without its bytes: the page ends before it */
 };
 

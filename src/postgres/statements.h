@@ -115,19 +115,55 @@
     "   ins.nonce"                                                                                                     \
     " from last l cross join want left join ins on true;"
 
-/* $1 relay, $2 holder, $3 confirmed_seq, $4 confirmed_id, $5 seq, $6 epoch, $7 released, $8 nonce,
- * $9 .. $11 exact */
-#define SQL_PREPARE_CONFIRM                                                                                            \
-    "prepare outboxd_confirm(text, text, bigint, bigint, bigint, bigint, boolean, bigint, bigint, bigint, bigint) as"  \
+/* Appends a copy of the newest row: $1 relay, $2 holder, $3 confirmed_seq, $4 confirmed_id, $5 seq, $6 epoch, $7 nonce, $8 .. $10 exact,
+ * and more: `released`, and a column that is computed only when the row was appended. */
+#define SQL_PREPARE_APPEND(name, types, released, does)                                                                \
+    "prepare " name "(text, text, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, " types ") as"       \
     " with last as materialized (" SQL_LAST "),"                                                                       \
     " ins as (insert into outbox.journal (relay, seq, epoch, holder, snapshot, w, lo_id, hi_id, confirmed_seq,"        \
     "     confirmed_id, released, sysid, timeline, dbid, nonce, exact_seq, exact_id, exact_nonce)"                     \
-    "   select $1, l.seq + 1, l.epoch, $2, l.snapshot, l.w, l.lo_id, l.hi_id, $3, $4, $7,"                             \
-    "     l.sysid, l.timeline, l.dbid, $8, $9, $10, $11"                                                               \
+    "   select $1, l.seq + 1, l.epoch, $2, l.snapshot, l.w, l.lo_id, l.hi_id, $3, $4, " released ","                   \
+    "     l.sysid, l.timeline, l.dbid, $7, $8, $9, $10"                                                                \
     "   from last l where l.seq = $5 and l.epoch = $6 on conflict do nothing returning seq)"                           \
-    " select l.seq, l.epoch, l.hi_id, pg_backend_pid(), ins.seq, " SQL_SEQUENCE                                        \
-    " from last l left join ins on true;"
+    " select l.seq, l.epoch, l.hi_id, pg_backend_pid(), ins.seq, " SQL_SEQUENCE ","                                    \
+    "   case when ins.seq is not null then " does " end from last l left join ins on true;"
 
+#define SQL_PREPARE_CONFIRM SQL_PREPARE_APPEND("outboxd_confirm", "boolean", "$11", "''")
+
+/* What was passed over: outbox.put_aside. How far side work is: outbox.request_settle, outbox.topic_settle. */
+#define SQL_PREPARE_ASIDE                                                                                              \
+    SQL_PREPARE_APPEND("outboxd_put_aside", "jsonb", "false", "outbox.put_aside($1, $11)::text")                       \
+    SQL_PREPARE_APPEND("outboxd_settle", "bigint, bigint, bigint, text, jsonb", "false",                               \
+                       "outbox.request_settle($1, $11, $12, $13, $14, $15)::text")                                     \
+    SQL_PREPARE_APPEND("outboxd_settle_topic", "bigint, bigint, bigint, text, text", "false",                          \
+                       "outbox.topic_settle($1, $11, $12, $13, $14, $15)::text")                                       \
+    SQL_PREPARE_APPEND("outboxd_apply", "bigint, bigint", "false", "outbox.side_apply($1, $11, $12)::text")            \
+    SQL_PREPARE_DEAD SQL_PREPARE_AHEAD SQL_PREPARE_WAITING SQL_PREPARE_HELD SQL_PREPARE_COPY SQL_PREPARE_REPLAY SQL_PREPARE_ROUND
+
+/* $1 relay, $2 confirmed_seq and $3 confirmed_id: dead letters that hold something, and those that the stream is still to come to. */
+#define SQL_PREPARE_DEAD                                                                                               \
+    "prepare outboxd_dead(text, bigint, bigint) as"                                                                    \
+    " select event_id, coalesce(hold, 0), (tick, event_id) > ($2 + 1, $3), topic, encode(key, 'hex')"                  \
+    " from outbox.dead_letter where relay = $1 and (hold is not null or (tick, event_id) > ($2 + 1, $3));"
+
+/* $1 relay: how many dead letters and held events there are, and the last ticks that have some. */
+#define SQL_PREPARE_AHEAD                                                                                              \
+    "prepare outboxd_ahead(text) as select d.count, h.count, greatest(d.tick, h.tick)"                                 \
+    " from (select count(*), coalesce(max(tick), 0) as tick from outbox.dead_letter where relay = $1) d,"              \
+    "  (select count(*), coalesce(max(tick), 0) as tick from outbox.held_event where relay = $1) h;"
+
+/* $1 relay: everything that waits, as one JSON object. */
+#define SQL_PREPARE_WAITING                                                                                            \
+    "prepare outboxd_waiting(text) as select jsonb_build_object("                                                      \
+    "'paused', r.paused,"                                                                                              \
+    "'pauses', (select coalesce(jsonb_agg(p.topic), '[]') from outbox.pause p where p.relay = r.name),"                \
+    "'topics', (select coalesce(jsonb_agg(to_jsonb(t) order by t.number), '[]') from outbox.paused_topic t where t.relay = r.name),"  \
+    "'requests', (select coalesce(jsonb_agg(to_jsonb(q) order by q.number), '[]') from (select q.*, encode(q.key, 'hex') as key_hex," \
+    "    (extract(epoch from q.since) * 1000000)::bigint as since_us, (extract(epoch from q.until) * 1000000)::bigint as until_us,"   \
+    "    l.hold, l.topic as letter_topic, encode(l.key, 'hex') as letter_key, l.event_id is null as gone"                             \
+    "    from outbox.request q left join outbox.dead_letter l on l.relay = q.relay and l.event_id = q.event_id"                       \
+    "    where q.relay = r.name and q.done_at is null order by q.number limit 64) q)"  \
+    " from outbox.relay r where r.name = $1;"
 /* A macro's number in SQL. */
 #define SQL_NUMBER(macro) SQL_NUMBER_(macro)
 #define SQL_NUMBER_(number) #number
@@ -141,14 +177,14 @@
 /* A page: events of one tick with after < id <= upto, in id order, at most n of them. The main stream walks the id index;
  * the late transactions come through (xid, id). Both are merged by id: late ones first would break the order of a key.
  * Arguments are SQL expressions. */
-#define SQL_PAGE_MAIN(after, upto, lo, hi, w, cur, n)                                                                  \
+#define SQL_PAGE_MAIN(after, upto, lo, hi, w, cur, filter, n)                                                                  \
     "(select e.id, e.created_at, e.topic, e.key, e.payload, e.headers from outbox.event e"                             \
     "  where e.id > greatest(" after ", " lo ") and e.id <= least(" upto ", " hi ") and (e.xid >= " w ") is true"      \
-    "  and pg_visible_in_snapshot(e.xid, " cur ") order by e.id limit " n ")"
-#define SQL_PAGE_LATE(late, after, upto, n)                                                                            \
+    "  and pg_visible_in_snapshot(e.xid, " cur ")" filter " order by e.id limit " n ")"
+#define SQL_PAGE_LATE(late, after, upto, filter, n)                                                                            \
     "(select e.id, e.created_at, e.topic, e.key, e.payload, e.headers from unnest(" late ") x"                         \
     "  cross join lateral (select * from outbox.event f where f.xid = x and f.id > " after " and f.id <= " upto        \
-    "  order by f.id limit " n ") e)"
+    "  order by f.id limit " n ") e where true" filter ")"
 #define SQL_PAGE_MERGED(streams, n) "(select * from (" streams ") s order by id limit " n ")"
 
 /* Cut by bytes: the page ends after the event that reaches `bytes`, so one event is always admitted. The window costs as
@@ -171,8 +207,50 @@
  * Large ones are read by COPY, which knows no parameters (reader.c). */
 #define SQL_PREPARE_PAGE                                                                                               \
     "prepare outboxd_page(xid8[], bigint, bigint, bigint, bigint, bigint, xid8, pg_snapshot, bigint) as " SQL_PAGE_CUT(\
-        SQL_PAGE_LATE("$1", "$2", "$3", "$4") " union all "                                                            \
-        SQL_PAGE_MAIN("$2", "$3", "$5", "$6", "$7", "$8", "$4"), "$4", "$9") ";"
+        SQL_PAGE_LATE("$1", "$2", "$3", "", "$4") " union all "                                                            \
+        SQL_PAGE_MAIN("$2", "$3", "$5", "$6", "$7", "$8", "", "$4"), "$4", "$9") ";"
+
+/* ---- pages of side work: as binary results in the format of a page ---- */
+
+/* So much of `rows`, in the given order, as fits into `bytes`. */
+#define SQL_SIDE_CUT(rows, order, bytes)                                                                               \
+    "select id, created_at, topic, key, payload, headers, null::boolean from (select e.*, sum(" SQL_COST ") over (order by " order     \
+    " rows between unbounded preceding and 1 preceding) as before from (" rows ") e) p where before is null or before < " bytes        \
+    " order by " order
+
+/* $1 relay, $2 the dead letter's event, $3 its hold, $4 whether it comes first, $5 n, $6 bytes: it and what waits behind it. */
+#define SQL_PREPARE_HELD                                                                                               \
+    "prepare outboxd_held(text, bigint, bigint, boolean, bigint, bigint) as " SQL_SIDE_CUT(                            \
+        "(select l.tick, l.event_id as id, l.created_at, l.topic, l.key, l.payload, l.headers from outbox.dead_letter l"               \
+        " where l.relay = $1 and l.event_id = $2 and $4)"                                                              \
+        " union all (select h.tick, e.id, e.created_at, e.topic, e.key, e.payload, e.headers from outbox.held_event h" \
+        " join outbox.event e on e.id = h.event_id where h.relay = $1 and h.hold = $3 order by h.tick, h.event_id limit $5)",          \
+        "tick, id", "$6") ";"
+
+/* $1 relay, $2 the dead letter's event, $3 the topic that gets a copy */
+#define SQL_PREPARE_COPY                                                                                               \
+    "prepare outboxd_copy(text, bigint, text) as"                                                                      \
+    " select l.event_id, l.created_at, $3, l.key, l.payload, coalesce(l.headers, '{}') || jsonb_build_object("         \
+    "  'outbox-dead-topic', l.topic, 'outbox-dead-error', l.error, 'outbox-dead-message', l.message), null::boolean"   \
+    " from outbox.dead_letter l where l.relay = $1 and l.event_id = $2;"
+
+/* What was published and is still there: $1 relay, $2 < id <= $3, $4 its number for the header, $5 n, $6 bytes, and perhaps $7 since and
+ * $8 until, in microseconds, $9 key in hex. What waits was not published. */
+#define SQL_PREPARE_REPLAY                                                                                             \
+    "prepare outboxd_replay(text, bigint, bigint, bigint, bigint, bigint, double precision, double precision, text) as " SQL_SIDE_CUT(   \
+        "select e.id, e.created_at, e.topic, e.key, e.payload, coalesce(e.headers, '{}') || jsonb_build_object('replay', $4::text) as headers"  \
+        " from (select c.snapshot, n.confirmed_id from (" SQL_LAST ") n join outbox.journal c on c.relay = n.relay and c.seq = n.confirmed_seq) c," \
+        " outbox.event e where e.id > $2 and e.id <= $3 and pg_visible_in_snapshot(e.xid, c.snapshot)"                 \
+        " and ($7 is null or e.created_at >= to_timestamp($7 / 1000000)) and ($8 is null or e.created_at < to_timestamp($8 / 1000000))"   \
+        " and ($9 is null or e.key = decode($9, 'hex'))"                                                               \
+        " and not exists (select from outbox.held_event h where h.relay = $1 and h.event_id = e.id)"                   \
+        " and not exists (select from outbox.dead_letter l where l.relay = $1 and l.event_id = e.id)"                  \
+        " order by e.id limit $5", "id", "$6") ";"
+
+/* $1 relay, $2 and $3 rows of the journal: the tick between them */
+#define SQL_PREPARE_ROUND                                                                                              \
+    "prepare outboxd_round(text, bigint, bigint) as"                                                                   \
+    " select seq, snapshot::text, w::text, lo_id, hi_id, nonce from outbox.journal where relay = $1 and seq in ($2, $3) order by seq;"
 
 /* clang-format on */
 

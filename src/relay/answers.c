@@ -62,6 +62,7 @@ begin_tick(struct relay *relay, struct tick *tick)
 {
     bool partly = tick->seq == relay->confirmed.seq + 1;
     relay->loaded_seq = tick->seq;
+    relay->begun_seq = tick->seq;
     relay->counters.ticks++;
     relay->counters.tick_events_so_far = 0;
     reader_begin(relay->reader, tick, partly ? relay->confirmed.id : 0);
@@ -196,12 +197,14 @@ answer_step(struct relay *relay, struct error *error)
     return good;
 }
 
-static bool
-answer_confirm(struct relay *relay, struct error *error)
+bool
+answers_appended(struct relay *relay, bool *written, struct error *error)
 {
     struct journal_stepped stepped = {0};
     bool good =
         journal_read_confirm(relay->session, &relay->self, &stepped, error) && accept(relay, &stepped, error);
+    *written = good && !stepped.fenced && stepped.durable;
+    relay->answer = stepped.answer;
     if (good && !stepped.fenced) {
         struct journal_position now = relay->confirmed, told = relay->step.confirmed;
         relay->dirty = now.seq != told.seq || now.id != told.id;
@@ -259,12 +262,42 @@ answer_retention(struct relay *relay, struct error *error)
     return true;
 }
 
+/* Of what is beside the stream. */
+static bool
+read_beside(struct relay *relay, enum request request, struct error *error)
+{
+    switch (request) {
+    case REQUEST_APPLY:
+        return aside_answer_apply(relay, error);
+    case REQUEST_AHEAD:
+        return aside_answer_ahead(relay, error);
+    case REQUEST_DEAD:
+        return aside_answer_dead(relay, error);
+    case REQUEST_WAITING:
+        return side_answer_waiting(relay, error);
+    case REQUEST_ASIDE:
+        return aside_answer_write(relay, error);
+    case REQUEST_SETTLE:
+        return side_answer_settle(relay, error);
+    case REQUEST_SIDE_PAGE:
+        return side_answer_page(relay, error);
+    case REQUEST_ROUND:
+        return rounds_answer(relay, error);
+    case REQUEST_ROUND_LATE:
+        return rounds_answer_late(relay, error);
+    case REQUEST_ROUND_PAGE:
+        return rounds_answer_page(relay, error);
+    default:
+        check_failed(__FILE__, __LINE__, "an answer that nobody asked for");
+    }
+}
+
 void
 answers_read(struct relay *relay)
 {
     struct error error;
     enum request request = relay->request;
-    bool good = true;
+    bool good = true, written;
     relay->request = REQUEST_NONE;
     switch (request) {
     case REQUEST_ROWS:
@@ -283,7 +316,7 @@ answers_read(struct relay *relay)
         good = answer_step(relay, &error);
         break;
     case REQUEST_CONFIRM:
-        good = answer_confirm(relay, &error);
+        good = answers_appended(relay, &written, &error);
         break;
     case REQUEST_REGISTER_LATER:
         good = telling_registered(relay, &error);
@@ -295,9 +328,10 @@ answers_read(struct relay *relay)
         good = answer_retention(relay, &error);
         break;
     default:
-        check_failed(__FILE__, __LINE__, "an answer that nobody asked for");
+        good = read_beside(relay, request, &error);
     }
-    bool works = request == REQUEST_PAGE || request == REQUEST_STEP || request == REQUEST_CONFIRM;
+    bool works = request == REQUEST_PAGE || request == REQUEST_STEP || request == REQUEST_CONFIRM ||
+                 request == REQUEST_ASIDE;
     if (!good)
         link_failed(relay, &error);
     else if (works)

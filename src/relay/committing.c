@@ -52,7 +52,53 @@ exact_is_open(const struct relay *relay)
            producer_state(relay->producer) == PRODUCER_READY;
 }
 
-/* The record of everything that was handed over. */
+const struct record_sides *
+exact_sides(const struct relay *relay)
+{
+    static const struct record_sides none = {.count = 0};
+    return exact_is_on(relay) ? &relay->exact.committed.sides : &none;
+}
+
+/* What the database knows for sure has no place in the record any more. */
+static void
+keep_sides_at_work(const struct relay *relay, struct record_sides *sides)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < sides->count; i++)
+        if (side_is_at_work(relay, sides->list[i].number))
+            sides->list[kept++] = sides->list[i];
+    sides->count = kept;
+}
+
+struct recording {
+    struct record *record;
+    uint64_t serial;
+};
+
+static void
+record_side(void *context, const struct page *page)
+{
+    struct recording *recording = context;
+    int64_t progress = pipeline_side_progress(page, recording->serial);
+    if (progress != 0)
+        CHECK(record_sides_set(&recording->record->sides, (struct record_side){page->side, progress}));
+}
+
+/* The position behind `last`, the stream's last event in the transaction. */
+static void
+record_position(const struct relay *relay, struct record *record, const struct event *last)
+{
+    const struct page *page = last->page;
+    bool whole = page->last_of_tick && last == &page->events[page->count - 1];
+    record->at = whole ? (struct journal_position){page->tick_seq, 0}
+                       : (struct journal_position){page->tick_seq - 1, last->id};
+    for (const struct page *each = relay->pipeline.head; each != page->later; each = each->later)
+        if (each->side == 0 && each->count > 0 &&
+            each->first_serial + each->count > relay->pipeline.committed)
+            record_chain_add(&record->chain, (struct journal_name){each->tick_seq, each->tick_nonce});
+}
+
+/* The record of everything that was handed over, and of what was passed over between. */
 static void
 commit_events(struct relay *relay)
 {
@@ -60,15 +106,12 @@ commit_events(struct relay *relay)
     const struct event *next = pipeline_next(pipeline);
     uint64_t serial = next != NULL ? pipeline_serial(next) : pipeline->next_serial;
     const struct event *last = pipeline_last_before(pipeline, serial);
-    CHECK(last != NULL);
-    const struct page *page = last->page;
     struct record record = relay->exact.committed;
-    bool whole = page->last_of_tick && last == &page->events[page->count - 1];
-    record.at = whole ? (struct journal_position){page->tick_seq, 0}
-                      : (struct journal_position){page->tick_seq - 1, last->id};
-    for (const struct page *each = pipeline->head; each != page->later; each = each->later)
-        if (each->count > 0 && each->first_serial + each->count > pipeline->committed)
-            record_chain_add(&record.chain, (struct journal_name){each->tick_seq, each->tick_nonce});
+    struct recording recording = {&record, serial};
+    keep_sides_at_work(relay, &record.sides);
+    if (last != NULL)
+        record_position(relay, &record, last);
+    pipeline_ask_commit(pipeline, serial, record_side, &recording);
     exact_commit(relay, &record, serial);
 }
 
@@ -80,7 +123,9 @@ exact_end_transaction(struct relay *relay, bool more)
         return INT64_MAX;
     if (more && exact_lets_send(relay))
         return exact->opened_us + relay->settings->transaction_time_us;
-    if (relay->pipeline.events_out == 0)
+    const struct pipeline *pipeline = &relay->pipeline;
+    bool all_written = pipeline->refused == 0 && pipeline->held == 0 && pipeline->passed == 0;
+    if (pipeline->events_out == 0 && all_written) /* I1: the position passes nothing that is nowhere */
         commit_events(relay);
     return INT64_MAX;
 }

@@ -177,6 +177,7 @@ go_on(struct relay *relay, const struct reconciled *result)
         take_along(relay);
     else if (!as_known)
         start_from(relay, result->start);
+    pipeline_forget_asked(&relay->pipeline);
     exact->committing = false;
     exact->committed = *found;
     set_told(relay, found);

@@ -5,7 +5,9 @@
  *   exact.c    exactly once: who knows how far we are
  *   committing.c  exactly once: what a transaction holds
  *   outage.c   Kafka as a whole is away, or refuses everything
- *   telling.c  what the registry is told */
+ *   telling.c  what the registry is told
+ *   aside.c    dead letters, and what waits behind them   pauses.c   paused topics
+ *   side.c     work beside the stream: retries, replays   rounds.c   paused topics catch up */
 #ifndef OUTBOXD_RELAY_INSIDE_H
 #define OUTBOXD_RELAY_INSIDE_H
 
@@ -13,6 +15,7 @@
 #include "postgres/inspect.h"
 #include "postgres/journal.h"
 #include "postgres/reader.h"
+#include "relay/aside.h"
 #include "relay/exact.h"
 #include "relay/pipeline.h"
 #include "relay/relay.h"
@@ -37,6 +40,16 @@ enum request {
     REQUEST_REGISTER_LATER,
     REQUEST_TROUBLE,
     REQUEST_RETENTION,
+    REQUEST_APPLY,
+    REQUEST_AHEAD,
+    REQUEST_DEAD,
+    REQUEST_WAITING,
+    REQUEST_ASIDE,
+    REQUEST_SETTLE,
+    REQUEST_SIDE_PAGE,
+    REQUEST_ROUND,
+    REQUEST_ROUND_LATE,
+    REQUEST_ROUND_PAGE,
 };
 
 struct counters {
@@ -90,6 +103,7 @@ struct relay {
     struct tick_edge edge; /* the last tick, journalled or virtual */
     int64_t sequence;      /* value of the id sequence, of an earlier answer on this connection */
     int64_t sequence_file; /* its storage when the lead was taken */
+    int64_t begun_seq;     /* the last tick that had events and was given to the reader */
     int64_t loaded_seq;    /* every tick up to here was given to the reader, or had no events */
     bool catching_up;      /* journalled ticks after loaded_seq are read back first */
     struct tick late_tick; /* one of them, waiting for its list of late transactions */
@@ -129,6 +143,10 @@ struct relay {
     int64_t drain_until_us;
 
     struct exact exact; /* exact.c */
+    struct aside aside;
+    struct beside beside;
+    bool beside_turn; /* of asking for a page: the stream's, or one beside it */
+    int64_t answer; /* of the statement that was appended last */
 
     /* what the database knows about an outage of Kafka (outage.c) */
     const char *outage_told; /* its error; NULL: none */
@@ -157,6 +175,8 @@ void link_failed(struct relay *relay,
 /* leading.c */
 void leading_begin(struct relay *relay, bool kept); /* the lead was taken */
 void leading_ask(struct relay *relay);
+/* For a statement that appends a row; remembers what it says, for answers_appended(). */
+struct journal_row_next leading_next_row(struct relay *relay);
 int64_t leading_deadline(const struct relay *relay);
 void leading_settle(struct relay *relay); /* moves the confirmed edge over what was acknowledged */
 /* Until when something may be sent, as long as no other request is confirmed; 0: nothing may. */
@@ -172,8 +192,74 @@ void leading_took_page(struct relay *relay, int64_t bytes, int64_t took_us);
 int64_t leading_retention_us(const struct relay *relay); /* between two looks at the ring */
 void leading_drop(struct relay *relay);                  /* forgets ticks and pages; nothing may be out */
 
+/* A quarter of `memory` at most, and what is read in a small part of the lease. */
+int64_t leading_page_limit(const struct relay *relay);
+
 /* answers.c */
 void answers_read(struct relay *relay); /* ROWS .. RETENTION */
+/* Of a statement that appends a row of the journal (CONFIRM, ASIDE, SETTLE): *written: it is there to stay, and so is what came with it. */
+bool answers_appended(struct relay *relay, bool *written, struct error *error) MUST_CHECK;
+
+/* aside.c */
+void aside_begin(struct relay *relay); /* what was passed over before is to be read */
+void aside_free(struct relay *relay);
+bool aside_is_loaded(const struct relay *relay);
+void aside_ask_load(struct relay *relay); /* APPLY .. WAITING, one after the other */
+bool aside_answer_apply(struct relay *relay, struct error *error) MUST_CHECK;
+bool aside_answer_ahead(struct relay *relay, struct error *error) MUST_CHECK;
+bool aside_answer_dead(struct relay *relay, struct error *error) MUST_CHECK;
+/* The event is not to be sent: it is marked, and true. */
+bool aside_takes(struct relay *relay, struct event *event);
+/* Refused for its own sake. False: there are too many that hold their keys. */
+bool aside_bury(struct relay *relay, struct event *event, const struct outcome *why);
+bool aside_is_full(const struct relay *relay); /* nothing more until it is written down */
+bool aside_writes(struct relay *relay);        /* there is something to write down */
+void aside_ask_write(struct relay *relay);
+bool aside_answer_write(struct relay *relay, struct error *error) MUST_CHECK;
+void aside_lost(struct relay *relay); /* the connection, perhaps amid a request */
+
+/* pauses.c */
+void pauses_refused(struct relay *relay, struct topic *topic, const struct outcome *why);
+enum event_state pauses_state_of(const struct relay *relay, const struct topic *topic);
+struct pause *pauses_of_page(const struct relay *relay, const struct page *page); /* NULL: not such a page */
+const struct pause *pauses_first_trouble(const struct relay *relay);
+bool pauses_write(struct relay *relay);
+struct json_t *pauses_list(struct relay *relay); /* for outbox.put_aside */
+void pauses_written(struct relay *relay, bool written);
+void pauses_take(struct relay *relay, const struct waiting *waiting);
+void pauses_settle_passed(struct relay *relay, const struct topic *topic);
+void pauses_forget(struct relay *relay, struct pause *pause);
+void pauses_clear(struct relay *relay);
+
+/* rounds.c */
+bool rounds_wants(const struct relay *relay, const struct pause *pause);
+void rounds_ask(struct relay *relay, struct pause *pause);
+bool rounds_answer(struct relay *relay, struct error *error) MUST_CHECK;
+bool rounds_answer_late(struct relay *relay, struct error *error) MUST_CHECK;
+bool rounds_answer_page(struct relay *relay, struct error *error) MUST_CHECK;
+void rounds_settled(struct relay *relay, struct pause *pause, int64_t progress, int64_t number,
+                    int64_t new_to);
+
+/* side.c */
+bool side_ask(struct relay *relay); /* a page of some work; true: something was asked */
+bool side_answer_page(struct relay *relay, struct error *error) MUST_CHECK;
+void side_ask_waiting(struct relay *relay);
+bool side_answer_waiting(struct relay *relay, struct error *error) MUST_CHECK;
+bool side_is_closing(const struct relay *relay); /* no tick may be opened */
+int64_t side_deadline(const struct relay *relay);
+bool side_settles(struct relay *relay); /* there is something to tell the database */
+void side_ask_settled(struct relay *relay);
+void side_ask_settle(struct relay *relay, const struct side *side, int64_t progress, int64_t events,
+                     const char *outcome);
+void side_ask_settle_topic(struct relay *relay, const struct pause *pause, int64_t progress,
+                           const struct outcome *why);
+bool side_answer_settle(struct relay *relay, struct error *error) MUST_CHECK;
+bool side_refused(struct relay *relay, struct event *event, const struct outcome *why);
+bool side_has_failed(const struct relay *relay, const struct page *page);
+/* A page of it is in the pipeline. */
+bool side_is_at_work(const struct relay *relay, int64_t number);
+void side_push(struct relay *relay, struct page *page, int64_t number);
+void side_clear(struct relay *relay);
 
 /* telling.c */
 void telling_register(struct relay *relay); /* asks REGISTER */
@@ -198,6 +284,7 @@ bool exact_is_settled(const struct relay *relay); /* nothing but events is in th
 void exact_text(const struct relay *relay, char *text, size_t size); /* what is */
 bool exact_lets_read(const struct relay *relay);                     /* it is known where reading begins */
 bool exact_lets_send(const struct relay *relay);
+const struct record_sides *exact_sides(const struct relay *relay); /* by the position */
 bool exact_is_open(const struct relay *relay); /* a transaction holds events */
 void exact_turn(struct relay *relay);          /* after the producer's turn */
 void exact_sent(struct relay *relay);          /* an event was handed over */

@@ -60,6 +60,8 @@ leading_drop(struct relay *relay)
     reader_drop(relay->reader);
     tick_clear(&relay->late_tick);
     pipeline_clear(&relay->pipeline);
+    side_clear(relay);
+    aside_begin(relay);
     relay->verdict.trouble.active = false;
     relay->verdict.suspecting = false;
     relay->dropping = false;
@@ -79,6 +81,9 @@ leading_begin(struct relay *relay, bool kept)
         relay->confirmed = row->confirmed;
         relay->loaded_seq = row->confirmed.seq;
         relay->journal_low = 0;
+        relay->begun_seq = 0;
+        side_clear(relay);
+        aside_begin(relay);
         relay->highest_id = row->confirmed.id > row->edge.lo_id ? row->confirmed.id : row->edge.lo_id;
     }
     relay->dirty = relay->confirmed.seq != row->confirmed.seq || relay->confirmed.id != row->confirmed.id;
@@ -112,14 +117,21 @@ leading_settle(struct relay *relay)
 
 /* ---- questions ---- */
 
-static void
-ask_confirm(struct relay *relay, bool release)
+struct journal_row_next
+leading_next_row(struct relay *relay)
 {
     relay->step.confirmed = relay->confirmed;
     relay->step.exact = relay->exact.told;
+    relay->releasing = false;
+    return (struct journal_row_next){&relay->self, relay->confirmed, &relay->step.exact};
+}
+
+static void
+ask_confirm(struct relay *relay, bool release)
+{
+    struct journal_row_next next = leading_next_row(relay);
     relay->releasing = release;
-    journal_ask_confirm(relay->session, &relay->self, relay->confirmed, &relay->exact.told, release,
-                        relay->now_us);
+    journal_ask_confirm(relay->session, &next, release, relay->now_us);
     relay_asked(relay, REQUEST_CONFIRM);
 }
 
@@ -139,8 +151,8 @@ ask_step(struct relay *relay, bool confirm_due)
 /* A quarter of `memory` at most, so that one page is read while others are out; and what is read well within the lease, for there
  * is no heartbeat while a page is under way: behind a slow network, a leader that reads for longer than its lease is replaced,
  * and the next one reads the same page. */
-static int64_t
-page_limit(const struct relay *relay)
+int64_t
+leading_page_limit(const struct relay *relay)
 {
     int64_t limit = relay->settings->batch_bytes;
     if (limit > relay->settings->memory_bytes / 4)
@@ -165,7 +177,7 @@ has_room(const struct relay *relay)
 {
     if (relay->pipeline.pages >= PAGES_IN_FLIGHT)
         return false;
-    int64_t after = (int64_t)relay->pipeline.cost + page_limit(relay);
+    int64_t after = (int64_t)relay->pipeline.cost + leading_page_limit(relay);
     return relay->pipeline.pages == 0 || after <= relay->settings->memory_bytes;
 }
 
@@ -196,7 +208,9 @@ confirm_is_due(const struct relay *relay)
 static void
 ask_while_draining(struct relay *relay)
 {
-    if (relay->pipeline.events_out == 0 && !exact_is_open(relay))
+    if (relay->owns && aside_is_loaded(relay) && aside_writes(relay))
+        aside_ask_write(relay); /* a transaction that is open waits for it */
+    else if (relay->pipeline.events_out == 0 && !exact_is_open(relay))
         ask_confirm(relay, true);
     else if (confirm_is_due(relay) || relay->now_us - relay->appended_at_us >= heartbeat_us(relay))
         ask_confirm(relay, false);
@@ -209,7 +223,7 @@ ask_unread(struct relay *relay)
     if (reader_has_more(relay->reader)) {
         if (!has_room(relay))
             return;
-        reader_ask_page(relay->reader, relay->settings->batch_events, page_limit(relay), relay->now_us);
+        reader_ask_page(relay->reader, relay->settings->batch_events, leading_page_limit(relay), relay->now_us);
         relay_asked(relay, REQUEST_PAGE);
     } else if (relay->late_tick.snapshot != NULL) {
         journal_ask_late(relay->session, &relay->late_tick, relay->now_us);
@@ -219,6 +233,28 @@ ask_unread(struct relay *relay)
                          relay->now_us);
         relay_asked(relay, REQUEST_ROWS);
     }
+}
+
+/* What is passed over, and what is beside the stream, in turns with the stream's own pages. */
+static bool
+asks_beside(struct relay *relay, bool heartbeat_due)
+{
+    if (heartbeat_due && aside_is_loaded(relay) && !aside_writes(relay) && !side_settles(relay))
+        return false; /* these are signs of life too; the others are not */
+    if (!aside_is_loaded(relay)) {
+        aside_ask_load(relay);
+    } else if (aside_writes(relay)) {
+        aside_ask_write(relay);
+    } else if (side_settles(relay)) {
+        side_ask_settled(relay);
+    } else if (relay->now_us >= relay->beside.look_at_us) {
+        side_ask_waiting(relay);
+    } else {
+        relay->beside_turn = !relay->beside_turn;
+        return relay->beside_turn && !relay->beside.paused && exact_is_settled(relay) && has_room(relay) &&
+               side_ask(relay);
+    }
+    return true;
 }
 
 void
@@ -242,12 +278,14 @@ leading_ask(struct relay *relay)
     } else if (!exact_lets_read(relay)) {
         if (heartbeat_due)
             ask_confirm(relay, false);
-    } else if (unread) {
+    } else if (asks_beside(relay, heartbeat_due)) {
+        return;
+    } else if (unread && !relay->beside.paused) {
         if (confirm_due || heartbeat_due)
             ask_confirm(relay, false);
         else
             ask_unread(relay);
-    } else if (!has_room(relay)) {
+    } else if (!has_room(relay) || side_is_closing(relay) || relay->beside.paused) {
         if (confirm_due || heartbeat_due)
             ask_confirm(relay, false);
     } else if (relay->now_us >= relay->retention_at_us && relay->registered && !heartbeat_due) {
@@ -268,8 +306,11 @@ leading_deadline(const struct relay *relay)
     int64_t confirm_us = relay->appended_at_us + confirm_interval_us(relay);
     if (relay->dirty && confirm_us < deadline)
         deadline = confirm_us;
+    int64_t beside_us = aside_is_loaded(relay) ? side_deadline(relay) : CLOCK_NEVER;
+    if (relay->state == RELAY_LEADING && beside_us < deadline)
+        deadline = beside_us;
     bool polls = relay->state == RELAY_LEADING && exact_lets_read(relay) && !reader_has_more(relay->reader) &&
-                 !relay->catching_up && has_room(relay);
+                 !relay->catching_up && has_room(relay) && !side_is_closing(relay) && !relay->beside.paused;
     if (polls && relay->poll_at_us < deadline)
         deadline = relay->poll_at_us;
     return deadline;

@@ -44,6 +44,7 @@ link_lost(struct relay *relay, const struct error *why)
     relay->prepared = false;
     relay->doubtful = relay->owns; /* the journal is looked at before anything else is sent */
     reader_lost(relay->reader);
+    aside_lost(relay);
     tick_clear(&relay->late_tick);
     relay->counters.errors[SNAPSHOT_ERROR_POSTGRES]++;
     if (why->kind == ERROR_UNUSABLE && !relay->was_connected) {

@@ -88,22 +88,53 @@ leave(struct pipeline *pipeline)
     page_free(page);
 }
 
+/* Of a state that the database has to hear of: how many there are. */
+static size_t *
+waiting(struct pipeline *pipeline, const struct event *event, enum event_state state)
+{
+    if (state == EVENT_PASSED && event->page->side == 0)
+        return &pipeline->passed;
+    return state == EVENT_REFUSED ? &pipeline->refused : state == EVENT_HELD ? &pipeline->held : NULL;
+}
+
+void
+pipeline_set_aside(struct pipeline *pipeline, struct event *event, enum event_state state)
+{
+    size_t *before = waiting(pipeline, event, event->state), *after = waiting(pipeline, event, state);
+    CHECK(state == EVENT_ASIDE ? event->state != EVENT_SENT && event->state != EVENT_ACKNOWLEDGED
+                               : event->state == EVENT_UNSENT);
+    if (before != NULL)
+        --*before;
+    if (after != NULL)
+        ++*after;
+    event->state = state;
+}
+
 /* Nothing takes it back any more. */
 static bool
 is_settled(const struct pipeline *pipeline, const struct page *page, size_t index)
 {
-    return page->events[index].state == EVENT_ACKNOWLEDGED &&
+    enum event_state state = page->events[index].state;
+    bool ended = state == EVENT_ACKNOWLEDGED || state == EVENT_ASIDE ||
+                 (state == EVENT_PASSED && page->side != 0);
+    return ended &&
            (!pipeline->exact || page->first_serial + index < pipeline->committed);
+}
+
+static void
+settle_events(const struct pipeline *pipeline, struct page *page)
+{
+    while (page->settled < page->count && is_settled(pipeline, page, page->settled))
+        page->settled++;
 }
 
 bool
 pipeline_settle(struct pipeline *pipeline, struct pipeline_edge *edge)
 {
     bool moved = false;
-    for (struct page *page; (page = pipeline->head) != NULL;) {
+    for (struct page *page; (page = pipeline->head) != NULL && page->side == 0;) {
         size_t before = page->settled;
-        while (page->settled < page->count && is_settled(pipeline, page, page->settled))
-            page->settled++;
+        settle_events(pipeline, page);
         if (page->settled < page->count) {
             if (page->settled == before)
                 return moved;
@@ -131,6 +162,38 @@ pipeline_oldest(const struct pipeline *pipeline)
     return NULL;
 }
 
+/* ---- side work ---- */
+
+struct page *
+pipeline_side(struct pipeline *pipeline)
+{
+    struct page *page = pipeline->head;
+    if (page == NULL || page->side == 0)
+        return NULL;
+    settle_events(pipeline, page);
+    bool whole = page->settled == page->count && (!pipeline->exact || page->side_committed);
+    return whole ? page : NULL;
+}
+
+int64_t
+pipeline_side_progress(const struct page *page, uint64_t serial)
+{
+    size_t done = 0;
+    while (done < page->count && page->first_serial + done < serial &&
+           (page->events[done].state == EVENT_ACKNOWLEDGED || page->events[done].state == EVENT_ASIDE))
+        done++;
+    if (done == page->count && page->side_end != 0)
+        return page->side_end;
+    return done > 0 ? page->events[done - 1].id : 0;
+}
+
+void
+pipeline_side_done(struct pipeline *pipeline)
+{
+    CHECK(pipeline_side(pipeline) != NULL);
+    leave(pipeline);
+}
+
 /* ---- exactly once ---- */
 
 const struct event *
@@ -140,22 +203,47 @@ pipeline_last_before(const struct pipeline *pipeline, uint64_t serial)
     for (const struct page *page = pipeline->head; page != NULL && page->first_serial < serial;
          page = page->later) {
         uint64_t upto = serial - page->first_serial < page->count ? serial - page->first_serial : page->count;
-        if (upto > 0 && page->first_serial + upto > pipeline->committed)
+        if (page->side == 0 && upto > 0 && page->first_serial + upto > pipeline->committed)
             last = &page->events[upto - 1];
     }
     return last;
 }
 
 void
-pipeline_commit(struct pipeline *pipeline, uint64_t serial, pipeline_visit *visit, void *context)
+pipeline_ask_commit(struct pipeline *pipeline, uint64_t serial, pipeline_visit_page *visit, void *context)
+{
+    bool whole = true; /* so far, and everything before */
+    for (struct page *page = pipeline->head; page != NULL; page = page->later) {
+        bool begun = whole && page->first_serial <= serial;
+        whole = begun && page->first_serial + page->count <= serial;
+        page->side_asked = whole;
+        if (begun && page->side != 0 && !page->side_committed)
+            visit(context, page);
+    }
+}
+
+void
+pipeline_forget_asked(struct pipeline *pipeline)
 {
     for (struct page *page = pipeline->head; page != NULL; page = page->later)
+        page->side_asked = false;
+}
+
+void
+pipeline_commit(struct pipeline *pipeline, uint64_t serial, pipeline_visit *visit, void *context)
+{
+    for (struct page *page = pipeline->head; page != NULL; page = page->later) {
+        page->side_committed = page->side_committed || page->side_asked;
         for (size_t i = page->settled; i < page->count && page->first_serial + i < serial; i++)
             if (page->first_serial + i >= pipeline->committed) {
-                CHECK(page->events[i].state != EVENT_SENT);
+                enum event_state state = page->events[i].state;
+                CHECK(state != EVENT_SENT && state != EVENT_REFUSED && state != EVENT_HELD);
+                if (state == EVENT_ASIDE || state == EVENT_PASSED)
+                    continue;
                 page->events[i].state = EVENT_ACKNOWLEDGED;
                 visit(context, &page->events[i]);
             }
+    }
     if (serial > pipeline->committed)
         pipeline->committed = serial;
 }
@@ -166,7 +254,8 @@ pipeline_rewind(struct pipeline *pipeline)
     CHECK(pipeline->events_out == 0);
     for (struct page *page = pipeline->head; page != NULL; page = page->later) {
         for (size_t i = page->settled; i < page->count; i++)
-            if (page->first_serial + i >= pipeline->committed)
+            if (page->first_serial + i >= pipeline->committed &&
+                page->events[i].state == EVENT_ACKNOWLEDGED)
                 page->events[i].state = EVENT_UNSENT;
         page->next = page->settled;
     }
@@ -180,5 +269,6 @@ pipeline_clear(struct pipeline *pipeline)
     while (pipeline->head != NULL)
         leave(pipeline);
     pipeline->sending = NULL;
+    pipeline->refused = pipeline->held = pipeline->passed = 0;
     pipeline->committed = pipeline->next_serial;
 }

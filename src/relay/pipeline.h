@@ -20,6 +20,7 @@ struct pipeline {
     size_t pages;
     size_t cost;       /* bytes of all pages: read and not settled */
     size_t events_out; /* sent and not reported */
+    size_t refused, held, passed; /* events in these states: to be written down */
     size_t cost_out;
     bool exact;         /* transactions decide */
     uint64_t committed; /* exact: of the first event that no transaction has committed yet */
@@ -45,16 +46,35 @@ void pipeline_sent(struct pipeline *pipeline, struct event *event);
 void pipeline_acknowledged(struct pipeline *pipeline, struct event *event);
 void pipeline_returned(struct pipeline *pipeline, struct event *event);
 
-/* Moves the edge over what is acknowledged without a gap and frees pages that are settled whole. False: it did not move,
- * and *edge is untouched. */
+/* UNSENT -> REFUSED, HELD, PASSED, or ASIDE at once for what the database knows already; and those three -> ASIDE. In a page of side work
+ * that has failed PASSED is an end: the event stays where it waits. */
+void pipeline_set_aside(struct pipeline *pipeline, struct event *event, enum event_state state);
+
+/* Moves the edge over what is settled without a gap and frees pages that are settled whole; stops at a page of side work, which stays
+ * until pipeline_side_done(). False: it did not move, and *edge is untouched. */
 bool pipeline_settle(struct pipeline *pipeline, struct pipeline_edge *edge);
 
-/* The oldest event that is not acknowledged, or NULL. */
+/* The oldest event that is not settled, or NULL. */
 const struct event *pipeline_oldest(const struct pipeline *pipeline);
 
-/* Exactly once. The last event before `serial` that no transaction has committed yet, or NULL. */
+/* The page of side work at the head of the pipeline, when every event of it is settled; else NULL. */
+struct page *pipeline_side(struct pipeline *pipeline);
+/* How far the work is with the events of its page before `serial`: the id of the last one before the first that is not settled or was passed,
+ * or side_end; 0: nothing. */
+int64_t pipeline_side_progress(const struct page *page, uint64_t serial);
+/* It is written down how far pipeline_side() is: its page is freed. */
+void pipeline_side_done(struct pipeline *pipeline);
+
+/* Exactly once. The stream's last event before `serial` that no transaction has committed yet, or NULL. */
 const struct event *pipeline_last_before(const struct pipeline *pipeline, uint64_t serial);
-/* Every event before `serial` is committed; `visit` is called for each of them that was not. */
+/* The pages that end before the first unsent event are asked to be committed; `visit` is called for each page of side work that has something
+ * before it and not committed. */
+typedef void pipeline_visit_page(void *context, const struct page *page);
+void pipeline_ask_commit(struct pipeline *pipeline, uint64_t serial, pipeline_visit_page *visit,
+                         void *context);
+/* What was asked was not committed. */
+void pipeline_forget_asked(struct pipeline *pipeline);
+/* Every event before `serial` is committed; `visit` is called for each of them that was acknowledged and not committed. */
 typedef void pipeline_visit(void *context, const struct event *event);
 void pipeline_commit(struct pipeline *pipeline, uint64_t serial, pipeline_visit *visit, void *context);
 /* What was acknowledged and not committed is unsent again: its transaction is lost. No event may be out. */

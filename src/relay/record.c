@@ -43,6 +43,19 @@ record_chain_add(struct record_chain *chain, struct journal_name name)
 }
 
 bool
+record_sides_set(struct record_sides *sides, struct record_side side)
+{
+    size_t i = 0;
+    while (i < sides->count && sides->list[i].number != side.number)
+        i++;
+    if (i == RECORD_SIDES)
+        return false;
+    sides->list[i] = side;
+    sides->count += i == sides->count;
+    return true;
+}
+
+bool
 record_make(struct record *record, struct journal_position at, const struct journal_name *names, size_t count)
 {
     int64_t seq = at.seq + (at.id > 0);
@@ -60,9 +73,15 @@ record_format(const struct record *record, char text[RECORD_TEXT_SIZE])
 {
     int used = snprintf(text, RECORD_TEXT_SIZE,
                         "v1 seq=%" PRId64 " id=%" PRId64 " epoch=%" PRId64 " sysid=%" PRId64
-                        " timeline=%d dbid=%" PRId64 " cluster=%s chain=",
+                        " timeline=%d dbid=%" PRId64 " cluster=%s sides=",
                         record->at.seq, record->at.id, record->epoch, record->place.sysid,
                         record->place.timeline, record->place.dbid, record->cluster);
+    for (size_t i = 0; i < record->sides.count; i++) {
+        const struct record_side *side = &record->sides.list[i];
+        used += snprintf(text + used, (size_t)(RECORD_TEXT_SIZE - used), "%s%" PRId64 ":%" PRId64,
+                         i > 0 ? "," : "", side->number, side->progress);
+    }
+    used += snprintf(text + used, (size_t)(RECORD_TEXT_SIZE - used), " chain=");
     for (size_t i = 0; i < record->chain.count; i++) {
         const struct journal_name *name = &record->chain.names[i];
         used += snprintf(text + used, (size_t)(RECORD_TEXT_SIZE - used), "%s%" PRId64 ":%" PRId64,
@@ -116,6 +135,21 @@ word(struct cursor *cursor, char *text, size_t size)
 }
 
 static void
+read_sides(struct cursor *cursor, struct record_sides *sides)
+{
+    while (cursor->good && *cursor->at != ' ') {
+        struct record_side side;
+        if (sides->count > 0)
+            skip(cursor, ",");
+        side.number = number(cursor, 1, INT64_MAX);
+        skip(cursor, ":");
+        side.progress = number(cursor, 1, INT64_MAX);
+        size_t before = sides->count;
+        cursor->good = cursor->good && record_sides_set(sides, side) && sides->count > before;
+    }
+}
+
+static void
 read_chain(struct cursor *cursor, struct record_chain *chain)
 {
     do {
@@ -151,6 +185,8 @@ record_parse(struct record *record, const char *text, struct error *error)
     record->place.dbid = number(&cursor, 0, UINT32_MAX);
     skip(&cursor, " cluster=");
     word(&cursor, record->cluster, sizeof record->cluster);
+    skip(&cursor, " sides=");
+    read_sides(&cursor, &record->sides);
     skip(&cursor, " chain=");
     read_chain(&cursor, &record->chain);
     /* the newest tick of the chain is the one that holds the position, or the one after it */

@@ -2,7 +2,7 @@
  * which database, and the chain: by which journal rows another process can tell whether this is its own history, and if not, where
  * the two parted. Pure. One line of ASCII:
  *
- *   v1 seq=41 id=0 epoch=7 sysid=7301 timeline=1 dbid=16384 cluster=MkU3 chain=41:8812,40:1034,38:77,34:5
+ *   v1 seq=41 id=0 epoch=7 sysid=7301 timeline=1 dbid=16384 cluster=MkU3 sides=12:880 chain=41:8812,40:1034,38:77,34:5
  */
 #ifndef OUTBOXD_RELAY_RECORD_H
 #define OUTBOXD_RELAY_RECORD_H
@@ -20,20 +20,34 @@ struct record_chain {
 
 #define RECORD_CLUSTER_SIZE 64
 
+/* Work beside the stream of which events were published, and how far it is (relay/side.c): what the database may not know yet. */
+#define RECORD_SIDES 32
+struct record_side {
+    int64_t number, progress;
+};
+struct record_sides {
+    struct record_side list[RECORD_SIDES];
+    size_t count;
+};
+
 struct record {
     struct journal_position at;
     int64_t epoch;
     struct journal_place place;
     char cluster[RECORD_CLUSTER_SIZE]; /* Kafka's; "": not known */
+    struct record_sides sides;
     struct record_chain chain;         /* its first is the newest tick of which events were published */
 };
 
 /* Room for its text. */
-#define RECORD_TEXT_SIZE 4096
+#define RECORD_TEXT_SIZE 8192
 
 /* A tick that is newer than all before; one that is there already changes nothing. When there are too many, the one goes whose
  * neighbours are closest, for its age. */
 void record_chain_add(struct record_chain *chain, struct journal_name name);
+
+/* How far a work is; a newer one takes the place of an older one. False: there is no room. */
+bool record_sides_set(struct record_sides *sides, struct record_side side);
 
 /* The record of a position, with its tick, which is to be among `names`; the rest is the caller's. False: it is not. */
 MUST_CHECK bool record_make(struct record *record, struct journal_position at,

@@ -105,7 +105,7 @@ relay_new(struct relay **made, const struct settings *settings, struct error *er
     session_name(name, relay->self.relay, relay->self.holder);
     CHECK(getrandom(&seed, sizeof seed, 0) == sizeof seed);
     relay->connect_backoff = backoff_make(RECONNECT_FIRST_US, RECONNECT_LAST_US, seed);
-    verdict_init(&relay->verdict, seed / 2);
+    verdict_init(&relay->verdict, settings->dead_letter_policy == DEAD_LETTER_STOP, seed / 2);
     relay->page_bytes = PAGE_FIRST;
     relay->pipeline.exact = settings->delivery == DELIVERY_EXACTLY_ONCE;
     relay->topics = topic_table_new(settings->topics, settings->topics_count);
@@ -113,7 +113,7 @@ relay_new(struct relay **made, const struct settings *settings, struct error *er
         relay_free(relay);
         return false;
     }
-    relay->reader = reader_new(relay->session, relay->topics);
+    relay->reader = reader_new(relay->session, relay->topics, NULL);
     *made = relay;
     return true;
 }
@@ -127,6 +127,8 @@ relay_free(struct relay *relay)
     if (relay->pipeline.events_out == 0)
         pipeline_clear(
             &relay->pipeline); /* else librdkafka, held in a resolver, still points into them: they stay */
+    side_clear(relay);
+    aside_free(relay);
     reader_free(relay->reader);
     session_free(relay->session);
     topic_table_free(relay->topics);

@@ -27,9 +27,11 @@ sending_count(void *context, const struct event *event)
         latency = 0; /* two clocks */
     while (bucket < SNAPSHOT_LATENCY_BUCKETS - 1 && latency > bounds[bucket])
         bucket++;
-    counters->latency_buckets[bucket]++;
-    counters->latency_sum_seconds += latency;
-    counters->latency_count++;
+    if (event->page->side == 0) { /* what is late on purpose tells nothing of how long an event takes */
+        counters->latency_buckets[bucket]++;
+        counters->latency_sum_seconds += latency;
+        counters->latency_count++;
+    }
     event->topic->published++;
     event->topic->published_bytes += event->key_size + event->payload_size;
     relay->acknowledged++;
@@ -87,7 +89,7 @@ watch_oldest(struct relay *relay)
 
 /* A refusal, by a report or before sending. */
 static void
-refused(struct relay *relay, const struct event *event, const struct outcome *why, bool alone)
+refused(struct relay *relay, struct event *event, const struct outcome *why, bool alone)
 {
     static const enum snapshot_error kinds[] = {[OUTCOME_EVENT] = SNAPSHOT_ERROR_EVENT,
                                                 [OUTCOME_TOPIC] = SNAPSHOT_ERROR_TOPIC,
@@ -95,8 +97,23 @@ refused(struct relay *relay, const struct event *event, const struct outcome *wh
                                                 [OUTCOME_FENCED] = SNAPSHOT_ERROR_FENCED};
     if (why->kind != OUTCOME_ACKNOWLEDGED && why->kind != OUTCOME_UNSENT)
         relay->counters.errors[kinds[why->kind]]++;
-    if (verdict_refused(&relay->verdict, event, why, alone, relay->now_us))
+    bool judged = (why->kind == OUTCOME_EVENT && alone) || why->kind == OUTCOME_TOPIC;
+    if (judged && side_refused(relay, event, why))
+        return;
+    switch (verdict_refused(&relay->verdict, event, why, alone, relay->now_us)) {
+    case VERDICT_NOTHING:
+        return;
+    case VERDICT_STUCK:
         tell_trouble(relay);
+        return;
+    case VERDICT_DEAD:
+        if (!aside_bury(relay, event, why) && verdict_stop(&relay->verdict, event, why, relay->now_us))
+            tell_trouble(relay);
+        return;
+    case VERDICT_PAUSE:
+        pauses_refused(relay, event->topic, why);
+        return;
+    }
 }
 
 static void
@@ -208,8 +225,10 @@ send_some(struct relay *relay)
     for (int sent = 0; sent < SEND_AT_ONCE; sent++) {
         struct event *event = pipeline_next(pipeline);
         if (event == NULL || !verdict_allows(&relay->verdict, pipeline_serial(event), relay->now_us) ||
-            !exact_lets_send(relay) || waits_for_commit(relay, event))
+            !exact_lets_send(relay) || waits_for_commit(relay, event) || aside_is_full(relay))
             return false;
+        if (aside_takes(relay, event))
+            continue;
         size_t cost = event_cost(event);
         if (pipeline->events_out > 0 && pipeline->cost_out + cost > (size_t)relay->settings->memory_bytes)
             return false; /* I6 */
@@ -224,7 +243,9 @@ send_some(struct relay *relay)
             return false;
         case PRODUCER_REFUSED:
             refused(relay, event, &why, true);
-            return false;
+            if (event->state == EVENT_UNSENT && !event->topic->paused)
+                return false;
+            break;
         case PRODUCER_FAILED:
             refused(relay, event, &why, relay->verdict.batch_events == 1);
             return false;
@@ -253,6 +274,8 @@ expects_more(struct relay *relay)
     const struct event *next = pipeline_next(&relay->pipeline);
     if (relay->state != RELAY_LEADING || relay->dropping || !leading_holds_lease(relay) || relay->undurable)
         return false;
+    if (relay->beside.paused || !aside_is_loaded(relay))
+        return false;
     if (next != NULL)
         return verdict_allows(&relay->verdict, pipeline_serial(next), relay->now_us) &&
                !waits_for_commit(relay, next);
@@ -280,7 +303,8 @@ sending_turn(struct relay *relay)
     watch_oldest(relay);
     if (relay->dropping) {
         drop_pages(relay);
-    } else if (relay->state == RELAY_LEADING && leading_holds_lease(relay) && !relay->undurable) {
+    } else if (relay->state == RELAY_LEADING && leading_holds_lease(relay) && !relay->undurable &&
+               aside_is_loaded(relay) && !relay->beside.paused) {
         if (producer_state(relay->producer) == PRODUCER_NONE)
             start_producer(relay);
         if (producer_state(relay->producer) == PRODUCER_READY && send_events(relay))

@@ -22,9 +22,10 @@
 #define FEW 64
 
 void
-verdict_init(struct verdict *verdict, uint64_t seed)
+verdict_init(struct verdict *verdict, bool stops, uint64_t seed)
 {
-    *verdict = (struct verdict){.trouble_backoff = backoff_make(TROUBLE_FIRST_US, TROUBLE_LAST_US, seed),
+    *verdict = (struct verdict){.stops = stops,
+                                .trouble_backoff = backoff_make(TROUBLE_FIRST_US, TROUBLE_LAST_US, seed),
                                 .broker_backoff = backoff_make(BROKER_FIRST_US, BROKER_LAST_US, seed + 1)};
 }
 
@@ -54,10 +55,10 @@ suspect(struct verdict *verdict, uint64_t serial)
     verdict->suspecting = true;
 }
 
-static bool
-stuck(struct verdict *verdict, const struct event *event, uint64_t serial, const struct outcome *why,
-      int64_t now_us)
+bool
+verdict_stop(struct verdict *verdict, const struct event *event, const struct outcome *why, int64_t now_us)
 {
+    uint64_t serial = pipeline_serial(event);
     struct trouble *trouble = &verdict->trouble;
     /* The first in order is the one to be stuck at; reports of others that failed with it change nothing. */
     if (trouble->active && trouble->serial < serial)
@@ -76,29 +77,31 @@ stuck(struct verdict *verdict, const struct event *event, uint64_t serial, const
     return !same;
 }
 
-bool
+enum verdict_answer
 verdict_refused(struct verdict *verdict, const struct event *event, const struct outcome *why, bool alone,
                 int64_t now_us)
 {
-    uint64_t serial = pipeline_serial(event);
     switch (why->kind) {
     case OUTCOME_EVENT:
-        if (alone)
-            return stuck(verdict, event, serial, why, now_us);
-        suspect(verdict, serial);
-        return false;
+        if (!alone) {
+            suspect(verdict, pipeline_serial(event));
+            return VERDICT_NOTHING;
+        }
+        if (!verdict->stops)
+            return VERDICT_DEAD;
+        return verdict_stop(verdict, event, why, now_us) ? VERDICT_STUCK : VERDICT_NOTHING;
     case OUTCOME_TOPIC:
-        return stuck(verdict, event, serial, why, now_us);
+        return VERDICT_PAUSE;
     case OUTCOME_BROKER:
         if (verdict->start_at_us <= now_us)
             verdict->start_at_us = now_us + backoff_next_us(&verdict->broker_backoff);
-        return false;
+        return VERDICT_NOTHING;
     case OUTCOME_ACKNOWLEDGED:
     case OUTCOME_FENCED:
     case OUTCOME_UNSENT:
         break;
     }
-    return false;
+    return VERDICT_NOTHING;
 }
 
 bool

@@ -1,5 +1,6 @@
-/* verdict.h: what the relay does about a refusal. Until there are dead letters there is one policy, `stop`: the relay stops
- * at the refused event, says so, and tries again with back-off; nothing is skipped, and it goes on by itself when healed.
+/* verdict.h: what the relay does about a refusal: a topic that takes nothing is paused, an event that Kafka does not take becomes a dead
+ * letter (aside.c does both). With the policy `stop` the relay stops at the refused event, says so, and tries again with back-off; nothing is
+ * skipped, and it goes on by itself when healed.
  *
  * A refused batch is nobody's verdict yet: all its records fail with the same error. They are suspects, and are sent again in
  * smaller batches; the next one that is refused leaves fewer suspects, until one event is refused alone: the culprit.
@@ -25,6 +26,7 @@ struct trouble {
 };
 
 struct verdict {
+    bool stops; /* the policy for events that are refused */
     struct trouble trouble;
     struct trouble
         waiting;     /* the oldest event is out, and this stands in its way: nothing is held back for it */
@@ -37,16 +39,27 @@ struct verdict {
     int64_t start_at_us;            /* no new instance before */
 };
 
-void verdict_init(struct verdict *verdict, uint64_t seed);
+void verdict_init(struct verdict *verdict, bool stops, uint64_t seed);
 
 /* A new instance of the producer is about to start: returns how many events its batches may hold, 0: as many as fit. With
  * every refused batch it becomes smaller, so a few instances find the culprit. */
 size_t verdict_narrow(struct verdict *verdict);
 
+enum verdict_answer {
+    VERDICT_NOTHING, /* its time will come, or the others' */
+    VERDICT_STUCK,   /* the relay is stuck at something new: the caller tells people */
+    VERDICT_DEAD,    /* the event is refused for its own sake */
+    VERDICT_PAUSE,   /* its topic takes nothing */
+};
+
 /* A report (or a refusal before sending) that is not an acknowledgement. `alone`: the event was in a batch of its own, or in
- * none, so that a data error is its own. True when the relay is stuck at something new: the caller tells people. */
-bool verdict_refused(struct verdict *verdict, const struct event *event, const struct outcome *why,
-                     bool alone, int64_t now_us);
+ * none, so that a data error is its own. */
+enum verdict_answer verdict_refused(struct verdict *verdict, const struct event *event,
+                                    const struct outcome *why,
+                                    bool alone, int64_t now_us);
+/* Stops at this event whatever the policy is. True when that is new. */
+bool verdict_stop(struct verdict *verdict, const struct event *event, const struct outcome *why,
+                  int64_t now_us);
 
 /* The edge of acknowledgement reached `serial` (of the oldest event that is not acknowledged): forgets suspects and trouble
  * before it. True when trouble has healed; the others were suspects for its sake, and are not any more. */

@@ -139,7 +139,9 @@ confirm_tick(struct driver *driver, int64_t seq, int64_t id, bool release)
     struct error error;
     struct journal_stepped stepped = {0};
     driver->confirmed = (struct journal_position){seq, id};
-    journal_ask_confirm(driver->session, &driver->self, driver->confirmed, &(struct journal_exact){0},
+    const struct journal_exact exact = {0};
+    const struct journal_row_next next = {&driver->self, driver->confirmed, &exact};
+    journal_ask_confirm(driver->session, &next,
                         release, clock_monotonic_us());
     driver_wait(driver);
     cr_assert(journal_read_confirm(driver->session, &driver->self, &stepped, &error), "%s", error.message);

@@ -62,7 +62,9 @@ waiting(void)
 static void
 ask_confirm(void)
 {
-    journal_ask_confirm(driver->session, &driver->self, driver->confirmed, &(struct journal_exact){0}, false,
+    const struct journal_exact exact = {0};
+    const struct journal_row_next next = {&driver->self, driver->confirmed, &exact};
+    journal_ask_confirm(driver->session, &next, false,
                         clock_monotonic_us());
 }
 

@@ -1,0 +1,121 @@
+/* aside.c: see aside.h. Called by the leader only; the SQL is in statements.h and schema/005_aside.sql. */
+#include "postgres/aside.h"
+
+#include "base/fields.h"
+#include "postgres/numbers.h"
+
+#include <jansson.h>
+#include <string.h>
+
+void
+aside_ask_put(struct session *session, const struct journal_row_next *next, const char *text, int64_t now_us)
+{
+    journal_ask_append(session, "outboxd_put_aside", next, 1, &text, now_us);
+}
+
+static char *
+refusal_text(const struct aside_refusal *refused)
+{
+    if (refused == NULL)
+        return NULL;
+    json_t *object = json_pack("{s:I}", "id", (json_int_t)refused->event_id);
+    fields_set_text(object, "error", refused->error);
+    fields_set_text(object, "message", refused->message);
+    char *text = json_dumps(object, JSON_COMPACT);
+    json_decref(object);
+    return text;
+}
+
+void
+aside_ask_settle(struct session *session, const struct journal_row_next *next, int64_t number,
+                 int64_t progress, int64_t events, const char *outcome, const struct aside_refusal *refused,
+                 int64_t now_us)
+{
+    struct numbers numbers = {0};
+    char *text = refusal_text(refused);
+    const char *more[] = {number_text(&numbers, number), number_text(&numbers, progress),
+                          number_text(&numbers, events), outcome, text};
+    journal_ask_append(session, "outboxd_settle", next, 5, more, now_us);
+    free(text);
+}
+
+void
+aside_ask_settle_topic(struct session *session, const struct journal_row_next *next, int64_t number,
+                       int64_t progress, int64_t new_to, const struct outcome *why, int64_t now_us)
+{
+    struct numbers numbers = {0};
+    const char *more[] = {number_text(&numbers, number), number_text(&numbers, progress),
+                          number_or_null(&numbers, new_to), why != NULL ? why->name : NULL,
+                          why != NULL ? why->message : NULL};
+    journal_ask_append(session, "outboxd_settle_topic", next, 5, more, now_us);
+}
+
+void
+aside_ask_apply(struct session *session, const struct journal_row_next *next, int64_t number,
+                int64_t progress, int64_t now_us)
+{
+    struct numbers numbers = {0};
+    const char *more[] = {number_text(&numbers, number), number_text(&numbers, progress)};
+    journal_ask_append(session, "outboxd_apply", next, 2, more, now_us);
+}
+
+void
+aside_ask_ahead(struct session *session, const char *relay, int64_t now_us)
+{
+    session_ask_prepared(session, "outboxd_ahead", 1, &relay, false, now_us);
+}
+
+bool
+aside_read_ahead(struct session *session, struct aside_ahead *ahead, struct error *error)
+{
+    PGresult *result = session_answer(session, error);
+    if (result == NULL)
+        return error_prefix(error, "cannot count what was passed over");
+    *ahead = (struct aside_ahead){number_field(result, 0, 0), number_field(result, 0, 1),
+                                  number_field(result, 0, 2)};
+    PQclear(result);
+    return true;
+}
+
+void
+aside_ask_dead(struct session *session, const char *relay, struct journal_position confirmed, int64_t now_us)
+{
+    struct numbers numbers = {0};
+    const char *values[] = {relay, number_text(&numbers, confirmed.seq),
+                            number_text(&numbers, confirmed.id)};
+    session_ask_prepared(session, "outboxd_dead", 3, values, false, now_us);
+}
+
+/* Postgres prints two digits a byte. */
+static char *
+from_hex(const char *hex, size_t *size)
+{
+    *size = strlen(hex) / 2;
+    char *bytes = must_alloc(*size + 1);
+    for (size_t i = 0; i < *size; i++) {
+        unsigned value = 0;
+        CHECK(sscanf(hex + 2 * i, "%2x", &value) == 1);
+        bytes[i] = (char)value;
+    }
+    return bytes;
+}
+
+bool
+aside_read_dead(struct session *session, aside_visit_dead *visit, void *context, struct error *error)
+{
+    PGresult *result = session_answer(session, error);
+    if (result == NULL)
+        return error_prefix(error, "cannot read the dead letters");
+    for (int row = 0; row < PQntuples(result); row++) {
+        struct aside_dead dead = {.event_id = number_field(result, row, 0),
+                                  .hold = number_field(result, row, 1),
+                                  .ahead = PQgetvalue(result, row, 2)[0] == 't',
+                                  .topic = PQgetvalue(result, row, 3)};
+        char *key = PQgetisnull(result, row, 4) ? NULL : from_hex(PQgetvalue(result, row, 4), &dead.key_size);
+        dead.key = key;
+        visit(context, &dead);
+        free(key);
+    }
+    PQclear(result);
+    return true;
+}

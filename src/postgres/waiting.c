@@ -1,0 +1,175 @@
+/* waiting.c: see waiting.h. Called by relay/side.c; the SQL is in statements.h. */
+#include "postgres/waiting.h"
+
+#include "postgres/numbers.h"
+#include "postgres/row.h"
+
+#include <jansson.h>
+#include <string.h>
+
+void
+waiting_ask(struct session *session, const char *relay, int64_t now_us)
+{
+    session_ask_prepared(session, "outboxd_waiting", 1, &relay, false, now_us);
+}
+
+void
+waiting_clear(struct waiting *waiting)
+{
+    json_decref(waiting->root);
+    free(waiting->pauses);
+    free(waiting->topics);
+    free(waiting->requests);
+    *waiting = (struct waiting){0};
+}
+
+static int64_t
+integer(const json_t *object, const char *name)
+{
+    return json_integer_value(json_object_get(object, name));
+}
+
+static const char *
+text(const json_t *object, const char *name)
+{
+    return json_string_value(json_object_get(object, name));
+}
+
+static enum request_kind
+kind_of(const char *name)
+{
+    if (strcmp(name, "retry") == 0)
+        return REQUEST_KIND_RETRY;
+    if (strcmp(name, "discard") == 0)
+        return REQUEST_KIND_DISCARD;
+    return strcmp(name, "copy") == 0 ? REQUEST_KIND_COPY : REQUEST_KIND_REPLAY;
+}
+
+static struct waiting_request
+read_request(const json_t *row)
+{
+    struct waiting_request request = {.number = integer(row, "number"),
+                                      .kind = kind_of(text(row, "kind")),
+                                      .progress = integer(row, "progress"),
+                                      .event_id = integer(row, "event_id"),
+                                      .hold = integer(row, "hold"),
+                                      .gone = json_is_true(json_object_get(row, "gone")),
+                                      .first_id = integer(row, "first_id"),
+                                      .last_id = integer(row, "last_id"),
+                                      .since_us = integer(row, "since_us"),
+                                      .until_us = integer(row, "until_us"),
+                                      .key_hex = text(row, "key_hex"),
+                                      .rate = integer(row, "rate")};
+    request.topic = text(row, request.kind == REQUEST_KIND_REPLAY ? "topic" : "letter_topic");
+    return request;
+}
+
+static struct waiting_topic
+read_topic(const json_t *row)
+{
+    return (struct waiting_topic){.name = text(row, "topic"),
+                                  .number = integer(row, "number"),
+                                  .from_seq = integer(row, "from_seq"),
+                                  .to_seq = integer(row, "to_seq"),
+                                  .after_id = integer(row, "after_id"),
+                                  .error = text(row, "error"),
+                                  .message = text(row, "message")};
+}
+
+static void
+take(struct waiting *waiting)
+{
+    const json_t *pauses = json_object_get(waiting->root, "pauses"),
+                 *topics = json_object_get(waiting->root, "topics"),
+                 *requests = json_object_get(waiting->root, "requests");
+    waiting->paused = json_is_true(json_object_get(waiting->root, "paused"));
+    waiting->pause_count = json_array_size(pauses);
+    waiting->topic_count = json_array_size(topics);
+    waiting->request_count = json_array_size(requests);
+    waiting->pauses = must_calloc(waiting->pause_count + 1, sizeof *waiting->pauses);
+    waiting->topics = must_calloc(waiting->topic_count + 1, sizeof *waiting->topics);
+    waiting->requests = must_calloc(waiting->request_count + 1, sizeof *waiting->requests);
+    for (size_t i = 0; i < waiting->pause_count; i++)
+        waiting->pauses[i] = json_string_value(json_array_get(pauses, i));
+    for (size_t i = 0; i < waiting->topic_count; i++)
+        waiting->topics[i] = read_topic(json_array_get(topics, i));
+    for (size_t i = 0; i < waiting->request_count; i++)
+        waiting->requests[i] = read_request(json_array_get(requests, i));
+}
+
+/* No row: the relay has left the registry, which the journal's next answer says too. */
+bool
+waiting_read(struct session *session, struct waiting *waiting, struct error *error)
+{
+    waiting_clear(waiting);
+    PGresult *result = session_answer(session, error);
+    if (result == NULL)
+        return error_prefix(error, "cannot look for requests");
+    if (PQntuples(result) == 1)
+        waiting->root = json_loads(PQgetvalue(result, 0, 0), 0, NULL);
+    PQclear(result);
+    take(waiting);
+    return true;
+}
+
+void
+waiting_ask_held(struct session *session, const char *relay, const struct waiting_request *request,
+                 int64_t events, int64_t bytes, int64_t now_us)
+{
+    struct numbers numbers = {0};
+    bool first = request->progress == 0 && request->kind == REQUEST_KIND_RETRY;
+    const char *values[] = {relay,
+                            number_text(&numbers, request->event_id),
+                            number_text(&numbers, request->hold),
+                            first ? "true" : "false",
+                            number_text(&numbers, events),
+                            number_text(&numbers, bytes)};
+    session_ask_prepared(session, "outboxd_held", 6, values, true, now_us);
+}
+
+void
+waiting_ask_copy(struct session *session, const char *relay, const struct waiting_request *request,
+                 const char *copy_to, int64_t now_us)
+{
+    struct numbers numbers = {0};
+    const char *values[] = {relay, number_text(&numbers, request->event_id), copy_to};
+    session_ask_prepared(session, "outboxd_copy", 3, values, true, now_us);
+}
+
+void
+waiting_ask_replay(struct session *session, const char *relay, const struct waiting_request *request,
+                   int64_t after, int64_t upto, int64_t events, int64_t bytes, int64_t now_us)
+{
+    struct numbers numbers = {0};
+    const char *values[] = {relay,
+                            number_text(&numbers, after),
+                            number_text(&numbers, upto),
+                            number_text(&numbers, request->number),
+                            number_text(&numbers, events),
+                            number_text(&numbers, bytes),
+                            number_or_null(&numbers, request->since_us),
+                            number_or_null(&numbers, request->until_us),
+                            request->key_hex};
+    session_ask_prepared(session, "outboxd_replay", 9, values, true, now_us);
+}
+
+bool
+waiting_read_page(struct session *session, struct topic_table *topics, struct page **page, int *rows,
+                  struct error *error)
+{
+    struct row_totals totals = {.all_topics = true};
+    PGresult *result = session_answer(session, error);
+    if (result == NULL)
+        return error_prefix(error, "cannot read the events of a request");
+    *page = page_new(0);
+    *rows = PQntuples(result);
+    bool good = true;
+    for (int row = 0; good && row < *rows; row++)
+        good = row_from_result(result, row, *page, topics, &totals, error);
+    PQclear(result);
+    if (good)
+        return true;
+    page_free(*page);
+    *page = NULL;
+    return error_prefix(error, "cannot read the events of a request");
+}

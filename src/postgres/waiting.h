@@ -1,0 +1,62 @@
+/* waiting.h: what people want of a relay, and what waits for better times: pauses, paused topics, requests. The leader looks every second. */
+#ifndef OUTBOXD_POSTGRES_WAITING_H
+#define OUTBOXD_POSTGRES_WAITING_H
+
+#include "event/page.h"
+#include "postgres/session.h"
+
+struct json_t;
+
+/* outbox.paused_topic */
+struct waiting_topic {
+    const char *name;
+    int64_t number, from_seq, to_seq, after_id;
+    const char *error, *message;
+};
+
+enum request_kind { REQUEST_KIND_RETRY, REQUEST_KIND_DISCARD, REQUEST_KIND_COPY, REQUEST_KIND_REPLAY };
+
+/* outbox.request, one that is not done */
+struct waiting_request {
+    int64_t number;
+    enum request_kind kind;
+    int64_t progress;
+    /* of a dead letter */
+    int64_t event_id, hold; /* hold 0: it holds nothing */
+    bool gone;              /* there is no such dead letter any more */
+    const char *topic;      /* of the dead letter, or a pattern of a replay's; NULL: any */
+    /* of a replay */
+    int64_t first_id, last_id;    /* 0: any */
+    int64_t since_us, until_us;   /* 0: any */
+    const char *key_hex;          /* NULL: any */
+    int64_t rate;                 /* events a second; 0: any */
+};
+
+/* Texts belong to `root`. */
+struct waiting {
+    struct json_t *root;
+    bool paused; /* the whole relay */
+    const char **pauses;
+    struct waiting_topic *topics;
+    struct waiting_request *requests;
+    size_t pause_count, topic_count, request_count;
+};
+void waiting_clear(struct waiting *waiting);
+
+void waiting_ask(struct session *session, const char *relay, int64_t now_us);
+MUST_CHECK bool waiting_read(struct session *session, struct waiting *waiting, struct error *error);
+
+/* Pages of requests, of at most `events` and `bytes`. A dead letter, if it comes first, and what waits behind it: */
+void waiting_ask_held(struct session *session, const char *relay, const struct waiting_request *request,
+                      int64_t events, int64_t bytes, int64_t now_us);
+/* A dead letter for the topic `copy_to`, with why it is dead in its headers: */
+void waiting_ask_copy(struct session *session, const char *relay, const struct waiting_request *request,
+                      const char *copy_to, int64_t now_us);
+/* What was published of the ids above `after`, up to `upto`, with a header `replay`: */
+void waiting_ask_replay(struct session *session, const char *relay, const struct waiting_request *request,
+                        int64_t after, int64_t upto, int64_t events, int64_t bytes, int64_t now_us);
+/* The caller owns *page; *rows: how many came, those that are not of this relay's topics included. */
+MUST_CHECK bool waiting_read_page(struct session *session, struct topic_table *topics, struct page **page,
+                                  int *rows, struct error *error);
+
+#endif

@@ -1,0 +1,302 @@
+/* aside.c: dead letters and the events held behind them. Called by sending.c for each event that is about to be sent and each one that was
+ * refused, and by leading.c and answers.c for what the database is told. An event is passed over in two steps: it is marked, so that
+ * nothing later of its topic and key is sent (I2); and only when the database has it in a committed transaction, together with a row of the
+ * journal that proves that we lead, it counts as settled (I1). */
+#include "relay/inside.h"
+
+#include "base/fields.h"
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Of events that wait behind a dead letter: a statement of some ten milliseconds. */
+#define WRITE_AT_ONCE 5000
+
+/* ---- when a lead begins ---- */
+
+void
+aside_begin(struct relay *relay)
+{
+    struct aside *aside = &relay->aside;
+    aside->loading = ASIDE_APPLY;
+    aside->applied = 0;
+    holds_clear(&aside->holds);
+    aside->ahead_count = 0;
+    aside->refusal_count = 0;
+    aside->asked_count = 0;
+}
+
+void
+aside_free(struct relay *relay)
+{
+    holds_clear(&relay->aside.holds);
+    free(relay->aside.ahead);
+    free(relay->aside.asked);
+    relay->aside.ahead = NULL;
+    relay->aside.asked = NULL;
+}
+
+bool
+aside_is_loaded(const struct relay *relay)
+{
+    return relay->aside.loading == ASIDE_LOADED;
+}
+
+/* Exactly once: what Kafka says of the work that was beside the stream, the database is to say too. */
+static void
+ask_apply(struct relay *relay, const struct record_side *side)
+{
+    struct journal_row_next next = leading_next_row(relay);
+    aside_ask_apply(relay->session, &next, side->number, side->progress, relay->now_us);
+    relay_asked(relay, REQUEST_APPLY);
+}
+
+void
+aside_ask_load(struct relay *relay)
+{
+    struct aside *aside = &relay->aside;
+    if (aside->loading == ASIDE_APPLY && aside->applied >= exact_sides(relay)->count)
+        aside->loading = ASIDE_AHEAD;
+    switch (aside->loading) {
+    case ASIDE_APPLY:
+        ask_apply(relay, &exact_sides(relay)->list[aside->applied]);
+        return;
+    case ASIDE_AHEAD:
+        aside_ask_ahead(relay->session, relay->settings->relay, relay->now_us);
+        relay_asked(relay, REQUEST_AHEAD);
+        return;
+    case ASIDE_DEAD:
+        aside_ask_dead(relay->session, relay->settings->relay, relay->confirmed, relay->now_us);
+        relay_asked(relay, REQUEST_DEAD);
+        return;
+    case ASIDE_WAITING:
+        side_ask_waiting(relay);
+        return;
+    case ASIDE_LOADED:
+        return;
+    }
+}
+
+bool
+aside_answer_apply(struct relay *relay, struct error *error)
+{
+    bool written;
+    if (!answers_appended(relay, &written, error))
+        return false;
+    relay->aside.applied += written;
+    return true;
+}
+
+bool
+aside_answer_ahead(struct relay *relay, struct error *error)
+{
+    struct aside_ahead ahead;
+    if (!aside_read_ahead(relay->session, &ahead, error))
+        return false;
+    relay->aside.dead = ahead.dead;
+    relay->aside.held = ahead.held;
+    relay->aside.ahead_tick = ahead.tick;
+    relay->aside.loading = ASIDE_DEAD;
+    return true;
+}
+
+static void
+take_dead(void *context, const struct aside_dead *dead)
+{
+    struct relay *relay = context;
+    struct aside *aside = &relay->aside;
+    const struct topic *topic = topic_intern_always(relay->topics, dead->topic, strlen(dead->topic));
+    if (dead->hold != 0 && dead->key != NULL)
+        (void)holds_add(&aside->holds, topic, dead->key, dead->key_size, dead->hold);
+    if (!dead->ahead)
+        return;
+    aside->ahead = must_realloc(aside->ahead, aside->ahead_count + 1, sizeof *aside->ahead);
+    aside->ahead[aside->ahead_count++] = dead->event_id;
+}
+
+bool
+aside_answer_dead(struct relay *relay, struct error *error)
+{
+    if (!aside_read_dead(relay->session, take_dead, relay, error))
+        return false;
+    relay->aside.loading = ASIDE_WAITING;
+    return true;
+}
+
+/* ---- passing over ---- */
+
+static bool
+is_dead_already(const struct aside *aside, const struct event *event)
+{
+    for (size_t i = 0; i < aside->ahead_count; i++)
+        if (aside->ahead[i] == event->id)
+            return true;
+    return false;
+}
+
+/* Of the stream, or of a topic that catches up with it. */
+static bool
+takes_part(struct relay *relay, const struct event *event)
+{
+    return event->page->side == 0 || pauses_of_page(relay, event->page) != NULL;
+}
+
+bool
+aside_takes(struct relay *relay, struct event *event)
+{
+    struct aside *aside = &relay->aside;
+    enum event_state state = EVENT_UNSENT;
+    if (event->page->side != 0 && side_has_failed(relay, event->page))
+        state = EVENT_PASSED;
+    else if (!takes_part(relay, event))
+        return false;
+    else if (event->page->side == 0 && event->topic->paused)
+        state = pauses_state_of(relay, event->topic);
+    else if (aside->ahead_count > 0 && is_dead_already(aside, event))
+        state = EVENT_ASIDE;
+    else if (holds_find(&aside->holds, event->topic, event->key, event->key_size) != 0)
+        state = EVENT_HELD;
+    if (state == EVENT_UNSENT)
+        return false;
+    pipeline_set_aside(&relay->pipeline, event, state);
+    if (state == EVENT_ASIDE && exact_is_on(relay))
+        exact_sent(relay); /* its position has to go to Kafka */
+    return true;
+}
+
+/* True: the event will be written down. False: there is no room for it now, or there are too many. */
+bool
+aside_bury(struct relay *relay, struct event *event, const struct outcome *why)
+{
+    struct aside *aside = &relay->aside;
+    bool holds = relay->settings->dead_letter_policy == DEAD_LETTER_HOLD_KEY && event->key != NULL;
+    if (aside->refusal_count == REFUSALS_MOST)
+        return true; /* it stays unsent, and is refused again when those before it are written down */
+    if (holds && !holds_add(&aside->holds, event->topic, event->key, event->key_size, event->id))
+        return false;
+    aside->refusals[aside->refusal_count++] = (struct refusal){event, *why};
+    pipeline_set_aside(&relay->pipeline, event, EVENT_REFUSED);
+    log_error("dead letter: Kafka refuses this event", LOG_INT("event", event->id),
+              LOG_STR("topic", event->topic->name), LOG_STR("error", why->name),
+              LOG_STR("why", why->message), LOG_STR("key", holds ? "held" : "not held"), LOG_END);
+    return true;
+}
+
+void
+aside_lost(struct relay *relay)
+{
+    relay->aside.asked_count = 0;
+    pauses_written(relay, false);
+    for (size_t i = 0; i < relay->beside.pause_count; i++)
+        reader_lost(relay->beside.pauses[i]->reader);
+}
+
+bool
+aside_is_full(const struct relay *relay)
+{
+    return relay->aside.refusal_count == REFUSALS_MOST;
+}
+
+/* ---- writing down ---- */
+
+bool
+aside_writes(struct relay *relay)
+{
+    return relay->pipeline.refused > 0 || relay->pipeline.held > 0 || pauses_write(relay);
+}
+
+static void
+note(struct aside *aside, struct event *event)
+{
+    aside->asked[aside->asked_count++] = event;
+}
+
+static json_t *
+dead_list(struct relay *relay)
+{
+    struct aside *aside = &relay->aside;
+    json_t *list = json_array();
+    for (size_t i = 0; i < aside->refusal_count; i++) {
+        const struct refusal *refusal = &aside->refusals[i];
+        struct event *event = refusal->event;
+        int64_t hold = holds_find(&aside->holds, event->topic, event->key, event->key_size);
+        json_t *dead = json_pack("{s:I, s:I}", "id", (json_int_t)event->id, "tick",
+                                 (json_int_t)event->page->tick_seq);
+        if (hold != 0 && relay->settings->dead_letter_policy == DEAD_LETTER_HOLD_KEY)
+            json_object_set_new(dead, "hold", json_integer(hold));
+        fields_set_text(dead, "error", refusal->why.name);
+        fields_set_text(dead, "message", refusal->why.message);
+        json_array_append_new(list, dead);
+        note(aside, event);
+    }
+    return list;
+}
+
+static json_t *
+held_list(struct relay *relay)
+{
+    struct aside *aside = &relay->aside;
+    json_t *list = json_array();
+    size_t left = relay->pipeline.held < WRITE_AT_ONCE ? relay->pipeline.held : WRITE_AT_ONCE;
+    for (struct page *page = relay->pipeline.head; page != NULL && left > 0; page = page->later)
+        for (size_t i = page->settled; i < page->count && left > 0; i++) {
+            struct event *event = &page->events[i];
+            if (event->state != EVENT_HELD)
+                continue;
+            int64_t hold = holds_find(&aside->holds, event->topic, event->key, event->key_size);
+            json_array_append_new(list, json_pack("[I, I, I]", (json_int_t)event->id,
+                                                  (json_int_t)page->tick_seq, (json_int_t)hold));
+            note(aside, event);
+            left--;
+        }
+    return list;
+}
+
+void
+aside_ask_write(struct relay *relay)
+{
+    struct aside *aside = &relay->aside;
+    size_t most = aside->refusal_count + WRITE_AT_ONCE;
+    aside->asked = must_realloc(aside->asked, most, sizeof *aside->asked);
+    aside->asked_count = 0;
+    json_t *root = json_pack("{s:o, s:o, s:o, s:b}", "dead", dead_list(relay), "held", held_list(relay),
+                             "topics", pauses_list(relay), "copy",
+                             relay->settings->dead_letter_topic != NULL);
+    char *text = json_dumps(root, JSON_COMPACT);
+    json_decref(root);
+    struct journal_row_next next = leading_next_row(relay);
+    aside_ask_put(relay->session, &next, text, relay->now_us);
+    relay_asked(relay, REQUEST_ASIDE);
+    free(text);
+}
+
+/* The refused ones are the first that were asked. */
+bool
+aside_answer_write(struct relay *relay, struct error *error)
+{
+    struct aside *aside = &relay->aside;
+    size_t dead = aside->refusal_count;
+    bool written;
+    if (!answers_appended(relay, &written, error))
+        return false;
+    if (!written)
+        pauses_written(relay, false);
+    if (!written)
+        return true;
+    for (size_t i = 0; i < aside->asked_count; i++)
+        pipeline_set_aside(&relay->pipeline, aside->asked[i], EVENT_ASIDE);
+    aside->dead += (int64_t)dead;
+    aside->held += (int64_t)(aside->asked_count - dead);
+    if (aside->asked_count > 0 && exact_is_on(relay))
+        exact_sent(relay);
+    aside->asked_count = 0;
+    aside->refusal_count = 0;
+    if (dead > 0 && relay->settings->dead_letter_topic != NULL)
+        relay->beside.look_at_us = relay->now_us;
+    pauses_written(relay, true);
+    return true;
+}

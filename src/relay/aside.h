@@ -1,0 +1,96 @@
+/* aside.h: what the stream passes over, as part of the relay's state: dead letters and what waits behind them (aside.c), paused topics
+ * (pauses.c), and the work beside the stream (side.c). Their functions are declared in inside.h. */
+#ifndef OUTBOXD_RELAY_ASIDE_H
+#define OUTBOXD_RELAY_ASIDE_H
+
+#include "base/backoff.h"
+#include "postgres/aside.h"
+#include "postgres/reader.h"
+#include "postgres/waiting.h"
+#include "relay/holds.h"
+
+/* Refused events wait so many at a time for the statement that writes them down; nothing more is sent before. */
+#define REFUSALS_MOST 64
+struct refusal {
+    struct event *event;
+    struct outcome why;
+};
+
+/* When a lead begins, and in exactly once after each change of the truth, the database says what was passed over before. */
+enum aside_loading { ASIDE_APPLY, ASIDE_AHEAD, ASIDE_DEAD, ASIDE_WAITING, ASIDE_LOADED };
+
+struct aside {
+    enum aside_loading loading;
+    size_t applied; /* of the position record's side work */
+    struct holds holds;
+    int64_t *ahead; /* dead letters that the stream comes to (again): ids */
+    size_t ahead_count;
+    int64_t ahead_tick; /* retries wait until the stream is behind this tick: what they publish, it must not come to again */
+    struct refusal refusals[REFUSALS_MOST];
+    size_t refusal_count;
+    struct event **asked; /* of the statement under way: they are written down when it is durable */
+    size_t asked_count;
+    int64_t dead, held; /* so many there are */
+};
+
+/*   WANTED   its events are passed over from the first one that is not in Kafka; which one that is, is known when nothing of it is out
+ *   ASKED    .. and is being written down
+ *   PASSES   the database knows: they wait there, and are tried again
+ * Its events catch up beside the stream, in rounds of one tick each, until there is no later tick; then it is forgotten. */
+enum pause_state { PAUSE_WANTED, PAUSE_ASKED, PAUSE_PASSES };
+enum round_state { ROUND_IDLE, ROUND_LATE, ROUND_READING, ROUND_READ };
+
+struct pause {
+    struct topic *topic;
+    enum pause_state state;
+    bool by_hand;   /* somebody wants it: it is not tried */
+    bool ended;     /* the stream takes its events again, and the database is to hear of it */
+    struct outcome why;
+    struct backoff backoff;
+    int64_t retry_at_us;
+    /* outbox.paused_topic */
+    int64_t number; /* 0: not known yet */
+    int64_t from_seq, to_seq, after_id;
+    /* the round */
+    enum round_state round;
+    int64_t round_from_us;
+    struct tick tick;
+    struct reader *reader;
+    bool out;     /* a page of it is in the pipeline */
+    bool failed;  /* .. and was refused: `why` */
+    bool tried;   /* a page of it was taken: pages may be large */
+    bool closing; /* no tick is opened until it has caught up */
+};
+
+/* So many at a time, as the position record has room for them (record.h). */
+#define SIDES_MOST 8
+struct side {
+    struct waiting_request request; /* its texts are in `topic` and `key_hex` */
+    char topic[TOPIC_NAME_SIZE];
+    char *key_hex;
+    bool out, failed;
+    bool closing;
+    bool cancelled; /* it is not among the requests any more */
+    int64_t refused_id;
+    struct outcome why;
+    int64_t upto;     /* replay: of the ids when it began */
+    int64_t after;    /* replay: ids up to here were looked at .. */
+    int64_t before;   /* .. and before the page that is out */
+    int64_t next_us;  /* not before */
+};
+
+struct beside {
+    struct pause **pauses;
+    size_t pause_count;
+    struct side sides[SIDES_MOST];
+    size_t side_count;
+    bool paused;            /* the whole relay, by hand */
+    struct waiting waiting; /* as last looked at */
+    int64_t look_at_us;
+    size_t turn;            /* whose page is next */
+    int64_t asked_number;   /* of the request under way */
+    int64_t asked_new_to;
+    int64_t asked_progress;
+};
+
+#endif

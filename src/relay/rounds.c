@@ -1,0 +1,199 @@
+/* rounds.c: a paused topic catches up: rounds of one tick each, from the row of the journal behind which its events wait to the newest, read
+ * beside the stream with the events of other topics left out. Called by side.c, one question at a time.
+ *
+ *      from_seq          to_seq = newest then         newest now
+ *   -----|====== round 1 =====|====== round 2 ============|          a round that was short is followed by one while which no tick is
+ *                                                                    opened; then nothing is left, and the stream takes its events again
+ *
+ * An attempt at a topic begins with few events: it may be refused. */
+#include "relay/inside.h"
+
+#include "base/log.h"
+
+#include <string.h>
+
+/* Topics at a time that have a page in the pipeline: the position record has room for them. */
+#define OUT_MOST 16
+#define FIRST_EVENTS 100
+#define EVENTS 5000
+/* What comes in the time of such a round is read in a moment, in which no tick is opened for others. */
+#define SHORT_US (INT64_C(1) * 1000000)
+
+static bool
+reads_in_pieces(const struct relay *relay)
+{
+    return reader_has_more(relay->reader) || relay->catching_up || relay->late_tick.snapshot != NULL;
+}
+
+/* The stream has read every tick up to the end of the last round, and none behind it. */
+static bool
+has_caught_up(const struct relay *relay, const struct pause *pause)
+{
+    return pause->from_seq == pause->to_seq && relay->begun_seq <= pause->to_seq && !reads_in_pieces(relay);
+}
+
+/* From here on the stream takes its events; those that it has read and not looked at were part of a round. */
+static void
+end(struct relay *relay, struct pause *pause)
+{
+    pauses_settle_passed(relay, pause->topic);
+    pause->topic->paused = false;
+    pause->ended = true;
+    pause->closing = false;
+    struct page *page = page_new(pause->to_seq);
+    page->side_end = SIDE_WHOLE;
+    side_push(relay, page, pause->number);
+    pause->out = true;
+    log_info("topic caught up", LOG_STR("topic", pause->topic->name), LOG_END);
+}
+
+/* The round is over without any event, or the first one is to begin. */
+static void
+ask_next_round(struct relay *relay, struct pause *pause)
+{
+    pause->round = ROUND_READ;
+    side_ask_settle_topic(relay, pause, SIDE_ROUND, NULL);
+}
+
+bool
+rounds_wants(const struct relay *relay, const struct pause *pause)
+{
+    size_t out = 0;
+    for (size_t i = 0; i < relay->beside.pause_count; i++)
+        out += relay->beside.pauses[i]->out;
+    return out < OUT_MOST && pause->state == PAUSE_PASSES && pause->number != 0 && !pause->out && !pause->by_hand &&
+           !pause->ended && relay->now_us >= pause->retry_at_us;
+}
+
+void
+rounds_ask(struct relay *relay, struct pause *pause)
+{
+    if (pause->round == ROUND_LATE) {
+        journal_ask_late(relay->session, &pause->tick, relay->now_us);
+        relay_asked(relay, REQUEST_ROUND_LATE);
+    } else if (pause->round == ROUND_READING) {
+        reader_ask_page(pause->reader, pause->tried ? EVENTS : FIRST_EVENTS, leading_page_limit(relay),
+                        relay->now_us);
+        relay_asked(relay, REQUEST_ROUND_PAGE);
+    } else if (has_caught_up(relay, pause)) {
+        end(relay, pause);
+        return;
+    } else if (pause->from_seq == pause->to_seq) {
+        ask_next_round(relay, pause);
+    } else {
+        pause->round_from_us = relay->now_us;
+        journal_ask_round(relay->session, relay->settings->relay, pause->from_seq, pause->to_seq,
+                          relay->now_us);
+        relay_asked(relay, REQUEST_ROUND);
+    }
+    relay->beside.asked_number = pause->number;
+}
+
+/* The pause that was asked for; NULL when it was forgotten meanwhile. */
+static struct pause *
+asked(const struct relay *relay)
+{
+    for (size_t i = 0; i < relay->beside.pause_count; i++)
+        if (relay->beside.pauses[i]->number == relay->beside.asked_number)
+            return relay->beside.pauses[i];
+    return NULL;
+}
+
+bool
+rounds_answer(struct relay *relay, struct error *error)
+{
+    struct journal_row *rows = NULL;
+    size_t count = 0;
+    struct pause *pause = asked(relay);
+    if (!journal_read_rows(relay->session, &rows, &count, error))
+        return false;
+    bool good = pause == NULL || count == 2;
+    if (!good)
+        error_set(error, ERROR_INTERNAL,
+                  "a row of the journal is gone, behind which events of the paused topic %s wait; run "
+                  "`outboxd rebase`",
+                  pause->topic->name);
+    if (good && pause != NULL) {
+        const struct tick_edge *from = &rows[0].edge;
+        tick_clear(&pause->tick);
+        pause->tick.seq = rows[1].seq;
+        pause->tick.nonce = rows[1].nonce;
+        pause->tick.snapshot = must_strdup(rows[1].edge.snapshot);
+        pause->tick.hi_id = rows[1].hi_id;
+        tick_edge_set(&pause->tick.from, from->snapshot, from->w, from->lo_id);
+        bool empty = strcmp(from->snapshot, rows[1].edge.snapshot) == 0;
+        pause->round = empty ? ROUND_READ : ROUND_LATE;
+    }
+    journal_rows_free(rows, count);
+    return good;
+}
+
+bool
+rounds_answer_late(struct relay *relay, struct error *error)
+{
+    struct tick unused = {0};
+    struct pause *pause = asked(relay);
+    bool good = journal_read_late(relay->session, pause != NULL ? &pause->tick : &unused, error);
+    if (good && pause != NULL) {
+        if (pause->reader == NULL)
+            pause->reader = reader_new(relay->session, relay->topics, pause->topic);
+        reader_drop(pause->reader);
+        reader_begin(pause->reader, &pause->tick, pause->after_id);
+        pause->round = ROUND_READING;
+    }
+    tick_clear(&unused);
+    return good;
+}
+
+bool
+rounds_answer_page(struct relay *relay, struct error *error)
+{
+    struct page *page = NULL;
+    struct pause *pause = asked(relay);
+    CHECK(pause != NULL && pause->reader != NULL);
+    if (!reader_read_page(pause->reader, &page, error))
+        return false;
+    bool last = page->last_of_tick;
+    if (last) {
+        pause->round = ROUND_READ;
+        page->side_end = SIDE_ROUND;
+    }
+    if (page->count == 0 && !last) {
+        page_free(page); /* nothing of this topic so far: the next page */
+        return true;
+    }
+    side_push(relay, page, pause->number);
+    pause->out = true;
+    return true;
+}
+
+/* The database has it. `number`: of the next round. */
+void
+rounds_settled(struct relay *relay, struct pause *pause, int64_t progress, int64_t number, int64_t new_to)
+{
+    pause->out = false;
+    if (progress == SIDE_WHOLE) {
+        pauses_forget(relay, pause);
+        return;
+    }
+    if (pause->failed) {
+        pause->failed = false;
+        pause->round = ROUND_IDLE;
+        pause->tried = false;
+        reader_drop(pause->reader);
+    } else if (progress > 0) {
+        pause->tried = true;
+        backoff_reset(&pause->backoff);
+    }
+    if (progress == SIDE_ROUND) {
+        bool was_short = relay->now_us - pause->round_from_us < SHORT_US;
+        pause->closing = was_short && pause->round == ROUND_READ && pause->round_from_us != 0;
+        pause->round = ROUND_IDLE;
+        pause->number = number;
+        pause->from_seq = pause->to_seq;
+        pause->to_seq = new_to;
+        pause->after_id = 0;
+    } else if (progress > pause->after_id) {
+        pause->after_id = progress;
+    }
+}

@@ -1,0 +1,491 @@
+/* side.c: work beside the stream: retries of dead letters, discards, copies, replays, and topics that catch up (rounds.c). Its pages travel
+ * through the same pipeline as the stream's, so that what follows a retried event of the same key is sent after it (I2); each work
+ * has one page there at most. When all of a page is in Kafka, the database is told how far the work is, before the confirmed position moves on
+ * behind it; in exactly once the position record says the same with the events (record.h). Called by leading.c and answers.c. */
+#include "relay/inside.h"
+
+#include "base/log.h"
+
+#include <fnmatch.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How soon a request is seen. */
+#define LOOK_US (INT64_C(1) * 1000000)
+/* A request that a paused topic or the topic of copies is in the way of is tried again. */
+#define AGAIN_US (INT64_C(5) * 1000000)
+#define EVENTS 5000
+/* A replay looks at so many ids for a page, and sends few events at a time: live ones come first. */
+#define REPLAY_IDS 50000
+#define REPLAY_EVENTS 1000
+
+/* ---- which work ---- */
+
+static struct side *
+find(const struct relay *relay, int64_t number)
+{
+    for (size_t i = 0; i < relay->beside.side_count; i++)
+        if (relay->beside.sides[i].request.number == number)
+            return (struct side *)&relay->beside.sides[i];
+    return NULL;
+}
+
+bool
+side_has_failed(const struct relay *relay, const struct page *page)
+{
+    const struct pause *pause = pauses_of_page(relay, page);
+    const struct side *side = find(relay, page->side);
+    return pause != NULL ? pause->failed : side == NULL || side->failed;
+}
+
+static void
+forget(struct relay *relay, struct side *side)
+{
+    struct beside *beside = &relay->beside;
+    free(side->key_hex);
+    *side = beside->sides[--beside->side_count];
+    beside->look_at_us = relay->now_us;
+}
+
+bool
+side_is_at_work(const struct relay *relay, int64_t number)
+{
+    const struct side *side = find(relay, number);
+    for (size_t i = 0; i < relay->beside.pause_count; i++)
+        if (relay->beside.pauses[i]->number == number)
+            return relay->beside.pauses[i]->out;
+    return side != NULL && side->out;
+}
+
+void
+side_clear(struct relay *relay)
+{
+    struct beside *beside = &relay->beside;
+    while (beside->side_count > 0)
+        free(beside->sides[--beside->side_count].key_hex);
+    waiting_clear(&beside->waiting);
+    pauses_clear(relay);
+}
+
+static void
+take_request(struct relay *relay, const struct waiting_request *request)
+{
+    struct beside *beside = &relay->beside;
+    if (find(relay, request->number) != NULL || beside->side_count == SIDES_MOST)
+        return;
+    struct side *side = &beside->sides[beside->side_count++];
+    *side = (struct side){.request = *request, .next_us = relay->now_us};
+    snprintf(side->topic, sizeof side->topic, "%s", request->topic != NULL ? request->topic : "");
+    side->request.topic = request->topic != NULL ? side->topic : NULL;
+    side->key_hex = request->key_hex != NULL ? must_strdup(request->key_hex) : NULL;
+    side->request.key_hex = side->key_hex;
+    side->upto = request->last_id != 0 ? request->last_id : relay->sequence;
+    side->after = request->first_id > 0 ? request->first_id - 1 : 0;
+    if (request->progress > side->after)
+        side->after = request->progress;
+    log_info("request begins", LOG_INT("number", request->number), LOG_INT("event", request->event_id),
+             LOG_END);
+}
+
+static bool
+is_waiting(const struct waiting *waiting, int64_t number)
+{
+    for (size_t i = 0; i < waiting->request_count; i++)
+        if (waiting->requests[i].number == number)
+            return true;
+    return false;
+}
+
+void
+side_ask_waiting(struct relay *relay)
+{
+    waiting_ask(relay->session, relay->settings->relay, relay->now_us);
+    relay_asked(relay, REQUEST_WAITING);
+}
+
+bool
+side_answer_waiting(struct relay *relay, struct error *error)
+{
+    struct beside *beside = &relay->beside;
+    struct waiting *waiting = &beside->waiting;
+    if (!waiting_read(relay->session, waiting, error))
+        return false;
+    beside->look_at_us = relay->now_us + LOOK_US;
+    if (beside->paused != waiting->paused)
+        log_info(waiting->paused ? "paused by hand: nothing is published" : "resumed by hand", LOG_END);
+    beside->paused = waiting->paused;
+    pauses_take(relay, waiting);
+    for (size_t i = beside->side_count; i > 0; i--) {
+        beside->sides[i - 1].cancelled = !is_waiting(waiting, beside->sides[i - 1].request.number);
+        if (beside->sides[i - 1].cancelled && !beside->sides[i - 1].out)
+            forget(relay, &beside->sides[i - 1]);
+    }
+    for (size_t i = 0; i < waiting->request_count; i++)
+        take_request(relay, &waiting->requests[i]);
+    beside->look_at_us = relay->now_us + LOOK_US;
+    relay->aside.loading = ASIDE_LOADED;
+    return true;
+}
+
+/* ---- pages ---- */
+
+void
+side_push(struct relay *relay, struct page *page, int64_t number)
+{
+    page->side = number;
+    pipeline_push(&relay->pipeline, page);
+    if (page->count == 0 && exact_is_on(relay))
+        exact_sent(relay); /* nothing else asks for a transaction */
+}
+
+/* Events of its topic and key are on their way: they are marked as held, and the end of the retry waits for them. */
+static bool
+marks_held(struct relay *relay, const struct side *side)
+{
+    bool any = relay->pipeline.held > 0;
+    for (struct page *page = relay->pipeline.head; page != NULL; page = page->later)
+        for (size_t i = page->settled; i < page->count; i++) {
+            struct event *event = &page->events[i];
+            bool takes_part = page->side == 0 || pauses_of_page(relay, page) != NULL;
+            if (!takes_part || event->state != EVENT_UNSENT ||
+                holds_find(&relay->aside.holds, event->topic, event->key, event->key_size) !=
+                    side->request.hold)
+                continue;
+            any = true;
+            (void)aside_takes(relay, event);
+        }
+    return any;
+}
+
+/* All of it is done: an empty page behind what was sent for it. */
+static void
+end(struct relay *relay, struct side *side, struct page *page)
+{
+    side->closing = false;
+    if (side->request.hold != 0)
+        holds_remove(&relay->aside.holds, side->request.hold);
+    page->side_end = SIDE_WHOLE;
+    side_push(relay, page, side->request.number);
+    side->out = true;
+}
+
+static void
+push_letter(struct relay *relay, struct side *side, struct page *page, int rows)
+{
+    if (!exact_is_settled(relay) || relay->exact.committing) {
+        page_free(page); /* what is marked now could have been committed: asked again */
+        return;
+    }
+    bool alone = side->request.hold == 0 || side->request.kind == REQUEST_KIND_COPY;
+    if (rows > 0 && !alone) {
+        side_push(relay, page, side->request.number);
+        side->out = true;
+        return;
+    }
+    if (!alone && marks_held(relay, side)) {
+        side->closing = true; /* no tick is opened until they are written down and read */
+        page_free(page);
+        return;
+    }
+    end(relay, side, page);
+}
+
+/* Of a replay: what this relay does not publish, and what waits, is left out. */
+static bool
+is_replayed(const struct side *side, const struct event *event)
+{
+    const char *pattern = side->request.topic;
+    return event->topic->selected && !event->topic->paused &&
+           (pattern == NULL || fnmatch(pattern, event->topic->name, 0) == 0);
+}
+
+static void
+push_replay(struct relay *relay, struct side *side, struct page *page, int rows)
+{
+    int64_t window = side->after + REPLAY_IDS < side->upto ? side->after + REPLAY_IDS : side->upto;
+    bool full = rows >= REPLAY_EVENTS || page->cost >= (size_t)leading_page_limit(relay);
+    side->before = side->after;
+    int64_t last_id = page->count > 0 ? page->events[page->count - 1].id : window;
+    side->after = full && rows > 0 ? last_id : window;
+    bool last = side->after >= side->upto;
+    size_t sent = 0;
+    side_push(relay, page, side->request.number);
+    for (size_t i = 0; i < page->count; i++) {
+        bool wanted = is_replayed(side, &page->events[i]);
+        sent += wanted;
+        if (!wanted)
+            pipeline_set_aside(&relay->pipeline, &page->events[i], EVENT_ASIDE);
+    }
+    page->side_end = last ? SIDE_WHOLE : side->after;
+    side->out = true;
+    if (side->request.rate > 0)
+        side->next_us = relay->now_us + (int64_t)sent * 1000000 / side->request.rate;
+}
+
+bool
+side_answer_page(struct relay *relay, struct error *error)
+{
+    struct page *page = NULL;
+    int rows = 0;
+    struct side *side = find(relay, relay->beside.asked_number);
+    CHECK(side != NULL);
+    if (!waiting_read_page(relay->session, relay->topics, &page, &rows, error))
+        return false;
+    if (side->request.kind == REQUEST_KIND_REPLAY)
+        push_replay(relay, side, page, rows);
+    else
+        push_letter(relay, side, page, rows);
+    return true;
+}
+
+/* ---- asking for pages ---- */
+
+static bool
+wants(struct relay *relay, const struct side *side)
+{
+    bool behind = relay->confirmed.seq >= relay->aside.ahead_tick;
+    if (side->out || side->cancelled || relay->now_us < side->next_us || !behind)
+        return false;
+    if (side->request.kind == REQUEST_KIND_COPY || side->request.kind == REQUEST_KIND_REPLAY ||
+        side->request.gone)
+        return true;
+    return !topic_intern_always(relay->topics, side->topic, strlen(side->topic))->paused;
+}
+
+static void
+ask_page(struct relay *relay, struct side *side)
+{
+    const struct waiting_request *request = &side->request;
+    const char *name = relay->settings->relay;
+    int64_t bytes = leading_page_limit(relay), now_us = relay->now_us;
+    relay->beside.asked_number = request->number;
+    if (request->gone) {
+        side_ask_settle(relay, side, 0, 0, "there is no such dead letter any more");
+        return;
+    }
+    if (request->kind == REQUEST_KIND_REPLAY) {
+        int64_t upto = side->after + REPLAY_IDS < side->upto ? side->after + REPLAY_IDS : side->upto;
+        int64_t events = request->rate > 0 && request->rate < REPLAY_EVENTS ? request->rate : REPLAY_EVENTS;
+        waiting_ask_replay(relay->session, name, request, side->after, upto, events, bytes, now_us);
+    } else if (request->kind == REQUEST_KIND_COPY) {
+        if (relay->settings->dead_letter_topic == NULL) {
+            side_ask_settle(relay, side, 0, 0, "no topic is configured for copies");
+            return;
+        }
+        waiting_ask_copy(relay->session, name, request, relay->settings->dead_letter_topic, now_us);
+    } else {
+        waiting_ask_held(relay->session, name, request, EVENTS, bytes, now_us);
+    }
+    relay_asked(relay, REQUEST_SIDE_PAGE);
+}
+
+/* Each in its turn. */
+bool
+side_ask(struct relay *relay)
+{
+    struct beside *beside = &relay->beside;
+    size_t count = beside->side_count + beside->pause_count;
+    for (size_t i = 0; i < count; i++) {
+        size_t next = (beside->turn + i) % count;
+        struct side *side = next < beside->side_count ? &beside->sides[next] : NULL;
+        struct pause *pause = side == NULL ? beside->pauses[next - beside->side_count] : NULL;
+        if (side != NULL ? !wants(relay, side) : !rounds_wants(relay, pause))
+            continue;
+        beside->turn = next + 1;
+        if (side != NULL)
+            ask_page(relay, side);
+        else
+            rounds_ask(relay, pause);
+        if (relay->request != REQUEST_NONE)
+            return true;
+    }
+    return false;
+}
+
+bool
+side_is_closing(const struct relay *relay)
+{
+    bool closing = false;
+    for (size_t i = 0; i < relay->beside.side_count; i++)
+        closing = closing || relay->beside.sides[i].closing;
+    for (size_t i = 0; i < relay->beside.pause_count; i++)
+        closing = closing || relay->beside.pauses[i]->closing;
+    return closing;
+}
+
+int64_t
+side_deadline(const struct relay *relay)
+{
+    const struct beside *beside = &relay->beside;
+    int64_t deadline = beside->look_at_us;
+    for (size_t i = 0; i < beside->side_count; i++)
+        if (!beside->sides[i].out && beside->sides[i].next_us < deadline)
+            deadline = beside->sides[i].next_us;
+    for (size_t i = 0; i < beside->pause_count; i++)
+        if (!beside->pauses[i]->out && beside->pauses[i]->number != 0 && !beside->pauses[i]->by_hand &&
+            beside->pauses[i]->retry_at_us < deadline)
+            deadline = beside->pauses[i]->retry_at_us;
+    return deadline;
+}
+
+/* ---- what the database is told ---- */
+
+void
+side_ask_settle(struct relay *relay, const struct side *side, int64_t progress, int64_t events,
+                const char *outcome)
+{
+    struct journal_row_next next = leading_next_row(relay);
+    const struct aside_refusal refusal = {side->refused_id, side->why.name, side->why.message};
+    relay->beside.asked_number = side->request.number;
+    relay->beside.asked_progress = progress;
+    aside_ask_settle(relay->session, &next, side->request.number, progress, events, outcome,
+                     side->refused_id != 0 ? &refusal : NULL, relay->now_us);
+    relay_asked(relay, REQUEST_SETTLE);
+}
+
+void
+side_ask_settle_topic(struct relay *relay, const struct pause *pause, int64_t progress,
+                      const struct outcome *why)
+{
+    struct journal_row_next next = leading_next_row(relay);
+    relay->beside.asked_number = pause->number;
+    relay->beside.asked_progress = progress;
+    relay->beside.asked_new_to = progress == SIDE_ROUND ? relay->loaded_seq : 0;
+    aside_ask_settle_topic(relay->session, &next, pause->number, progress, relay->beside.asked_new_to, why,
+                           relay->now_us);
+    relay_asked(relay, REQUEST_SETTLE);
+}
+
+static int64_t
+acknowledged(const struct page *page)
+{
+    int64_t events = 0;
+    for (size_t i = 0; i < page->count; i++)
+        events += page->events[i].state == EVENT_ACKNOWLEDGED;
+    return events;
+}
+
+/* How the request ends with this page; NULL: it goes on. */
+static const char *
+outcome_of(const struct side *side, int64_t progress, char text[64 + sizeof side->why.name])
+{
+    if (progress == SIDE_WHOLE)
+        return "done";
+    if (side->refused_id == 0 || side->request.kind == REQUEST_KIND_REPLAY)
+        return NULL;
+    snprintf(text, 64 + sizeof side->why.name, "event %" PRId64 " was refused: %s", side->refused_id,
+             side->why.name);
+    return text;
+}
+
+bool
+side_settles(struct relay *relay)
+{
+    struct page *page;
+    while ((page = pipeline_side(&relay->pipeline)) != NULL && pauses_of_page(relay, page) == NULL &&
+           find(relay, page->side) == NULL)
+        pipeline_side_done(&relay->pipeline); /* nobody asks for it any more */
+    return page != NULL;
+}
+
+void
+side_ask_settled(struct relay *relay)
+{
+    char text[64 + sizeof((struct side *)0)->why.name];
+    struct page *page = pipeline_side(&relay->pipeline);
+    struct pause *pause = pauses_of_page(relay, page);
+    int64_t progress = pipeline_side_progress(page, UINT64_MAX);
+    if (pause != NULL) {
+        side_ask_settle_topic(relay, pause, progress, pause->failed ? &pause->why : NULL);
+        return;
+    }
+    const struct side *side = find(relay, page->side);
+    side_ask_settle(relay, side, progress, acknowledged(page), outcome_of(side, progress, text));
+}
+
+static void
+settled(struct relay *relay, struct side *side, int64_t progress)
+{
+    bool replays = side->request.kind == REQUEST_KIND_REPLAY;
+    bool ended = progress == SIDE_WHOLE || (side->refused_id != 0 && !replays) || side->request.gone ||
+                 (side->request.kind == REQUEST_KIND_COPY && relay->settings->dead_letter_topic == NULL);
+    side->out = false;
+    if (progress > 0)
+        side->request.progress = progress;
+    if (progress == SIDE_WHOLE && !replays && side->request.kind != REQUEST_KIND_COPY)
+        relay->aside.dead--;
+    if (ended) {
+        log_info("request ended", LOG_INT("number", side->request.number), LOG_END);
+        forget(relay, side);
+        return;
+    }
+    if (side->failed)
+        side->next_us = relay->now_us + AGAIN_US;
+    if (side->failed && replays)
+        side->after = progress > 0 ? progress : side->before;
+    side->failed = false;
+    side->refused_id = 0;
+}
+
+bool
+side_answer_settle(struct relay *relay, struct error *error)
+{
+    bool written;
+    int64_t number = relay->beside.asked_number, progress = relay->beside.asked_progress;
+    if (!answers_appended(relay, &written, error))
+        return false;
+    if (!written)
+        return true;
+    struct side *side = find(relay, number);
+    struct page *page = pipeline_side(&relay->pipeline);
+    for (size_t i = 0; side == NULL && i < relay->beside.pause_count; i++) {
+        struct pause *pause = relay->beside.pauses[i];
+        if (pause->number != number)
+            continue;
+        rounds_settled(relay, pause, progress, relay->answer, relay->beside.asked_new_to);
+        break;
+    }
+    if (side != NULL)
+        settled(relay, side, progress);
+    if (page != NULL && page->side == number)
+        pipeline_side_done(&relay->pipeline);
+    return true;
+}
+
+/* ---- refusals ---- */
+
+/* A retry ends at the event that is refused: it is dead, and what is behind it goes on waiting. A replay leaves it out. */
+static void
+refuse_event(struct relay *relay, struct side *side, struct event *event, const struct outcome *why)
+{
+    log_error("refused again", LOG_INT("request", side->request.number), LOG_INT("event", event->id),
+              LOG_STR("topic", event->topic->name), LOG_STR("error", why->name),
+              LOG_STR("why", why->message), LOG_END);
+    side->refused_id = event->id;
+    side->why = *why;
+    side->failed = side->request.kind != REQUEST_KIND_REPLAY;
+    pipeline_set_aside(&relay->pipeline, event, side->failed ? EVENT_PASSED : EVENT_ASIDE);
+}
+
+/* True: the refused event belongs to a request, and this has dealt with it. */
+bool
+side_refused(struct relay *relay, struct event *event, const struct outcome *why)
+{
+    struct side *side = find(relay, event->page->side);
+    if (event->page->side == 0 || pauses_of_page(relay, event->page) != NULL)
+        return false;
+    if (side == NULL) {
+        pipeline_set_aside(&relay->pipeline, event, EVENT_PASSED);
+    } else if (why->kind == OUTCOME_EVENT) {
+        refuse_event(relay, side, event, why);
+    } else { /* the topic: everything stays where it waits */
+        if (!side->failed)
+            log_warning("a request waits for its topic", LOG_INT("request", side->request.number),
+                        LOG_STR("topic", event->topic->name), LOG_STR("error", why->name), LOG_END);
+        side->failed = true;
+        side->why = *why;
+    }
+    return true;
+}
