@@ -162,7 +162,7 @@
     "    (extract(epoch from q.since) * 1000000)::bigint as since_us, (extract(epoch from q.until) * 1000000)::bigint as until_us,"   \
     "    l.hold, l.topic as letter_topic, encode(l.key, 'hex') as letter_key, l.event_id is null as gone"                             \
     "    from outbox.request q left join outbox.dead_letter l on l.relay = q.relay and l.event_id = q.event_id"                       \
-    "    where q.relay = r.name and q.done_at is null order by q.number limit 64) q)"  \
+    "    where q.relay = r.name and q.done_at is null order by q.number limit 64) q))" \
     " from outbox.relay r where r.name = $1;"
 /* A macro's number in SQL. */
 #define SQL_NUMBER(macro) SQL_NUMBER_(macro)

@@ -163,8 +163,8 @@ aside_takes(struct relay *relay, struct event *event)
     if (state == EVENT_UNSENT)
         return false;
     pipeline_set_aside(&relay->pipeline, event, state);
-    if (state == EVENT_ASIDE && exact_is_on(relay))
-        exact_sent(relay); /* its position has to go to Kafka */
+    if (state == EVENT_ASIDE || state == EVENT_PASSED)
+        exact_passed(relay);
     return true;
 }
 
@@ -291,8 +291,8 @@ aside_answer_write(struct relay *relay, struct error *error)
         pipeline_set_aside(&relay->pipeline, aside->asked[i], EVENT_ASIDE);
     aside->dead += (int64_t)dead;
     aside->held += (int64_t)(aside->asked_count - dead);
-    if (aside->asked_count > 0 && exact_is_on(relay))
-        exact_sent(relay);
+    if (aside->asked_count > 0)
+        exact_passed(relay);
     aside->asked_count = 0;
     aside->refusal_count = 0;
     if (dead > 0 && relay->settings->dead_letter_topic != NULL)

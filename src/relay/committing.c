@@ -45,6 +45,13 @@ exact_sent(struct relay *relay)
         relay->exact.opened_us = relay->now_us;
 }
 
+void
+exact_passed(struct relay *relay)
+{
+    if (exact_is_on(relay))
+        exact_sent(relay);
+}
+
 bool
 exact_is_open(const struct relay *relay)
 {

@@ -292,6 +292,8 @@ void exact_sent(struct relay *relay);          /* an event was handed over */
 void exact_commit(struct relay *relay, const struct record *record, uint64_t serial);
 /* `more` may be sent soon. Commits when it is time; returns its deadline. */
 int64_t exact_end_transaction(struct relay *relay, bool more);
+/* An event was settled without being sent, or a page has none: the position is to move on all the same. */
+void exact_passed(struct relay *relay);
 /* What is asked of Postgres: which ticks the journal knows (NAMES), and a row that says which of the two is the truth (CONFIRM). */
 bool exact_asks_names(const struct relay *relay);
 void exact_ask_names(struct relay *relay);

@@ -15,6 +15,12 @@
 #define STALLED_US (INT64_C(15) * 1000000)
 
 static void
+paused_text(const struct pause *pause, char *text, size_t size)
+{
+    snprintf(text, size, "topic %s is paused: %s: %s", pause->topic->name, pause->why.name, pause->why.message);
+}
+
+static void
 observe_ready(const struct relay *relay, struct snapshot *snapshot)
 {
     int64_t waiting_us = relay->now_us - relay->progress_us;
@@ -29,7 +35,9 @@ observe_ready(const struct relay *relay, struct snapshot *snapshot)
         outage_text(relay, reason, size);
         if (reason[0] != '\0')
             break;
-        if (snapshot->trouble[0] != '\0')
+        if (snapshot->trouble[0] == '\0' && pauses_first_trouble(relay) != NULL)
+            paused_text(pauses_first_trouble(relay), reason, size);
+        else if (snapshot->trouble[0] != '\0')
             snprintf(reason, size, "stuck at %.490s", snapshot->trouble);
         else if (!kafka->reached)
             snprintf(reason, size, "connecting to Kafka");
@@ -60,7 +68,7 @@ events_in_pages(const struct pipeline *pipeline)
 {
     size_t events = 0;
     for (const struct page *page = pipeline->head; page != NULL; page = page->later)
-        events += page->count - page->settled;
+        events += page->side == 0 ? page->count - page->settled : 0;
     return (int64_t)events;
 }
 
@@ -136,6 +144,8 @@ relay_observe(const struct relay *relay, int64_t now_us, struct snapshot *snapsh
     snapshot->postgres_connects = counters->connects;
     snapshot->polls = counters->polls;
     snapshot->takeovers = counters->takeovers;
+    snapshot->dead_letters = relay->aside.dead;
+    snapshot->held_events = relay->aside.held;
     snapshot->log_dropped = log_dropped();
     observe_ready(relay, snapshot);
     observe_lag(relay, snapshot);

@@ -250,8 +250,7 @@ pauses_settle_passed(struct relay *relay, const struct topic *topic)
             if (page->events[i].topic == topic &&
                 (page->events[i].state == EVENT_PASSED || page->events[i].state == EVENT_UNSENT))
                 pipeline_set_aside(&relay->pipeline, &page->events[i], EVENT_ASIDE);
-    if (exact_is_on(relay))
-        exact_sent(relay);
+    exact_passed(relay);
 }
 
 void

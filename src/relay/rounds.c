@@ -61,7 +61,8 @@ rounds_wants(const struct relay *relay, const struct pause *pause)
     size_t out = 0;
     for (size_t i = 0; i < relay->beside.pause_count; i++)
         out += relay->beside.pauses[i]->out;
-    return out < OUT_MOST && pause->state == PAUSE_PASSES && pause->number != 0 && !pause->out && !pause->by_hand &&
+    bool waits = pause->from_seq == pause->to_seq && relay->begun_seq <= pause->to_seq && reads_in_pieces(relay);
+    return out < OUT_MOST && !waits && pause->state == PAUSE_PASSES && pause->number != 0 && !pause->out && !pause->by_hand &&
            !pause->ended && relay->now_us >= pause->retry_at_us;
 }
 
@@ -78,7 +79,7 @@ rounds_ask(struct relay *relay, struct pause *pause)
     } else if (has_caught_up(relay, pause)) {
         end(relay, pause);
         return;
-    } else if (pause->from_seq == pause->to_seq) {
+    } else if (pause->from_seq == pause->to_seq || pause->round == ROUND_READ) {
         ask_next_round(relay, pause);
     } else {
         pause->round_from_us = relay->now_us;
@@ -162,6 +163,8 @@ rounds_answer_page(struct relay *relay, struct error *error)
         page_free(page); /* nothing of this topic so far: the next page */
         return true;
     }
+    if (!pause->tried)
+        producer_forget_topic(relay->producer, pause->topic); /* it may have been healed */
     side_push(relay, page, pause->number);
     pause->out = true;
     return true;

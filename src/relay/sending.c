@@ -303,11 +303,11 @@ sending_turn(struct relay *relay)
     watch_oldest(relay);
     if (relay->dropping) {
         drop_pages(relay);
-    } else if (relay->state == RELAY_LEADING && leading_holds_lease(relay) && !relay->undurable &&
-               aside_is_loaded(relay) && !relay->beside.paused) {
+    } else if (relay->state == RELAY_LEADING && leading_holds_lease(relay) && !relay->undurable) {
         if (producer_state(relay->producer) == PRODUCER_NONE)
             start_producer(relay);
-        if (producer_state(relay->producer) == PRODUCER_READY && send_events(relay))
+        bool may_send = aside_is_loaded(relay) && !relay->beside.paused;
+        if (may_send && producer_state(relay->producer) == PRODUCER_READY && send_events(relay))
             return relay->now_us;
     }
     int64_t retry = verdict_deadline(&relay->verdict, relay->now_us),

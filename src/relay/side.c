@@ -136,8 +136,8 @@ side_push(struct relay *relay, struct page *page, int64_t number)
 {
     page->side = number;
     pipeline_push(&relay->pipeline, page);
-    if (page->count == 0 && exact_is_on(relay))
-        exact_sent(relay); /* nothing else asks for a transaction */
+    if (page->count == 0)
+        exact_passed(relay);
 }
 
 /* Events of its topic and key are on their way: they are marked as held, and the end of the retry waits for them. */
@@ -178,6 +178,8 @@ push_letter(struct relay *relay, struct side *side, struct page *page, int rows)
         page_free(page); /* what is marked now could have been committed: asked again */
         return;
     }
+    if (rows > 0 && side->request.progress == 0 && page->count > 0)
+        producer_forget_topic(relay->producer, page->events[0].topic); /* it may have been healed */
     bool alone = side->request.hold == 0 || side->request.kind == REQUEST_KIND_COPY;
     if (rows > 0 && !alone) {
         side_push(relay, page, side->request.number);
@@ -219,6 +221,8 @@ push_replay(struct relay *relay, struct side *side, struct page *page, int rows)
             pipeline_set_aside(&relay->pipeline, &page->events[i], EVENT_ASIDE);
     }
     page->side_end = last ? SIDE_WHOLE : side->after;
+    if (sent == 0)
+        exact_passed(relay);
     side->out = true;
     if (side->request.rate > 0)
         side->next_us = relay->now_us + (int64_t)sent * 1000000 / side->request.rate;
@@ -352,7 +356,8 @@ side_ask_settle_topic(struct relay *relay, const struct pause *pause, int64_t pr
     struct journal_row_next next = leading_next_row(relay);
     relay->beside.asked_number = pause->number;
     relay->beside.asked_progress = progress;
-    relay->beside.asked_new_to = progress == SIDE_ROUND ? relay->loaded_seq : 0;
+    int64_t newest = relay->begun_seq > pause->to_seq ? relay->begun_seq : pause->to_seq;
+    relay->beside.asked_new_to = progress == SIDE_ROUND ? newest : 0;
     aside_ask_settle_topic(relay->session, &next, pause->number, progress, relay->beside.asked_new_to, why,
                            relay->now_us);
     relay_asked(relay, REQUEST_SETTLE);
@@ -467,6 +472,7 @@ refuse_event(struct relay *relay, struct side *side, struct event *event, const 
     side->why = *why;
     side->failed = side->request.kind != REQUEST_KIND_REPLAY;
     pipeline_set_aside(&relay->pipeline, event, side->failed ? EVENT_PASSED : EVENT_ASIDE);
+    exact_passed(relay);
 }
 
 /* True: the refused event belongs to a request, and this has dealt with it. */
@@ -478,6 +484,7 @@ side_refused(struct relay *relay, struct event *event, const struct outcome *why
         return false;
     if (side == NULL) {
         pipeline_set_aside(&relay->pipeline, event, EVENT_PASSED);
+        exact_passed(relay);
     } else if (why->kind == OUTCOME_EVENT) {
         refuse_event(relay, side, event, why);
     } else { /* the topic: everything stays where it waits */

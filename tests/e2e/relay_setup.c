@@ -172,7 +172,8 @@ setup_judge(struct setup *setup)
         char *query =
             must_format("select id, xid::text, null::bigint, null::text, topic, key, payload, headers::text,"
                         " (extract(epoch from created_at) * 1000000)::bigint"
-                        " from outbox.event where topic = '%s' order by id",
+                        " from outbox.event e where topic = '%s'"
+                        " and not exists (select from outbox.discarded d where d.event_id = e.id) order by id",
                         setup->topics[i]);
         expected_read(&events, setup->admin, query);
         struct verdict verdict = checker_compare(&events, broker_bootstrap(setup->broker),

@@ -1,0 +1,172 @@
+/* relay_dead.c: promises P2, P3 and P5 when Kafka refuses an event for its own sake: with `hold-key` it is kept whole, later events of its topic
+ * and key wait behind it, everything else flows; a retry publishes them in order. Each story in both deliveries. */
+#include "relay_setup.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+TestSuite(relay_dead, .timeout = 180);
+
+static const char *const at_least_once[] = {"lease=1s", NULL};
+
+static void
+emit(struct setup *setup, const char *topic, const char *key, int payload)
+{
+    postgres_exec(setup->app, "select outbox.emit('%s', '%s', '%d')", topic, key, payload);
+}
+
+static int64_t
+count(struct setup *setup, const char *table)
+{
+    return postgres_int(setup->admin, "select count(*) from outbox.%s", table);
+}
+
+/* An event of the key 'sick' that the topic does not take, with others of the same and of another key before and behind it. */
+static const char *
+begin(struct setup *setup, bool exact, const char *policy)
+{
+    const char *topic = setup_topic(setup, "small", 2, (const char *[]){"max.message.bytes", "20000", NULL});
+    const char *overrides[8] = {policy, NULL};
+    const char *const *more = exact ? setup_exact(setup, true) : at_least_once;
+    for (size_t i = 0; more[i] != NULL; i++) {
+        overrides[i + 1] = more[i];
+        overrides[i + 2] = NULL;
+    }
+    setup_run(setup, overrides);
+    setup_make_bytes(setup);
+    emit(setup, topic, "sick", 1);
+    postgres_exec(setup->admin,
+                  "insert into outbox.event (topic, key, payload) select '%s', case when i %% 3 = 0 then 'sick' else "
+                  "convert_to('sound' || i %% 5, 'UTF8') end, test_bytes(case when i = 30 then 50000 else 500 end, i)"
+                  " from generate_series(1, 200) i",
+                  topic);
+    return topic;
+}
+
+/* The dead letter is whole, and exactly the later events of its key wait. */
+static void
+expect_held(struct setup *setup)
+{
+    wait_for(count(setup, "dead_letter") == 1, 30000);
+    setup_wait_confirmed(setup, 30000);
+    cr_expect_eq(postgres_int(setup->admin,
+                              "select count(*) from outbox.dead_letter l join outbox.event e on e.id = l.event_id"
+                              " where (l.topic, l.key, l.payload, l.created_at) = (e.topic, e.key, e.payload, e.created_at)"
+                              " and l.hold = l.event_id and length(e.payload) = 50000"),
+                 1);
+    cr_expect_eq(postgres_int(setup->admin,
+                              "select count(*) from outbox.event e, outbox.dead_letter l where e.key = l.key and e.id > "
+                              "l.event_id and not exists (select from outbox.held_event h where h.event_id = e.id)"),
+                 0);
+    cr_expect_eq(count(setup, "held_event"), 56);
+    if (setup->position[0] == '\0') /* a transaction has records of its own */
+        cr_expect_eq(setup_count(setup), 201 - 57);
+    wait_for(daemon_metric(setup->relay, "outbox_dead_letters") == 1, 5000);
+    cr_expect_eq(daemon_metric(setup->relay, "outbox_held_events"), 56);
+}
+
+static void
+ask_retry(struct setup *setup)
+{
+    cr_assert_gt(postgres_int(setup->admin, "select outbox.dead_retry('main', event_id) from outbox.dead_letter"),
+                 0);
+}
+
+static void
+wait_requests(struct setup *setup)
+{
+    wait_for(postgres_int(setup->admin, "select count(*) from outbox.request where done_at is null") == 0, 30000);
+}
+
+static void
+hold_and_retry(bool exact)
+{
+    struct setup setup = setup_begin();
+    const char *topic = begin(&setup, exact, "dead_letter/policy=hold-key");
+    expect_held(&setup);
+    emit(&setup, topic, "sick", 2);
+    emit(&setup, topic, "sound1", 3);
+    wait_for(count(&setup, "held_event") == 57, 10000);
+    ask_retry(&setup); /* refused again: nothing has changed */
+    wait_requests(&setup);
+    cr_expect_eq(postgres_int(setup.admin, "select attempts from outbox.dead_letter"), 2);
+    cr_expect_eq(count(&setup, "held_event"), 57);
+    broker_configure_topic(setup.broker, topic, "max.message.bytes", "100000");
+    ask_retry(&setup);
+    wait_for(count(&setup, "dead_letter") == 0, 30000);
+    cr_expect_eq(count(&setup, "held_event"), 0);
+    emit(&setup, topic, "sick", 4);
+    setup_wait_confirmed(&setup, 10000);
+    setup_expect_all_once(&setup, 1000);
+    cr_expect_eq(daemon_metric(setup.relay, "outbox_dead_letters"), 0);
+    setup_end(&setup);
+}
+
+Test(relay_dead, an_event_too_large_holds_its_key_and_a_retry_publishes_all_in_order__P2_P5__row_34)
+{
+    hold_and_retry(false);
+}
+
+Test(relay_dead, an_event_too_large_holds_its_key_and_a_retry_publishes_all_in_order_exactly_once__P2_P3__row_34)
+{
+    hold_and_retry(true);
+}
+
+static void
+discard(bool exact)
+{
+    struct setup setup = setup_begin();
+    const char *topic = begin(&setup, exact, "dead_letter/policy=hold-key");
+    expect_held(&setup);
+    cr_assert_gt(postgres_int(setup.admin,
+                              "select outbox.dead_discard('main', event_id, 'test') from outbox.dead_letter"),
+                 0);
+    wait_for(count(&setup, "dead_letter") == 0, 30000);
+    wait_for(count(&setup, "held_event") == 0, 5000);
+    cr_expect_eq(postgres_int(setup.admin, "select count(*) from outbox.discarded where reason = 'test'"
+                                           " and length(payload) = 50000"),
+                 1);
+    emit(&setup, topic, "sick", 4);
+    setup_wait_confirmed(&setup, 10000);
+
+    struct verdict verdict = setup_judge(&setup);
+    cr_expect_eq(verdict.duplicates, 0);
+    setup_end(&setup);
+}
+
+Test(relay_dead, a_discarded_event_is_kept_with_the_reason_and_what_waited_is_published__P2_P5)
+{
+    discard(false);
+}
+
+Test(relay_dead, a_discarded_event_is_kept_with_the_reason_and_what_waited_is_published_exactly_once__P2_P3)
+{
+    discard(true);
+}
+
+static void
+skip(bool exact)
+{
+    struct setup setup = setup_begin();
+    const char *topic = begin(&setup, exact, "dead_letter/policy=skip");
+    wait_for(count(&setup, "dead_letter") == 1, 30000);
+    setup_wait_confirmed(&setup, 30000);
+    cr_expect_eq(count(&setup, "held_event"), 0);
+
+    broker_configure_topic(setup.broker, topic, "max.message.bytes", "100000");
+    ask_retry(&setup);
+    wait_for(count(&setup, "dead_letter") == 0, 30000);
+
+    setup_end(&setup);
+}
+
+Test(relay_dead, with_skip_later_events_of_the_key_are_published__P5)
+{
+    skip(false);
+}
+
+Test(relay_dead, with_skip_later_events_of_the_key_are_published_exactly_once__P5)
+{
+    skip(true);
+}

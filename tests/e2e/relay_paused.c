@@ -1,0 +1,110 @@
+/* relay_paused.c: promises P2, P3 and P5 when a topic takes nothing: its events wait behind a row of the journal, all others flow, and when the
+ * topic is healed they catch up by themselves, in order. Each story in both deliveries. */
+#include "relay_setup.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+TestSuite(relay_paused, .timeout = 240);
+
+static const char *const at_least_once[] = {"lease=1s", NULL};
+
+static void
+emit_many(struct setup *setup, const char *topic, int count)
+{
+    postgres_exec(setup->app,
+                  "insert into outbox.event (topic, key, payload) select '%s', convert_to('k' || i %% 7, 'UTF8'),"
+                  " convert_to(i::text, 'UTF8') from generate_series(1, %d) i",
+                  topic, count);
+}
+
+static int64_t
+paused(struct setup *setup)
+{
+    return postgres_int(setup->admin, "select count(*) from outbox.paused_topic");
+}
+
+static void
+run(struct setup *setup, bool exact)
+{
+    setup_run(setup, exact ? setup_exact(setup, true) : at_least_once);
+}
+
+static void
+unknown_topic(bool exact)
+{
+    struct setup setup = setup_begin();
+    const char *good = setup_topic(&setup, "good", 2, NULL),
+               *missing = setup_missing_topic(&setup, "missing");
+    run(&setup, exact);
+    emit_many(&setup, good, 100);
+    emit_many(&setup, missing, 100);
+    for (int i = 0; i < 5; i++) {
+        emit_many(&setup, good, 20);
+        emit_many(&setup, missing, 20);
+    }
+    wait_for(paused(&setup) == 1, 30000);
+    wait_for(daemon_readiness_is(setup.relay, 503, missing), 5000);
+    setup_wait_confirmed(&setup, 30000);
+    cr_expect_geq(consumer_count(broker_bootstrap(setup.broker), good), 200);
+    broker_create_topic(setup.broker, missing, 3, NULL);
+    for (int i = 0; i < 20; i++)
+        emit_many(&setup, i % 2 ? good : missing, 20);
+    wait_for(paused(&setup) == 0, 60000);
+    emit_many(&setup, missing, 20);
+    setup_wait_confirmed(&setup, 30000);
+    wait_for(daemon_http(setup.relay, "/health/ready", NULL) == 200, 5000);
+    setup_expect_all_once(&setup, 1000);
+    setup_end(&setup);
+}
+
+Test(relay_paused, an_unknown_topic_waits_alone_and_catches_up_when_it_is_made__P2_P5__row_29)
+{
+    unknown_topic(false);
+}
+
+Test(relay_paused, an_unknown_topic_waits_alone_and_catches_up_when_it_is_made_exactly_once__P2_P3__row_29)
+{
+    unknown_topic(true);
+}
+
+static void
+by_hand(bool exact)
+{
+    struct setup setup = setup_begin();
+    const char *good = setup_topic(&setup, "good", 1, NULL), *other = setup_topic(&setup, "other", 3, NULL);
+    run(&setup, exact);
+    emit_many(&setup, other, 50);
+    setup_wait_confirmed(&setup, 10000);
+    cr_assert_eq(postgres_int(setup.admin, "select outbox.pause('main', '%s')::int", other), 1);
+    wait_for(paused(&setup) == 1, 10000);
+    int64_t before = consumer_count(broker_bootstrap(setup.broker), other);
+    emit_many(&setup, other, 500);
+    emit_many(&setup, good, 500);
+    setup_wait_confirmed(&setup, 10000);
+    cr_expect_eq(consumer_count(broker_bootstrap(setup.broker), other), before);
+    cr_expect_eq(daemon_http(setup.relay, "/health/ready", NULL), 200);
+    cr_assert_eq(postgres_int(setup.admin, "select outbox.resume('main', '%s')::int", other), 1);
+    wait_for(paused(&setup) == 0, 10000);
+    cr_assert_eq(postgres_int(setup.admin, "select outbox.pause('main', null)::int"), 1);
+    wait_for(daemon_log_contains(setup.relay, "paused by hand: nothing is published"), 10000);
+    before = consumer_count(broker_bootstrap(setup.broker), good);
+    emit_many(&setup, good, 50);
+    wait_for(postgres_int(setup.admin, "select (outbox.pause('main', null))::int") == 0, 1000);
+    cr_expect_eq(consumer_count(broker_bootstrap(setup.broker), good), before);
+    cr_assert_eq(postgres_int(setup.admin, "select outbox.resume('main', null)::int"), 1);
+    setup_wait_confirmed(&setup, 10000);
+    setup_expect_all_once(&setup, 1000);
+    setup_end(&setup);
+}
+
+Test(relay_paused, a_topic_and_a_relay_paused_by_hand_wait_until_they_are_resumed__P2_P5)
+{
+    by_hand(false);
+}
+
+Test(relay_paused, a_topic_and_a_relay_paused_by_hand_wait_until_they_are_resumed_exactly_once__P2_P3)
+{
+    by_hand(true);
+}
