@@ -270,17 +270,19 @@ Test(config_settings, a_default_follows_the_value_that_is_written)
     settings_free(settings);
 }
 
-/* I7: no setting that is taken and does nothing. */
-Test(config_settings, refuses_by_name_what_this_version_does_not_have)
+Test(config_settings, knows_what_to_do_with_dead_letters)
 {
-    config_fixture_expect(
-        CONFIG_LEAST "dead_letter: {policy: hold-key, topic: dead}\n",
-        "c.yaml:5: dead_letter.policy: \"hold-key\" is not available in this version; possible: "
-        "stop\n"
-        "c.yaml:5: dead_letter.topic: only null is available in this version\n");
-    config_fixture_expect(
-        CONFIG_LEAST "dead_letter: {policy: skip}\n",
-        "c.yaml:5: dead_letter.policy: \"skip\" is not available in this version; possible: stop\n");
+    struct settings *settings = config_fixture_accept(CONFIG_LEAST);
+    cr_expect_eq(settings->dead_letter_policy, DEAD_LETTER_HOLD_KEY);
+    cr_expect_null(settings->dead_letter_topic);
+    settings_free(settings);
+    settings = config_fixture_accept(CONFIG_LEAST "dead_letter: {policy: skip, topic: shop.dead}\n");
+    cr_expect_eq(settings->dead_letter_policy, DEAD_LETTER_SKIP);
+    cr_expect_str_eq(settings->dead_letter_topic, "shop.dead");
+    settings_free(settings);
+    config_fixture_expect(CONFIG_LEAST "dead_letter: {policy: drop, topic: '__dead'}\n",
+                          "c.yaml:5: dead_letter.policy: \"drop\" is not one of: hold-key, skip, stop\n"
+                          "c.yaml:5: dead_letter.topic: \"__dead\" is no legal name of a topic, nor null\n");
 }
 
 Test(config_settings, refuses_words_that_are_no_choice)

@@ -14,6 +14,8 @@ make_record(void)
                             .cluster = "MkU3OEVBNTcwNTJENDM2Qk"};
     record_chain_add(&record.chain, (struct journal_name){34, 5});
     record_chain_add(&record.chain, (struct journal_name){42, 9223372036854775807});
+    (void)record_sides_set(&record.sides, (struct record_side){12, 880});
+    (void)record_sides_set(&record.sides, (struct record_side){13, INT64_MAX});
     return record;
 }
 
@@ -34,7 +36,7 @@ Test(relay_record, what_is_written_is_read_again)
     char text[RECORD_TEXT_SIZE];
     record_format(&record, text);
     cr_assert_str_eq(text, "v1 seq=41 id=17 epoch=7 sysid=-7301 timeline=2 dbid=4294967295"
-                           " cluster=MkU3OEVBNTcwNTJENDM2Qk chain=42:9223372036854775807,34:5");
+                           " cluster=MkU3OEVBNTcwNTJENDM2Qk sides=12:880,13:9223372036854775807 chain=42:9223372036854775807,34:5");
     cr_assert(record_parse(&again, text, &error), "%s", error.message);
     cr_expect_eq(record_compare(again.at, record.at), 0);
     cr_expect_eq(again.epoch, 7);
@@ -59,22 +61,27 @@ Test(relay_record, whatever_is_no_such_line_is_refused)
 {
     static const char *const wrong[] = {
         "",
-        "v2 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1",
-        "v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=",
-        "v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1 ",
-        "v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1,",
-        "v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1,41:2", /* not older */
-        "v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=40:1",      /* not the newest tick */
-        "v1 seq=41 id=3 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1",      /* id 3 is of tick 42 */
-        "v1 seq=-1 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1",
-        "v1 seq=041 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1", /* not as we write it */
-        "v1 seq=41 id=-0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1",
-        "v1 seq=9223372036854775807 id=3 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1", /* of no tick */
-        "v1 seq= 41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1",
-        "v1 seq=99999999999999999999 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1",
-        "v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=4294967296 cluster= chain=41:1",
+        "v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1",
+        "v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides=0:1 chain=41:1",
+        "v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides=1:0 chain=41:1",
+        "v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides=1:2,1:3 chain=41:1",
+        "v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides=1:2, chain=41:1",
+        "v2 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides= chain=41:1",
+        "v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides= chain=",
+        "v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides= chain=41:1 ",
+        "v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides= chain=41:1,",
+        "v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides= chain=41:1,41:2", /* not older */
+        "v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides= chain=40:1",      /* not the newest tick */
+        "v1 seq=41 id=3 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides= chain=41:1",      /* id 3 is of tick 42 */
+        "v1 seq=-1 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides= chain=41:1",
+        "v1 seq=041 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides= chain=41:1", /* not as we write it */
+        "v1 seq=41 id=-0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides= chain=41:1",
+        "v1 seq=9223372036854775807 id=3 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides= chain=41:1", /* of no tick */
+        "v1 seq= 41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides= chain=41:1",
+        "v1 seq=99999999999999999999 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides= chain=41:1",
+        "v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=4294967296 cluster= sides= chain=41:1",
         ("v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1"
-         " cluster=0123456789012345678901234567890123456789012345678901234567890123 chain=41:1"),
+         " cluster=0123456789012345678901234567890123456789012345678901234567890123 sides= chain=41:1"),
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         expect_refused(wrong[i]);

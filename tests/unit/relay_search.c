@@ -18,7 +18,7 @@ static int partitions, instances, batches;
 static void
 set_up(void)
 {
-    verdict_init(&verdict, 42);
+    verdict_init(&verdict, true, 42);
     page = page_new(1);
     for (int i = 0; i < EVENTS; i++) {
         struct event *event = page_add(page);
@@ -222,7 +222,7 @@ Test(search, the_limit_falls_with_every_refusal_down_to_one)
     size_t limit = SIZE_MAX;
     for (int i = 0; limit > 1; i++) {
         for (int j = 0; j < EVENTS; j++)
-            cr_assert_not(verdict_refused(&verdict, &page->events[j], &refusal, false, 0));
+            cr_assert_eq(verdict_refused(&verdict, &page->events[j], &refusal, false, 0), VERDICT_NOTHING);
         size_t next = verdict_narrow(&verdict);
         cr_assert_lt(next, limit);
         cr_assert_lt(i, INSTANCES);
