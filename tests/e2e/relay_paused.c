@@ -31,6 +31,25 @@ run(struct setup *setup, bool exact)
     setup_run(setup, exact ? setup_exact(setup, true) : at_least_once);
 }
 
+/* Every place that a person or a machine may look at says which topic, and why. */
+static void
+expect_paused(struct setup *setup, const char *topic)
+{
+    wait_for(postgres_int(setup->admin, "select count(*) from outbox.paused_topic where topic = '%s'", topic) == 1,
+             30000);
+    wait_for(daemon_readiness_is(setup->relay, 503, topic), 5000);
+    cr_expect(daemon_log_contains(setup->relay, topic));
+    cr_expect_gt(daemon_metric(setup->relay, "outbox_errors_total{kind=\"topic\"}"), 0);
+}
+
+static void
+expect_healed(struct setup *setup)
+{
+    wait_for(paused(setup) == 0, 60000);
+    setup_wait_confirmed(setup, 30000);
+    wait_for(daemon_http(setup->relay, "/health/ready", NULL) == 200, 5000);
+}
+
 static void
 unknown_topic(bool exact)
 {
@@ -44,17 +63,15 @@ unknown_topic(bool exact)
         emit_many(&setup, good, 20);
         emit_many(&setup, missing, 20);
     }
-    wait_for(paused(&setup) == 1, 30000);
-    wait_for(daemon_readiness_is(setup.relay, 503, missing), 5000);
+    expect_paused(&setup, missing);
     setup_wait_confirmed(&setup, 30000);
     cr_expect_geq(consumer_count(broker_bootstrap(setup.broker), good), 200);
     broker_create_topic(setup.broker, missing, 3, NULL);
     for (int i = 0; i < 20; i++)
         emit_many(&setup, i % 2 ? good : missing, 20);
-    wait_for(paused(&setup) == 0, 60000);
+    expect_healed(&setup);
     emit_many(&setup, missing, 20);
     setup_wait_confirmed(&setup, 30000);
-    wait_for(daemon_http(setup.relay, "/health/ready", NULL) == 200, 5000);
     setup_expect_all_once(&setup, 1000);
     setup_end(&setup);
 }
@@ -67,6 +84,53 @@ Test(relay_paused, an_unknown_topic_waits_alone_and_catches_up_when_it_is_made__
 Test(relay_paused, an_unknown_topic_waits_alone_and_catches_up_when_it_is_made_exactly_once__P2_P3__row_29)
 {
     unknown_topic(true);
+}
+
+Test(relay_paused, a_topic_deleted_under_way_waits_and_catches_up_when_it_is_made_again_smaller__P5__row_30)
+{
+    struct setup setup = setup_begin();
+    const char *good = setup_topic(&setup, "good", 1, NULL),
+               *deleted = setup_topic(&setup, "deleted", 3, NULL);
+    run(&setup, false);
+    emit_many(&setup, good, 1);
+    emit_many(&setup, deleted, 1);
+    setup_wait_confirmed(&setup, 10000);
+    broker_delete_topic(setup.broker, deleted);
+    for (int i = 0; i < 20; i++)
+        emit_many(&setup, i % 2 ? good : deleted, 1);
+    expect_paused(&setup, deleted);
+    broker_create_topic(setup.broker, deleted, 1, NULL);
+    expect_healed(&setup);
+    /* what was in the topic went with it; all that came later is there, once */
+    cr_expect_eq(consumer_count(broker_bootstrap(setup.broker), deleted), 10);
+    cr_expect_eq(consumer_count(broker_bootstrap(setup.broker), good), 11);
+    setup_end(&setup);
+}
+
+Test(relay_paused, a_topic_that_may_not_be_written_or_seen_waits_until_it_may__P5__row_32)
+{
+    struct broker *broker = broker_start(&(struct broker_options){.properties = BROKER_WITH_ACLS});
+    struct setup setup = setup_begin_on(postgres_shared(), broker);
+    const char *good = setup_topic(&setup, "good", 1, NULL), *denied = setup_topic(&setup, "denied", 1, NULL);
+    run(&setup, false);
+    emit_many(&setup, denied, 1);
+    emit_many(&setup, good, 1);
+    setup_wait_confirmed(&setup, 10000);
+    broker_deny(broker, denied, "WRITE");
+    for (int i = 1; i < 20; i++)
+        emit_many(&setup, i % 4 ? good : denied, 1);
+    expect_paused(&setup, denied);
+    setup_wait_confirmed(&setup, 30000);
+    broker_allow(broker, denied);
+    expect_healed(&setup);
+    broker_deny(broker, denied, "DESCRIBE");
+    emit_many(&setup, denied, 1);
+    emit_many(&setup, good, 1);
+    expect_paused(&setup, denied);
+    broker_allow(broker, denied);
+    expect_healed(&setup);
+    setup_expect_all_once(&setup, 1000);
+    setup_end(&setup);
 }
 
 static void
