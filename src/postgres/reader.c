@@ -23,7 +23,7 @@
 struct reader {
     struct session *session;
     struct topic_table *topics;
-    char *filter; /* SQL over an event `e`; "": every event of the tick is read */
+    char *filter; /* SQL over an event; "": every event of the tick is read */
     struct tick tick;
     bool has_more;
     bool first;    /* no page of the tick was read yet */
@@ -48,7 +48,7 @@ reader_new(struct session *session, struct topic_table *topics, const struct top
     struct reader *reader = must_calloc(1, sizeof *reader);
     reader->session = session;
     reader->topics = topics;
-    reader->filter = only != NULL ? must_format(" and e.topic = '%s'", only->name) : must_strdup("");
+    reader->filter = only != NULL ? must_format(" and topic = '%s'", only->name) : must_strdup("");
     CHECK(strchr(only != NULL ? only->name : "", '\'') == NULL); /* the table's CHECK saw to it */
     reader->cut = true; /* nothing is known about sizes yet */
     return reader;

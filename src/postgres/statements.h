@@ -160,7 +160,7 @@
     "'topics', (select coalesce(jsonb_agg(to_jsonb(t) order by t.number), '[]') from outbox.paused_topic t where t.relay = r.name),"  \
     "'requests', (select coalesce(jsonb_agg(to_jsonb(q) order by q.number), '[]') from (select q.*, encode(q.key, 'hex') as key_hex," \
     "    (extract(epoch from q.since) * 1000000)::bigint as since_us, (extract(epoch from q.until) * 1000000)::bigint as until_us,"   \
-    "    l.hold, l.topic as letter_topic, encode(l.key, 'hex') as letter_key, l.event_id is null as gone"                             \
+    "    l.hold, l.topic as letter_topic, encode(l.key, 'hex') as letter_key, q.event_id is not null and l.event_id is null as gone"                             \
     "    from outbox.request q left join outbox.dead_letter l on l.relay = q.relay and l.event_id = q.event_id"                       \
     "    where q.relay = r.name and q.done_at is null order by q.number limit 64) q))" \
     " from outbox.relay r where r.name = $1;"
@@ -183,8 +183,8 @@
     "  and pg_visible_in_snapshot(e.xid, " cur ")" filter " order by e.id limit " n ")"
 #define SQL_PAGE_LATE(late, after, upto, filter, n)                                                                            \
     "(select e.id, e.created_at, e.topic, e.key, e.payload, e.headers from unnest(" late ") x"                         \
-    "  cross join lateral (select * from outbox.event f where f.xid = x and f.id > " after " and f.id <= " upto        \
-    "  order by f.id limit " n ") e where true" filter ")"
+    "  cross join lateral (select * from outbox.event f where f.xid = x and f.id > " after " and f.id <= " upto filter \
+    "  order by f.id limit " n ") e)"
 #define SQL_PAGE_MERGED(streams, n) "(select * from (" streams ") s order by id limit " n ")"
 
 /* Cut by bytes: the page ends after the event that reaches `bytes`, so one event is always admitted. The window costs as
