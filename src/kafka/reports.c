@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "kafka/barred.h"
 #include "kafka/brokerlog.h"
 #include "kafka/classify.h"
 #include "kafka/handshake.h"
@@ -37,6 +38,7 @@ reports_begin(struct reports *reports, struct brokers *brokers, int64_t batch_by
     reports->failure = (struct outcome){.kind = OUTCOME_UNSENT};
     reports->statistics.brokers_up = 0;
     reports->statistics.instances++;
+    barred_forget();
 }
 
 /* ---- refusing: the broker answers, and takes nothing ---- */
@@ -195,7 +197,7 @@ take_failure(struct reports *reports, struct topic_facts *facts, struct event *e
 {
     struct outcome outcome;
     classify(code, &outcome);
-    if (outcome.kind == OUTCOME_UNSENT && facts->stalled &&
+    if (outcome.kind == OUTCOME_UNSENT && !barred_find(event->topic->name, &outcome) && facts->stalled &&
         !partitions_obstacle(&facts->partitions, event, facts->min_in_sync, &outcome))
         classify_own(&outcome, OUTCOME_TOPIC, "NO_ANSWER",
                      "no acknowledgement in time although a broker answers: is its leader within reach?");
@@ -223,13 +225,16 @@ take_guess(struct reports *reports, struct event *event)
 
 /* The record of the position says nothing by itself: the commit that follows it does. */
 static void
-take_position(struct reports *reports, rd_kafka_resp_err_t code)
+take_position(struct reports *reports, const rd_kafka_message_t *message)
 {
     struct outcome outcome;
+    const char *topic = rd_kafka_topic_name(message->rkt);
     reports->out--;
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
         return;
-    classify(code, &outcome);
+    classify(message->err, &outcome);
+    if (outcome.kind == OUTCOME_UNSENT && barred_find(topic, &outcome))
+        position_explain(topic, &outcome);
     reports_fail(reports, &outcome);
 }
 
@@ -240,7 +245,7 @@ take_report(struct reports *reports, const rd_kafka_message_t *message)
     struct event *event = message->_private;
     reports->served++;
     if (event == NULL) {
-        take_position(reports, message->err);
+        take_position(reports, message);
         return;
     }
     struct topic_facts *facts = topics_at(reports->topics, event->topic->index);

@@ -6,6 +6,7 @@
 #include "kafka/transaction.h"
 
 #include "base/clock.h"
+#include "kafka/barred.h"
 #include "kafka/classify.h"
 #include "kafka/errand.h"
 #include "kafka/position_reader.h"
@@ -90,8 +91,11 @@ commit(void *cargo)
     struct call *call = cargo;
     rd_kafka_t *rk = call->handle->rk;
     handle_count_ends(call->handle);
-    if (!went_well(call, rd_kafka_commit_transaction(rk, COMMIT_TIMEOUT_MS), "not committed"))
+    if (!went_well(call, rd_kafka_commit_transaction(rk, COMMIT_TIMEOUT_MS), "not committed")) {
+        if (barred_find(call->topic, &call->failure))
+            position_explain(call->topic, &call->failure);
         return;
+    }
     if (handle_ends(call->handle) > 1) {
         classify_own(&call->failure, OUTCOME_BROKER, "COMMIT_REPEATED",
                      "the commit was sent more than once; the truth is read from Kafka");

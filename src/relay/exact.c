@@ -277,7 +277,7 @@ exact_told(struct relay *relay)
 
 /* ---- instances ---- */
 
-/* So often in a row librdkafka has ended a transaction and blamed nobody, as it does when a topic may not be written. */
+/* So often in a row librdkafka has ended a transaction and blamed nobody, not even in its log (kafka/barred.h). */
 #define IN_VAIN 3
 static const struct outcome gives_up = {.kind = OUTCOME_BROKER,
                                         .name = "TRANSACTION_ENDED",
