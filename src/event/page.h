@@ -18,6 +18,7 @@ struct page {
     uint64_t first_serial; /* pipeline: number of its first event in the order of sending */
     size_t next;           /* pipeline: no event before this index is EVENT_UNSENT */
     size_t settled;        /* pipeline: every event before this index is EVENT_ACKNOWLEDGED */
+    size_t answered;       /* pipeline: likewise, and none of them need be settled */
     struct page *later;    /* pipeline: the page after this one */
     struct page_chunk *chunks; /* the bytes */
 };

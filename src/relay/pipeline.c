@@ -131,6 +131,18 @@ pipeline_oldest(const struct pipeline *pipeline)
     return NULL;
 }
 
+const struct event *
+pipeline_oldest_unanswered(struct pipeline *pipeline)
+{
+    for (struct page *page = pipeline->head; page != NULL; page = page->later) {
+        while (page->answered < page->count && page->events[page->answered].state == EVENT_ACKNOWLEDGED)
+            page->answered++;
+        if (page->answered < page->count)
+            return &page->events[page->answered];
+    }
+    return NULL;
+}
+
 /* ---- exactly once ---- */
 
 const struct event *
@@ -168,7 +180,7 @@ pipeline_rewind(struct pipeline *pipeline)
         for (size_t i = page->settled; i < page->count; i++)
             if (page->first_serial + i >= pipeline->committed)
                 page->events[i].state = EVENT_UNSENT;
-        page->next = page->settled;
+        page->next = page->answered = page->settled;
     }
     pipeline->sending = pipeline->head;
 }

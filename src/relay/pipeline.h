@@ -52,6 +52,9 @@ bool pipeline_settle(struct pipeline *pipeline, struct pipeline_edge *edge);
 /* The oldest event that is not acknowledged, or NULL. */
 const struct event *pipeline_oldest(const struct pipeline *pipeline);
 
+/* The first event in order that Kafka has not acknowledged, or NULL: exactly once, others before it may wait for their commit. */
+const struct event *pipeline_oldest_unanswered(struct pipeline *pipeline);
+
 /* Exactly once. The last event before `serial` that no transaction has committed yet, or NULL. */
 const struct event *pipeline_last_before(const struct pipeline *pipeline, uint64_t serial);
 /* Every event before `serial` is committed; `visit` is called for each of them that was not. */
