@@ -96,6 +96,31 @@ Test(relay_exact_refused, a_position_topic_that_may_not_be_written_is_named_and_
     setup_end(&setup);
 }
 
+/* It has never led before: what it meets first may pass. */
+Test(relay_exact_refused,
+     a_standby_that_may_not_read_the_position_topic_yet_waits_and_takes_over__P3_P5__row_32)
+{
+    struct broker *broker = broker_start(&(struct broker_options){.properties = BROKER_WITH_ACLS});
+    struct setup setup = setup_begin_on(postgres_shared(), broker);
+    const char *topic = setup_topic(&setup, "good", 3, NULL);
+    const char *const *exact = setup_exact(&setup, true);
+    setup_run(&setup, exact);
+    emit(&setup, topic, 10);
+    setup_expect_all_once(&setup, 20000);
+    struct daemon *leader = setup.relay;
+    setup.relay = NULL;
+    setup_run(&setup, exact);
+    broker_deny(broker, setup.position, "ALL");
+    daemon_kill(leader);
+    daemon_free(leader);
+    emit(&setup, topic, 10);
+    wait_for(daemon_readiness_is(setup.relay, 503, "allow READ, WRITE and DESCRIBE"), NAMED_MS);
+    cr_expect(daemon_readiness_is(setup.relay, 503, setup.position));
+    broker_allow(broker, setup.position);
+    expect_healed(&setup);
+    setup_end(&setup);
+}
+
 Test(relay_exact_refused, a_topic_deleted_under_way_is_named_and_made_again_it_goes_on__P3_P5__row_30)
 {
     struct setup setup = setup_begin();
