@@ -160,7 +160,8 @@ run(struct settings *settings)
         loop(&daemon);
         error = *relay_failure(daemon.relay);
         if (relay_state(daemon.relay) != RELAY_STOPPED)
-            log_warning("stopped at once, as asked twice: what was in flight may be sent again", LOG_END);
+            log_warning("stopped at once, as asked twice", LOG_STR("then", relay_leaves_behind(settings)),
+                        LOG_END);
     }
     if (error.kind != ERROR_NONE) {
         log_error("cannot go on", LOG_STR("why", error.message), LOG_END);

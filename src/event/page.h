@@ -19,6 +19,7 @@ struct page {
     uint64_t first_serial; /* pipeline: number of its first event in the order of sending */
     size_t next;           /* pipeline: no event before this index is EVENT_UNSENT */
     size_t settled;        /* pipeline: every event before this index is EVENT_ACKNOWLEDGED */
+    size_t answered;       /* pipeline: likewise, and none of them need be settled */
     struct page *later;    /* pipeline: the page after this one */
     int64_t side;          /* number of the side work it belongs to; 0: it is the stream's */
     int64_t side_end;      /* what that work's progress is when all of the page is settled; 0: its last event's id */

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "kafka/barred.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -106,6 +107,8 @@ brokerlog_write(const rd_kafka_t *rk, int level, const char *facility, const cha
     const char *said = behind_thread ? behind_thread + 3 : text;
     (void)rk;
     keep_refusal(facility, said);
+    if (strcmp(facility, "ADDPARTS") == 0)
+        barred_hear(said);
     if (!log_enabled(ours) || (ours != LOG_LEVEL_DEBUG && !may_write(facility, &left_out)))
         return;
     log_write(ours, "librdkafka",

@@ -1,6 +1,7 @@
-/* position.c: what a relay that delivers exactly once is called in Kafka. */
+/* position.c: what a relay that delivers exactly once is called in Kafka, and what is said when its topic is refused. */
 #include "kafka/position.h"
 
+#include <librdkafka/rdkafka.h>
 #include <stdio.h>
 
 void
@@ -13,4 +14,16 @@ void
 position_transactional_id(const struct settings *settings, char id[POSITION_TOPIC_SIZE])
 {
     snprintf(id, POSITION_TOPIC_SIZE, "outboxd-%s-%s", settings->source, settings->relay);
+}
+
+void
+position_explain(const char *topic, struct outcome *why)
+{
+    char known[sizeof why->message];
+    bool denied = why->code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+    if (why->kind != OUTCOME_TOPIC)
+        return;
+    snprintf(known, sizeof known, "%s",
+             denied ? "allow READ, WRITE and DESCRIBE on it to the relay's principal" : why->message);
+    snprintf(why->message, sizeof why->message, "topic %.120s: %.120s", topic, known);
 }

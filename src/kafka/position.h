@@ -4,6 +4,7 @@
 #define OUTBOXD_KAFKA_POSITION_H
 
 #include "config/settings.h"
+#include "event/event.h"
 
 #include <stdint.h>
 
@@ -19,6 +20,9 @@
 void position_topic(const struct settings *settings, char name[POSITION_TOPIC_SIZE]);
 /* outboxd-<source>-<relay>: who fences whom. */
 void position_transactional_id(const struct settings *settings, char id[POSITION_TOPIC_SIZE]);
+
+/* This topic was refused: a fault of topics names it, and says what a position topic needs. */
+void position_explain(const char *topic, struct outcome *why);
 
 /* What was found. */
 struct position_found {

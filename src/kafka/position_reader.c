@@ -52,15 +52,7 @@ static bool
 fail(struct reader *reader, rd_kafka_resp_err_t code)
 {
     classify(code, reader->why);
-    if (code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
-        snprintf(reader->why->message, sizeof reader->why->message,
-                 "allow READ, WRITE and DESCRIBE on it to the relay's principal");
-    if (reader->why->kind == OUTCOME_TOPIC) {
-        char known[sizeof reader->why->message];
-        snprintf(known, sizeof known, "%s", reader->why->message);
-        snprintf(reader->why->message, sizeof reader->why->message, "topic %.120s: %.120s", reader->name,
-                 known);
-    }
+    position_explain(reader->name, reader->why);
     return false;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "kafka/barred.h"
 #include "kafka/brokerlog.h"
 #include "kafka/classify.h"
 #include "kafka/handshake.h"
@@ -24,6 +25,8 @@ static const int64_t SILENT_US = INT64_C(5) * 1000 * 1000;
 static const int64_t SAME_US = INT64_C(1) * 1000 * 1000;
 /* librdkafka says the same about a broker once in 30 s: what is older is of another outage. */
 static const int64_t STALE_US = INT64_C(30) * 1000 * 1000;
+/* Most of message.timeout.ms in a transaction, which is 30 s (properties.c). */
+static const int64_t EXPIRED_US = INT64_C(20) * 1000 * 1000;
 /* An instance that fails is followed by another one within two seconds and a half: so long without an acknowledgement is some
  * instances in vain, and so long without a failure the end of them. */
 static const int64_t REFUSING_US = INT64_C(5) * 1000 * 1000;
@@ -37,6 +40,7 @@ reports_begin(struct reports *reports, struct brokers *brokers, int64_t batch_by
     reports->failure = (struct outcome){.kind = OUTCOME_UNSENT};
     reports->statistics.brokers_up = 0;
     reports->statistics.instances++;
+    barred_forget();
 }
 
 /* ---- refusing: the broker answers, and takes nothing ---- */
@@ -61,7 +65,15 @@ note_refused_id(struct reports *reports)
     struct outcome refusal;
     if (!brokerlog_refusal(text, sizeof text))
         return;
-    classify_own(&refusal, OUTCOME_BROKER, "NO_PRODUCER_ID", "%s", text);
+    reports->statistics.unended =
+        strstr(text, rd_kafka_err2str(RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS)) != NULL;
+    if (reports->statistics.unended)
+        classify_own(
+            &refusal, OUTCOME_BROKER, "TRANSACTION_UNENDED",
+            "Kafka cannot end the last transaction: a partition of it has no leader, or too few replicas in "
+            "sync; start the brokers that hold it");
+    else
+        classify_own(&refusal, OUTCOME_BROKER, "NO_PRODUCER_ID", "%s", text);
     note_refusal(reports, &refusal);
 }
 
@@ -189,16 +201,31 @@ take_error(struct reports *reports, rd_kafka_t *rk, rd_kafka_resp_err_t code, co
 
 /* ---- delivery reports ---- */
 
-static void
-take_failure(struct reports *reports, struct topic_facts *facts, struct event *event,
-             rd_kafka_resp_err_t code)
+/* Nobody has refused the event, and it was not taken although a broker answers: the watchdog has found its topic (producer.c), or
+ * librdkafka has ended the transaction, as it does after message.timeout.ms (properties.c). */
+static bool
+was_silent(const struct reports *reports, const struct topic_facts *facts, rd_kafka_resp_err_t code,
+           const struct outcome *outcome)
 {
+    bool expired = code == RD_KAFKA_RESP_ERR__MSG_TIMED_OUT && brokers_connected(reports->brokers) &&
+                   reports->now_us - facts->progress_us >= EXPIRED_US;
+    return expired || (outcome->kind == OUTCOME_UNSENT && facts->stalled);
+}
+
+static void
+take_failure(struct reports *reports, struct topic_facts *facts, const rd_kafka_message_t *message)
+{
+    struct event *event = message->_private;
+    rd_kafka_resp_err_t code = message->err;
     struct outcome outcome;
     classify(code, &outcome);
-    if (outcome.kind == OUTCOME_UNSENT && facts->stalled &&
+    bool named = outcome.kind == OUTCOME_UNSENT && barred_find(event->topic->name, &outcome);
+    if (!named && was_silent(reports, facts, code, &outcome) &&
         !partitions_obstacle(&facts->partitions, event, facts->min_in_sync, &outcome))
-        classify_own(&outcome, OUTCOME_TOPIC, "NO_ANSWER",
-                     "no acknowledgement in time although a broker answers: is its leader within reach?");
+        classify_own(
+            &outcome, OUTCOME_TOPIC, "NO_ANSWER",
+            "partition %d: no acknowledgement in time although a broker answers: is its leader within reach?",
+            (int)message->partition);
     if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE && reports->batch_bytes > 0)
         topics_batch_refused(facts, reports->batch_bytes);
     if (outcome.kind != OUTCOME_UNSENT)
@@ -223,13 +250,16 @@ take_guess(struct reports *reports, struct event *event)
 
 /* The record of the position says nothing by itself: the commit that follows it does. */
 static void
-take_position(struct reports *reports, rd_kafka_resp_err_t code)
+take_position(struct reports *reports, const rd_kafka_message_t *message)
 {
     struct outcome outcome;
+    const char *topic = rd_kafka_topic_name(message->rkt);
     reports->out--;
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
         return;
-    classify(code, &outcome);
+    classify(message->err, &outcome);
+    if (outcome.kind == OUTCOME_UNSENT && barred_find(topic, &outcome))
+        position_explain(topic, &outcome);
     reports_fail(reports, &outcome);
 }
 
@@ -240,7 +270,7 @@ take_report(struct reports *reports, const rd_kafka_message_t *message)
     struct event *event = message->_private;
     reports->served++;
     if (event == NULL) {
-        take_position(reports, message->err);
+        take_position(reports, message);
         return;
     }
     struct topic_facts *facts = topics_at(reports->topics, event->topic->index);
@@ -254,7 +284,7 @@ take_report(struct reports *reports, const rd_kafka_message_t *message)
         opening_acknowledged(&facts->opening, event);
         reports->report(reports->context, event, &acknowledged);
     } else {
-        take_failure(reports, facts, event, message->err);
+        take_failure(reports, facts, message);
     }
 }
 

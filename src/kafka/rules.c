@@ -9,6 +9,7 @@
 enum rule_kind {
     RULE_FIXED,    /* one value keeps the promise: ours, which may also be written down */
     RULE_AT_MOST,  /* a number up to `value` */
+    RULE_NOT,      /* any value but `value` */
     RULE_REFUSED,  /* may not be set at all */
     RULE_CONSUMER, /* belongs to consumers */
     RULE_OTHER,    /* belongs to topics or to Java clients: librdkafka does not know it */
@@ -19,7 +20,7 @@ enum rule_kind {
 struct rule {
     const char *name;
     enum rule_kind kind;
-    const char *value; /* FIXED: ours; AT_MOST: the bound */
+    const char *value; /* FIXED: ours; AT_MOST: the bound; NOT: the one */
     const char *also;  /* FIXED: another spelling of ours */
     const char *why;
 };
@@ -59,6 +60,8 @@ static const char transaction_why[] = "is not used: outboxd decides about transa
 static const char verify_why[] = "must stay on: without it anyone on the way can be the broker";
 static const char topic_why[] = "is a property of topics, set on the broker with kafka-configs.sh";
 static const char java_why[] = "is a property of Java clients, and not needed here: remove it";
+static const char oauth_why[] = "is not served: outboxd renews no tokens; use SCRAM or PLAIN over TLS, or a "
+                                "client certificate";
 static const char old_broker_why[] =
     "is not supported: brokers that old have neither headers nor idempotence";
 
@@ -94,6 +97,16 @@ static const struct rule rules[] = {
     {"queue.buffering.max.ms", RULE_AT_MOST, "1000", NULL,
      "must be at most 1000: every event would wait for it"},
 
+    {"sasl.mechanisms", RULE_NOT, "OAUTHBEARER", NULL, oauth_why},
+    {"sasl.mechanism", RULE_NOT, "OAUTHBEARER", NULL, oauth_why},
+    REFUSED("sasl.oauthbearer.config", oauth_why),
+    REFUSED("sasl.oauthbearer.method", oauth_why),
+    REFUSED("sasl.oauthbearer.client.id", oauth_why),
+    REFUSED("sasl.oauthbearer.client.secret", oauth_why),
+    REFUSED("sasl.oauthbearer.scope", oauth_why),
+    REFUSED("sasl.oauthbearer.extensions", oauth_why),
+    REFUSED("sasl.oauthbearer.token.endpoint.url", oauth_why),
+    REFUSED("enable.sasl.oauthbearer.unsecure.jwt", oauth_why),
     REFUSED("message.max.bytes", "is not used: max.message.bytes of the topic decides what is too large"),
     REFUSED("transactional.id", transaction_why),
     REFUSED("transaction.timeout.ms", transaction_why),
@@ -201,6 +214,8 @@ value_allowed(const struct rule *rule, const char *value)
     case RULE_AT_MOST:
         /* Not a number: librdkafka says so. */
         return strtod(value, &end) <= strtod(rule->value, NULL);
+    case RULE_NOT:
+        return strcasecmp(value, rule->value) != 0;
     case RULE_REFUSED:
     case RULE_CONSUMER:
     case RULE_OTHER:

@@ -6,6 +6,7 @@
 #include "kafka/transaction.h"
 
 #include "base/clock.h"
+#include "kafka/barred.h"
 #include "kafka/classify.h"
 #include "kafka/errand.h"
 #include "kafka/position_reader.h"
@@ -16,6 +17,8 @@
 
 /* Kafka remakes producer ids within a second; a coordinator that is just moving may take some. Then another instance tries. */
 enum { INIT_TIMEOUT_MS = 30 * 1000 };
+/* librdkafka asks for the coordinator at once, or, with no broker connected yet, half a second later: so it is given a moment. */
+enum { CONNECT_TIMEOUT_MS = 5 * 1000 };
 static const int64_t READ_TIMEOUT_US = INT64_C(30) * 1000 * 1000;
 /* The broker ends a transaction after transaction.timeout.ms (properties.c) in any case. */
 enum { COMMIT_TIMEOUT_MS = 60 * 1000 };
@@ -75,6 +78,9 @@ start(void *cargo)
 {
     struct call *call = cargo;
     rd_kafka_t *rk = call->handle->rk;
+    char *cluster = rd_kafka_clusterid(rk, CONNECT_TIMEOUT_MS);
+    if (cluster != NULL)
+        rd_kafka_mem_free(rk, cluster);
     if (!went_well(call, rd_kafka_init_transactions(rk, INIT_TIMEOUT_MS), "no transactions"))
         return;
     rd_kafka_conf_t *reader = call->reader;
@@ -90,8 +96,11 @@ commit(void *cargo)
     struct call *call = cargo;
     rd_kafka_t *rk = call->handle->rk;
     handle_count_ends(call->handle);
-    if (!went_well(call, rd_kafka_commit_transaction(rk, COMMIT_TIMEOUT_MS), "not committed"))
+    if (!went_well(call, rd_kafka_commit_transaction(rk, COMMIT_TIMEOUT_MS), "not committed")) {
+        if (barred_find(call->topic, &call->failure))
+            position_explain(call->topic, &call->failure);
         return;
+    }
     if (handle_ends(call->handle) > 1) {
         classify_own(&call->failure, OUTCOME_BROKER, "COMMIT_REPEATED",
                      "the commit was sent more than once; the truth is read from Kafka");

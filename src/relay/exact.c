@@ -278,12 +278,21 @@ exact_told(struct relay *relay)
 
 /* ---- instances ---- */
 
-/* So often in a row librdkafka has ended a transaction and blamed nobody, as it does when a topic may not be written. */
+/* So often in a row librdkafka has ended a transaction and blamed nobody, not even in its log (kafka/barred.h). */
 #define IN_VAIN 3
 static const struct outcome gives_up = {.kind = OUTCOME_BROKER,
                                         .name = "TRANSACTION_ENDED",
                                         .message = "Kafka ends each transaction without blaming an event: "
                                                    "may the relay's principal write to every topic?"};
+
+/* Where it was delivered exactly once before, by this process or another one, what Kafka answers today it may not tomorrow: a permission,
+ * a topic that is not known everywhere yet. What we find wrong ourselves (no code of Kafka's), and what a first start meets, a person has to
+ * mend first. */
+static bool
+may_pass(const struct exact *exact, const struct outcome *why)
+{
+    return why->kind != OUTCOME_TOPIC || exact->ever || (why->code != 0 && journal_says(exact));
+}
 
 /* What was in its transaction is not in Kafka, unless its last commit says otherwise to the next one. */
 static void
@@ -307,7 +316,7 @@ look_back(struct relay *relay)
         why = &gives_up;
     else if ((started && !exact->committing) || why->kind == OUTCOME_FENCED || why->kind == OUTCOME_UNSENT)
         return;
-    if (why->kind == OUTCOME_TOPIC && !exact->ever) {
+    if (!may_pass(exact, why)) {
         error_set(&error, ERROR_UNUSABLE, "cannot deliver exactly once: %s: %s", why->name, why->message);
         relay_fail(relay, &error);
         return;

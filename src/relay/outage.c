@@ -22,7 +22,8 @@ struct outage {
     int64_t since_us, since_wall_us;
 };
 
-/* Whoever is not there refuses nothing. */
+/* Whoever is not there refuses nothing. A transaction cannot be ended for the sake of a partition; when it is known which one, and
+ * why, that says more. */
 static struct outage
 find_outage(const struct relay *relay)
 {
@@ -30,7 +31,8 @@ find_outage(const struct relay *relay)
     if (kafka->away_since_us != 0)
         return (struct outage){"KAFKA_AWAY", "Kafka does not answer", kafka->away_why, kafka->away_since_us,
                                kafka->away_since_wall_us};
-    if (kafka->refusing_since_us != 0)
+    bool known = kafka->unended && verdict_trouble(&relay->verdict) != NULL;
+    if (kafka->refusing_since_us != 0 && !known)
         return (struct outage){"KAFKA_REFUSES", "Kafka refuses everything", kafka->refusing_why,
                                kafka->refusing_since_us, kafka->refusing_since_wall_us};
     return (struct outage){0};

@@ -162,6 +162,18 @@ pipeline_oldest(const struct pipeline *pipeline)
     return NULL;
 }
 
+const struct event *
+pipeline_oldest_unanswered(struct pipeline *pipeline)
+{
+    for (struct page *page = pipeline->head; page != NULL; page = page->later) {
+        while (page->answered < page->count && page->events[page->answered].state > EVENT_SENT)
+            page->answered++;
+        if (page->answered < page->count)
+            return &page->events[page->answered];
+    }
+    return NULL;
+}
+
 /* ---- side work ---- */
 
 struct page *
@@ -257,7 +269,7 @@ pipeline_rewind(struct pipeline *pipeline)
             if (page->first_serial + i >= pipeline->committed &&
                 page->events[i].state == EVENT_ACKNOWLEDGED)
                 page->events[i].state = EVENT_UNSENT;
-        page->next = page->settled;
+        page->next = page->answered = page->settled;
     }
     pipeline->sending = pipeline->head;
 }

@@ -159,6 +159,14 @@ talk_to_postgres(struct relay *relay)
         link_ask(relay);
 }
 
+const char *
+relay_leaves_behind(const struct settings *settings)
+{
+    return settings->delivery == DELIVERY_EXACTLY_ONCE
+               ? "what is not committed nobody sees; whoever leads next publishes it"
+               : "what was in flight may be sent again by whoever leads next";
+}
+
 /* Draining ends when nothing is out and Postgres knows it, or when its time is over. While Postgres is away, a release of
  * the lead alone is not worth the wait: the lease ends by itself. */
 static void
@@ -171,7 +179,8 @@ finish_draining(struct relay *relay)
     }
     if (relay->now_us < relay->drain_until_us)
         return;
-    log_warning("stopped before everything was confirmed: it will be sent again",
+    log_warning("stopped before everything was confirmed",
+                LOG_STR("then", relay_leaves_behind(relay->settings)),
                 LOG_INT("events", (int64_t)relay->pipeline.events_out), LOG_END);
     relay_change(relay, RELAY_STOPPED, "the time for a clean stop is over");
 }

@@ -23,7 +23,10 @@ enum relay_state {
 /* `settings` must outlive the relay. ERROR_CONFIG when conninfo or a librdkafka property is wrong. Connects to nothing. */
 MUST_CHECK bool relay_new(struct relay **relay, const struct settings *settings, struct error *error);
 
-/* Drops everything at once; what is in flight is sent again by whoever leads next. NULL is allowed. */
+/* What a stop that waits for nothing means for what is in flight, for people. */
+const char *relay_leaves_behind(const struct settings *settings);
+
+/* Drops everything at once; what is in flight is for whoever leads next. NULL is allowed. */
 void relay_free(struct relay *relay);
 
 /* Looks at all facts and does what can be done now; never waits. Returns the moment (CLOCK_MONOTONIC, microseconds) of the

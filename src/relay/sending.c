@@ -60,14 +60,19 @@ tell_trouble(struct relay *relay)
               LOG_STR("why", trouble->why.message), LOG_END);
 }
 
-/* The oldest event holds up all others: when it has been out for long, the brokers are asked why. */
+/* The oldest event holds up all others: when it has been out for long, the brokers are asked why. What was said of it stands until
+ * it is acknowledged, or its partition is well; another instance that has not come as far yet heals nothing. */
 static void
 watch_oldest(struct relay *relay)
 {
-    const struct event *oldest = pipeline_oldest(&relay->pipeline);
+    const struct event *oldest = pipeline_oldest_unanswered(&relay->pipeline);
     struct outcome obstacle, *why = NULL;
-    if (oldest == NULL || oldest->state != EVENT_SENT || pipeline_serial(oldest) != relay->oldest_serial ||
-        producer_state(relay->producer) != PRODUCER_READY) {
+    bool is_out = oldest != NULL && oldest->state == EVENT_SENT &&
+                  pipeline_serial(oldest) == relay->oldest_serial &&
+                  producer_state(relay->producer) == PRODUCER_READY;
+    if (!is_out && verdict_still_waits(&relay->verdict, oldest))
+        return;
+    if (!is_out) {
         relay->oldest_serial = oldest != NULL ? pipeline_serial(oldest) : 0;
         relay->oldest_from_us = relay->now_us;
     } else if (relay->now_us - relay->oldest_from_us >= SILENT_US &&

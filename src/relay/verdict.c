@@ -136,6 +136,12 @@ verdict_waits(struct verdict *verdict, const struct event *event, const struct o
     return !same;
 }
 
+bool
+verdict_still_waits(const struct verdict *verdict, const struct event *oldest)
+{
+    return verdict->waiting.active && oldest != NULL && pipeline_serial(oldest) <= verdict->waiting.serial;
+}
+
 const struct trouble *
 verdict_trouble(const struct verdict *verdict)
 {

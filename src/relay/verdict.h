@@ -69,6 +69,9 @@ bool verdict_reached(struct verdict *verdict, uint64_t serial);
  * tells people. */
 bool verdict_waits(struct verdict *verdict, const struct event *event, const struct outcome *why);
 
+/* True: verdict_waits() has named what stands in the way of this event, the oldest one, or of one behind it. */
+bool verdict_still_waits(const struct verdict *verdict, const struct event *oldest);
+
 /* What people are told: what the relay is stuck at, or waits for; NULL when all is well. */
 const struct trouble *verdict_trouble(const struct verdict *verdict);
 

@@ -40,7 +40,7 @@ struct service_results {
     double idle_cpu_percent;                      /* of a core, by the relay while nothing comes */
     double alone[ROUNDS_MAX], beside[ROUNDS_MAX]; /* sign-ups a second, without and with relay, in turn */
     int count;                                    /* of such rounds */
-    struct takeover takeover;
+    struct takeover takeover, exact_takeover;     /* the latter by real Kafka only */
 };
 
 void results_add_service(json_t *results, const char *broker, const struct service_results *found);

@@ -9,6 +9,13 @@
 #define GOAL_RELEASED_MS 500.0
 #define GOAL_STARTED_MS 1000.0
 
+static json_t *
+pack_takeover(const struct takeover *took)
+{
+    return json_pack("{s:f, s:f, s:f}", "after_kill", results_round(took->killed, 1), "after_sigterm",
+                     results_round(took->released, 1), "after_start", results_round(took->started, 1));
+}
+
 void
 results_add_service(json_t *results, const char *broker, const struct service_results *found)
 {
@@ -19,17 +26,17 @@ results_add_service(json_t *results, const char *broker, const struct service_re
         ratio[i] = found->beside[i] / found->alone[i];
         json_array_append_new(ratios, json_real(results_round(ratio[i], 0.001)));
     }
-    const struct takeover *took = &found->takeover;
     json_t *line = json_pack(
-        "{s:s, s:f, s:{s:f, s:f, s:f, s:o, s:f}, s:{s:f, s:f, s:f}, s:{s:f, s:f, s:f, s:f}}", "broker",
-        broker, "idle_cpu_percent", results_round(found->idle_cpu_percent, 0.01), "sign_ups", "alone_per_s",
+        "{s:s, s:f, s:{s:f, s:f, s:f, s:o, s:f}, s:o, s:{s:f, s:f, s:f, s:f}}", "broker", broker,
+        "idle_cpu_percent", results_round(found->idle_cpu_percent, 0.01), "sign_ups", "alone_per_s",
         results_round(results_median(found->alone, found->count), 1), "beside_relay_per_s",
         results_round(results_median(found->beside, found->count), 1), "ratio",
         results_round(results_median(ratio, found->count), 0.001), "ratios", ratios, "goal",
-        mock ? GOAL_BESIDE_MOCK : GOAL_BESIDE_KAFKA, "first_event_ms", "after_kill",
-        results_round(took->killed, 1), "after_sigterm", results_round(took->released, 1), "after_start",
-        results_round(took->started, 1), "goals", "idle_cpu_percent", GOAL_IDLE_PERCENT, "after_kill_ms",
-        GOAL_KILLED_MS, "after_sigterm_ms", GOAL_RELEASED_MS, "after_start_ms", GOAL_STARTED_MS);
+        mock ? GOAL_BESIDE_MOCK : GOAL_BESIDE_KAFKA, "first_event_ms", pack_takeover(&found->takeover),
+        "goals", "idle_cpu_percent", GOAL_IDLE_PERCENT, "after_kill_ms", GOAL_KILLED_MS, "after_sigterm_ms",
+        GOAL_RELEASED_MS, "after_start_ms", GOAL_STARTED_MS);
+    if (!mock)
+        json_object_set_new(line, "exactly_once_first_event_ms", pack_takeover(&found->exact_takeover));
     json_array_append_new(json_object_get(results, "service"), line);
 }
 
@@ -41,6 +48,23 @@ print_line(const json_t *line, FILE *to, const char *what, double found, const c
             compared, goal);
 }
 
+/* first_event_ms, or its twin. */
+static void
+print_takeover(const json_t *line, FILE *to, const json_t *first, const char *delivered)
+{
+    static const struct {
+        const char *key, *what;
+        double goal;
+    } rows[] = {{"after_kill", "leader killed -> first event of the standby", GOAL_KILLED_MS},
+                {"after_sigterm", "leader gets SIGTERM -> first event of it", GOAL_RELEASED_MS},
+                {"after_start", "start after a clean stop -> first event", GOAL_STARTED_MS}};
+    char what[80];
+    for (size_t i = 0; first != NULL && i < sizeof rows / sizeof *rows; i++) {
+        snprintf(what, sizeof what, "%s%s", delivered, rows[i].what);
+        print_line(line, to, what, results_number(first, rows[i].key), "ms", "<", rows[i].goal);
+    }
+}
+
 void
 results_print_service(const json_t *results, FILE *to)
 {
@@ -49,19 +73,14 @@ results_print_service(const json_t *results, FILE *to)
     fprintf(to, "\nservice\n");
     json_array_foreach(json_object_get(results, "service"), i, line)
     {
-        const json_t *ups = json_object_get(line, "sign_ups"),
-                     *first = json_object_get(line, "first_event_ms");
+        const json_t *ups = json_object_get(line, "sign_ups");
         char what[80];
         snprintf(what, sizeof what, "sign-ups beside the relay, %.0f/s of %.0f/s alone",
                  results_number(ups, "beside_relay_per_s"), results_number(ups, "alone_per_s"));
         print_line(line, to, what, results_number(ups, "ratio"), "", ">=", results_number(ups, "goal"));
         print_line(line, to, "idle relay", results_number(line, "idle_cpu_percent"), "% of a core", "<",
                    GOAL_IDLE_PERCENT);
-        print_line(line, to, "leader killed -> first event of the standby",
-                   results_number(first, "after_kill"), "ms", "<", GOAL_KILLED_MS);
-        print_line(line, to, "leader gets SIGTERM -> first event of the standby",
-                   results_number(first, "after_sigterm"), "ms", "<", GOAL_RELEASED_MS);
-        print_line(line, to, "start after a clean stop -> first event", results_number(first, "after_start"),
-                   "ms", "<", GOAL_STARTED_MS);
+        print_takeover(line, to, json_object_get(line, "first_event_ms"), "");
+        print_takeover(line, to, json_object_get(line, "exactly_once_first_event_ms"), "exact: ");
     }
 }

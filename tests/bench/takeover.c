@@ -80,10 +80,12 @@ start_alone(struct outbox *outbox, struct daemon *relay)
 }
 
 struct takeover
-takeover_measure(struct outbox *outbox, struct venue *venue)
+takeover_measure(struct outbox *outbox, struct venue *venue, bool exact)
 {
+    const char *delivery[] = {exact ? "delivery=exactly-once" : NULL, NULL};
     const struct daemon_options options = {.conninfo = outbox_conninfo(outbox, POSTGRES_RELAY),
-                                           .bootstrap = venue_bootstrap(venue)};
+                                           .bootstrap = venue_bootstrap(venue),
+                                           .overrides = delivery};
     struct trickle writer = {.outbox = outbox};
     struct takeover took;
     struct daemon *one = daemon_start(&options);

@@ -11,6 +11,7 @@ struct takeover {
     double started;  /* from the start of a process after a clean stop, with an event waiting */
 };
 
-struct takeover takeover_measure(struct outbox *outbox, struct venue *venue);
+/* `exact`: by relays that deliver exactly once, which fence the one before and read the position first. */
+struct takeover takeover_measure(struct outbox *outbox, struct venue *venue, bool exact);
 
 #endif

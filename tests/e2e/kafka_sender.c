@@ -250,26 +250,6 @@ sender_check(const struct sender *sender, const struct broker *broker, const cha
     records_free(&records);
 }
 
-/* A topic with any ACL is closed to what no ACL allows. */
-static void
-allow_everything(struct broker *broker, const char *topic)
-{
-    char why[512];
-    rd_kafka_t *client = broker_client(broker);
-    rd_kafka_queue_t *queue = rd_kafka_queue_new(client);
-    rd_kafka_AclBinding_t *allow = rd_kafka_AclBinding_new(
-        RD_KAFKA_RESOURCE_TOPIC, topic, RD_KAFKA_RESOURCE_PATTERN_LITERAL, "User:*", "*",
-        RD_KAFKA_ACL_OPERATION_ALL, RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW, why, sizeof why);
-    cr_assert_not_null(allow, "%s", why);
-    rd_kafka_CreateAcls(client, &allow, 1, NULL, queue);
-    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 30000);
-    cr_assert(event != NULL && rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR_NO_ERROR);
-    rd_kafka_event_destroy(event);
-    rd_kafka_AclBinding_destroy(allow);
-    rd_kafka_queue_destroy(queue);
-    rd_kafka_destroy(client);
-}
-
 /* The broker applies its changes in order: once it shows a topic made after an ACL, it acts on the ACL. */
 static void
 settle(struct broker *broker)
@@ -283,7 +263,6 @@ settle(struct broker *broker)
 void
 sender_deny(struct broker *broker, const char *topic, const char *operation)
 {
-    allow_everything(broker, topic);
     broker_deny(broker, topic, operation);
     settle(broker);
 }

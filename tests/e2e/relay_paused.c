@@ -123,7 +123,7 @@ Test(relay_paused, a_topic_that_may_not_be_written_or_seen_waits_until_it_may__P
     setup_wait_confirmed(&setup, 30000);
     broker_allow(broker, denied);
     expect_healed(&setup);
-    broker_deny(broker, denied, "DESCRIBE");
+    broker_deny(broker, denied, "ALL");
     emit_many(&setup, denied, 1);
     emit_many(&setup, good, 1);
     expect_paused(&setup, denied);

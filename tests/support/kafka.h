@@ -72,7 +72,7 @@ void broker_add_partitions(struct broker *broker, const char *topic, int partiti
 /* Sets one config; the topic's other configs go back to their defaults (AlterConfigs replaces). */
 void broker_configure_topic(struct broker *broker, const char *topic, const char *name, const char *value);
 
-/* Denies an operation ("WRITE", "DESCRIBE", "READ", "CREATE", "ALL") on a topic to everyone; wants
+/* Denies an operation ("WRITE", "DESCRIBE", "READ", "CREATE", "ALL") on a topic to everyone, and no other; wants
  * BROKER_WITH_ACLS. allow: takes every such denial of the topic back. */
 void broker_deny(struct broker *broker, const char *topic, const char *operation);
 void broker_allow(struct broker *broker, const char *topic);

@@ -234,13 +234,14 @@ create_acl(struct broker *broker, rd_kafka_ResourceType_t type, const char *name
     admin_close(&admin, event);
 }
 
+/* What is not denied is allowed by name: once a resource has an ACL, nothing of it is allowed by default. */
 void
 broker_deny(struct broker *broker, const char *topic, const char *operation)
 {
+    create_acl(broker, RD_KAFKA_RESOURCE_TOPIC, topic, "ALL", RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW);
     create_acl(broker, RD_KAFKA_RESOURCE_TOPIC, topic, operation, RD_KAFKA_ACL_PERMISSION_TYPE_DENY);
 }
 
-/* What is not denied is allowed by name: once a resource has an ACL, nothing of it is allowed by default. */
 void
 broker_refuse_producers(struct broker *broker)
 {

@@ -106,6 +106,15 @@ Test(kafka_properties, what_would_break_a_promise_is_refused_with_its_line_and_t
         expect_refused(refused[i][0], refused[i][1], refused[i][2]);
 }
 
+/* librdkafka would connect, ask for a token with an event that nobody serves, and wait for ever. */
+Test(kafka_properties, oauthbearer_is_refused_at_start_because_nobody_would_renew_its_token)
+{
+    expect_refused("sasl.mechanisms", "OAUTHBEARER", "renews no tokens; use SCRAM or PLAIN");
+    expect_refused("sasl.mechanism", "oauthbearer", "renews no tokens");
+    expect_refused("sasl.oauthbearer.token.endpoint.url", "https://idp/token", "renews no tokens");
+    expect_refused("enable.sasl.oauthbearer.unsecure.jwt", "true", "renews no tokens");
+}
+
 Test(kafka_properties, our_own_values_may_be_written_down)
 {
     static const char *const taken[][2] = {

@@ -133,6 +133,28 @@ Test(pipeline, I2_returned_events_are_sent_again_in_order_without_the_acknowledg
     cr_assert_null(pipeline_next(&pipeline));
 }
 
+Test(pipeline, exactly_once_the_oldest_unanswered_event_stands_behind_those_that_wait_for_their_commit)
+{
+    struct event *events[3];
+    pipeline.exact = true;
+    cr_assert_null(pipeline_oldest_unanswered(&pipeline));
+    pipeline_push(&pipeline, make_page(7, 100, 2, false));
+    pipeline_push(&pipeline, make_page(7, 102, 1, true));
+    for (size_t i = 0; i < 3; i++)
+        events[i] = send_next();
+    pipeline_acknowledged(&pipeline, events[0]);
+    pipeline_acknowledged(&pipeline, events[1]);
+    cr_assert_not(pipeline_settle(&pipeline, &edge));
+    cr_assert_eq(pipeline_oldest(&pipeline)->id, 100);
+    cr_assert_eq(pipeline_oldest_unanswered(&pipeline)->id, 102);
+    pipeline_returned(&pipeline, events[2]);
+    pipeline_rewind(&pipeline);
+    cr_assert_eq(pipeline_oldest_unanswered(&pipeline)->id, 100, "its transaction is lost");
+    for (size_t i = 0; i < 3; i++)
+        pipeline_acknowledged(&pipeline, send_next());
+    cr_assert_null(pipeline_oldest_unanswered(&pipeline));
+}
+
 Test(pipeline, the_oldest_event_is_the_first_that_is_not_acknowledged)
 {
     struct event *events[2];

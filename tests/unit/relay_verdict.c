@@ -140,6 +140,17 @@ Test(verdict, P5_what_the_oldest_event_waits_for_is_told_once_and_holds_nothing_
     cr_assert_null(verdict_trouble(&verdict));
 }
 
+Test(verdict, P5_what_an_event_waits_for_stands_until_no_event_up_to_it_is_left)
+{
+    struct outcome few = {.kind = OUTCOME_TOPIC, .name = "NOT_ENOUGH_REPLICAS"};
+    cr_assert_not(verdict_still_waits(&verdict, &page->events[2]));
+    cr_assert(verdict_waits(&verdict, &page->events[2], &few));
+    cr_assert(verdict_still_waits(&verdict, &page->events[0]), "its transaction is sent anew");
+    cr_assert(verdict_still_waits(&verdict, &page->events[2]));
+    cr_assert_not(verdict_still_waits(&verdict, &page->events[3]));
+    cr_assert_not(verdict_still_waits(&verdict, NULL));
+}
+
 Test(verdict, P5_what_the_relay_is_stuck_at_comes_before_what_it_waits_for)
 {
     struct outcome few = {.kind = OUTCOME_TOPIC, .name = "NOT_ENOUGH_REPLICAS"}, why = outcome(OUTCOME_EVENT);
