@@ -16,6 +16,7 @@
 #define LEAD_MS 20000
 #define END_MS 30000
 #define PROGRESS_MS 60000
+#define FAULT_MS 40000
 
 static void
 draw_seed(struct story *story)
@@ -226,6 +227,23 @@ story_await_epoch(const struct daemon *relay, double epoch)
 {
     wait_for(daemon_metric(relay, "outbox_leader") == 1 && daemon_metric(relay, "outbox_epoch") > epoch,
              LEAD_MS);
+}
+
+void
+story_inflict(struct story *story, const char *rule, int faults)
+{
+    int number = fproxy_rule(story->proxy, "%s", rule);
+    char *line = must_format(" rule=%d\n", number);
+    char *clear = must_format("clear %d", number);
+    wait_for(fproxy_faults(story->proxy, line) >= faults, FAULT_MS);
+    free(fproxy_command(story->proxy, clear));
+    free(clear), free(line);
+}
+
+double
+story_instances(const struct story *story)
+{
+    return daemon_metric(story->relay, "outbox_producer_instances_total");
 }
 
 int64_t

@@ -84,6 +84,12 @@ void story_await_epoch(const struct daemon *relay, double epoch);
 /* The standby, which is up, takes writes from now on, and the two change places. */
 void story_fail_over(struct story *story);
 
+/* So many faults by a rule of the proxy (tests/fault/README.md), which is taken back then. */
+void story_inflict(struct story *story, const char *rule, int faults);
+
+/* Instances of the producer that the relay has made so far. */
+double story_instances(const struct story *story);
+
 /* A connection of the administrator; the caller finishes it. */
 PGconn *story_admin(struct story *story);
 
