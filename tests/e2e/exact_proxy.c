@@ -14,8 +14,9 @@ TestSuite(exact_proxy, .timeout = 240);
 static void
 begin(struct story *story, int brokers)
 {
-    story_begin(story, &(struct story_options){
-                           .exact = true, .proxied = true, .brokers = brokers, .keys = 20, .pause_us = 10000});
+    story_begin(story,
+                &(struct story_options){
+                    .exact = true, .proxied = true, .brokers = brokers, .keys = 20, .pause_us = 10000});
     story_start_load(story);
     story_await_events(story, 300);
 }
@@ -132,5 +133,16 @@ Test(exact_proxy, lost_requests_of_a_start_delay_it_and_nothing_else__P1_P3__row
         story_await_confirmed(&story);
         fproxy_clear(story.proxy);
     }
+    end(&story);
+}
+
+/* The journal follows Kafka, and does not know what it has written. */
+Test(exact_proxy, answers_of_the_journal_lost_with_their_connection_repeat_nothing__P1_P3__row_57)
+{
+    struct story story;
+    begin(&story, 1);
+    story_inflict(&story, "postgres outboxd_step every=20 rst-response", 10);
+    story_inflict(&story, "postgres outboxd_step every=30 rst-request", 5);
+    story_inflict(&story, "postgres outboxd_page every=5 cut-response", 5);
     end(&story);
 }
