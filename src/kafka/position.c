@@ -3,11 +3,18 @@
 
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>
+#include <string.h>
 
 void
 position_topic(const struct settings *settings, char name[POSITION_TOPIC_SIZE])
 {
-    snprintf(name, POSITION_TOPIC_SIZE, "outboxd-position-%s-%s", settings->source, settings->relay);
+    snprintf(name, POSITION_TOPIC_SIZE, POSITION_TOPIC_PREFIX "%s-%s", settings->source, settings->relay);
+}
+
+bool
+position_is_topic(const char *name)
+{
+    return strncmp(name, POSITION_TOPIC_PREFIX, strlen(POSITION_TOPIC_PREFIX)) == 0;
 }
 
 void

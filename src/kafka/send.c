@@ -21,6 +21,11 @@ ask_for_reshape(struct producer *producer)
 static enum producer_sent
 prepare_topic(struct producer *producer, struct topic_facts *facts, struct outcome *why)
 {
+    if (facts->reserved) {
+        classify_own(why, OUTCOME_EVENT, "TOPIC_RESERVED",
+                     "relays keep their positions in topics of this name, no event may go there");
+        return PRODUCER_REFUSED;
+    }
     if (producer->reshape)
         return PRODUCER_ASKING;
     switch (facts->state) {

@@ -1,5 +1,6 @@
 /* topics.c: the records of topics. Called by the producer; never decides what becomes of an event. How brokers are asked is in
  * ask.c. */
+#include "kafka/position.h"
 #include "kafka/topics_parts.h"
 
 #include <stdlib.h>
@@ -40,8 +41,11 @@ make_facts(struct topics *topics, const struct topic *topic)
         topics->capacity = capacity;
     }
     struct topic_facts *facts = must_calloc(1, sizeof *facts);
-    *facts = (struct topic_facts){
-        .topic = topic, .limits = limits_unknown(), .batch_bytes_learned = INT64_MAX, .min_in_sync = 1};
+    *facts = (struct topic_facts){.topic = topic,
+                                  .reserved = position_is_topic(topic->name),
+                                  .limits = limits_unknown(),
+                                  .batch_bytes_learned = INT64_MAX,
+                                  .min_in_sync = 1};
     return topics->facts[topic->index] = facts;
 }
 

@@ -25,6 +25,7 @@ enum topic_state { TOPIC_IDLE, TOPIC_ASKING, TOPIC_KNOWN, TOPIC_FAULTY };
 
 struct topic_facts {
     const struct topic *topic;
+    bool reserved; /* for the position of a relay */
     enum topic_state state;
     rd_kafka_topic_t *handle; /* of the instance attached; not NULL when KNOWN */
     struct message_limits limits;

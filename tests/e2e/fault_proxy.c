@@ -26,24 +26,6 @@ begin(struct story *story, int brokers)
     story_await_events(story, 300);
 }
 
-/* So many faults by a rule, which is taken back then. */
-static void
-inflict(struct story *story, const char *rule, int faults)
-{
-    int number = fproxy_rule(story->proxy, "%s", rule);
-    char *line = must_format(" rule=%d\n", number);
-    char *clear = must_format("clear %d", number);
-    wait_for(fproxy_faults(story->proxy, line) >= faults, FAULT_MS);
-    free(fproxy_command(story->proxy, clear));
-    free(clear), free(line);
-}
-
-static double
-instances(const struct story *story)
-{
-    return daemon_metric(story->relay, "outbox_producer_instances_total");
-}
-
 /* From here on nothing is disturbed; nothing was lost, reordered or changed, and what came twice came as `runs` runs at most. */
 static struct verdict
 end(struct story *story, size_t runs)
@@ -66,37 +48,37 @@ Test(fault_proxy, an_answer_to_produce_that_never_comes_loses_nothing__P1_P2_P3_
 {
     struct story story;
     begin(&story, 1);
-    double before = instances(&story);
-    inflict(&story, "kafka Produce n=3 drop-response", 1);
+    double before = story_instances(&story);
+    story_inflict(&story, "kafka Produce n=3 drop-response", 1);
     wait_for(daemon_log_contains(story.relay, "Timed out ProduceRequest"), FAULT_MS);
     story_await_confirmed(&story);
     cr_expect_eq(fproxy_faults(story.proxy, "kind=Produce n=3 action=drop-response"), 1);
     cr_expect_eq(fproxy_faults(story.proxy, "action="), 1, "another fault than the one of the rule");
-    end(&story, (size_t)(instances(&story) - before) * STORY_STREAMS);
+    end(&story, (size_t)(story_instances(&story) - before) * STORY_STREAMS);
 }
 
 Test(fault_proxy, answers_to_produce_lost_with_their_connection_lose_nothing__P1_P2_P3__row_10)
 {
     struct story story;
     begin(&story, 1);
-    double before = instances(&story);
-    inflict(&story, "kafka Produce every=10 rst-response", 10);
+    double before = story_instances(&story);
+    story_inflict(&story, "kafka Produce every=10 rst-response", 10);
     story_await_confirmed(&story);
-    end(&story, (size_t)(instances(&story) - before) * STORY_STREAMS);
+    end(&story, (size_t)(story_instances(&story) - before) * STORY_STREAMS);
 }
 
 Test(fault_proxy, connections_that_break_after_64_kib_or_within_a_request_lose_nothing__P1_P2__row_11)
 {
     struct story story;
     begin(&story, 1);
-    double before = instances(&story);
-    inflict(&story, "kafka * kb=64 rst-request", 5);
-    inflict(&story, "kafka Produce every=3 cut-request", 3);
-    inflict(&story, "kafka Produce every=3 cut-response=6", 3);
-    inflict(&story, "kafka Produce every=3 half-close-request", 2);
-    inflict(&story, "kafka Produce every=3 half-close-response", 2);
+    double before = story_instances(&story);
+    story_inflict(&story, "kafka * kb=64 rst-request", 5);
+    story_inflict(&story, "kafka Produce every=3 cut-request", 3);
+    story_inflict(&story, "kafka Produce every=3 cut-response=6", 3);
+    story_inflict(&story, "kafka Produce every=3 half-close-request", 2);
+    story_inflict(&story, "kafka Produce every=3 half-close-response", 2);
     story_await_confirmed(&story);
-    end(&story, (size_t)(instances(&story) - before) * STORY_STREAMS);
+    end(&story, (size_t)(story_instances(&story) - before) * STORY_STREAMS);
 }
 
 /* The broker knows the sequence of what it gets twice. */
@@ -104,7 +86,7 @@ Test(fault_proxy, requests_that_reach_the_broker_twice_are_appended_once__P3__ro
 {
     struct story story;
     begin(&story, 1);
-    inflict(&story, "kafka Produce every=3 duplicate", 20);
+    story_inflict(&story, "kafka Produce every=3 duplicate", 20);
     cr_expect_eq(end(&story, 0).duplicates, 0);
 }
 
@@ -112,12 +94,12 @@ Test(fault_proxy, requests_that_overtake_one_another_are_put_in_order__P1_P2__ro
 {
     struct story story;
     begin(&story, 1);
-    double before = instances(&story);
-    inflict(&story, "kafka Produce every=10 postpone=300", 5);
+    double before = story_instances(&story);
+    story_inflict(&story, "kafka Produce every=10 postpone=300", 5);
     /* what is postponed behind a connection that goes meanwhile goes with it */
     wait_for(fproxy_faults(story.proxy, "action=released") >= 1, FAULT_MS);
     story_await_confirmed(&story);
-    end(&story, (size_t)(instances(&story) - before) * STORY_STREAMS);
+    end(&story, (size_t)(story_instances(&story) - before) * STORY_STREAMS);
 }
 
 /* The client has given up and gone, and has sent it again by another connection, when the broker gets it. */
@@ -125,8 +107,8 @@ Test(fault_proxy, a_request_that_arrives_when_its_client_has_gone_changes_no_ord
 {
     struct story story;
     begin(&story, 1);
-    double before = instances(&story);
-    inflict(&story, "kafka Produce n=5 hold-request", 1);
+    double before = story_instances(&story);
+    story_inflict(&story, "kafka Produce n=5 hold-request", 1);
     wait_for(daemon_log_contains(story.relay, "Timed out ProduceRequest"), FAULT_MS);
     story_await_events(&story, 200);
     story_await_confirmed(&story);
@@ -135,7 +117,7 @@ Test(fault_proxy, a_request_that_arrives_when_its_client_has_gone_changes_no_ord
     cr_expect_str_eq(released, "ok 1\n");
     free(released);
     wait_for(fproxy_faults(story.proxy, "action=released") == 1, FAULT_MS);
-    end(&story, (size_t)(instances(&story) - before + 1) * STORY_STREAMS);
+    end(&story, (size_t)(story_instances(&story) - before + 1) * STORY_STREAMS);
 }
 
 Test(fault_proxy, three_lost_requests_for_an_id_of_the_producer_delay_the_start_and_nothing_else__P1__row_13)
@@ -156,7 +138,7 @@ Test(fault_proxy, a_slow_and_distant_broker_costs_time_and_no_memory__P1_P2_I6__
 {
     struct story story;
     begin(&story, 1);
-    double before = instances(&story);
+    double before = story_instances(&story);
     free(fproxy_command(story.proxy, "latency kafka 500"));
     int slow = fproxy_rule(story.proxy, "kafka Produce throttle-request=65536");
     PGconn *admin = story_admin(&story);
@@ -173,20 +155,20 @@ Test(fault_proxy, a_slow_and_distant_broker_costs_time_and_no_memory__P1_P2_I6__
     free(fproxy_command(story.proxy, "latency kafka 0"));
     fproxy_clear(story.proxy);
     story_await_confirmed(&story);
-    end(&story, (size_t)(instances(&story) - before) * STORY_STREAMS);
+    end(&story, (size_t)(story_instances(&story) - before) * STORY_STREAMS);
 }
 
 Test(fault_proxy, each_of_three_brokers_is_reached_by_a_listener_of_its_own__P1_P2__rows_2_10)
 {
     struct story story;
     begin(&story, 3);
-    double before = instances(&story);
-    inflict(&story, "kafka Produce listener=1 every=5 rst-response", 2);
-    inflict(&story, "kafka Produce listener=2 every=5 rst-request", 2);
-    inflict(&story, "kafka Produce listener=3 every=5 cut-response", 2);
-    inflict(&story, "kafka * p=0.05 rst-response", 10);
+    double before = story_instances(&story);
+    story_inflict(&story, "kafka Produce listener=1 every=5 rst-response", 2);
+    story_inflict(&story, "kafka Produce listener=2 every=5 rst-request", 2);
+    story_inflict(&story, "kafka Produce listener=3 every=5 cut-response", 2);
+    story_inflict(&story, "kafka * p=0.05 rst-response", 10);
     story_await_confirmed(&story);
-    end(&story, (size_t)(instances(&story) - before) * STORY_STREAMS);
+    end(&story, (size_t)(story_instances(&story) - before) * STORY_STREAMS);
 }
 
 /* ---- Postgres ---- */
@@ -196,8 +178,8 @@ Test(fault_proxy, answers_of_the_journal_lost_with_their_connection_repeat_nothi
 {
     struct story story;
     begin(&story, 1);
-    inflict(&story, "postgres outboxd_step every=20 rst-response", 10);
-    inflict(&story, "postgres outboxd_step every=30 rst-request", 5);
+    story_inflict(&story, "postgres outboxd_step every=20 rst-response", 10);
+    story_inflict(&story, "postgres outboxd_step every=30 rst-request", 5);
     cr_expect_eq(end(&story, 0).duplicates, 0);
 }
 
@@ -205,7 +187,7 @@ Test(fault_proxy, pages_and_connections_that_break_off_in_the_middle_are_begun_a
 {
     struct story story;
     begin(&story, 1);
-    inflict(&story, "postgres outboxd_page every=5 cut-response", 5);
+    story_inflict(&story, "postgres outboxd_page every=5 cut-response", 5);
     PGconn *admin = story_admin(&story);
     int copies = fproxy_rule(story.proxy, "postgres 'copy (*' n=1..3 cut-response=20000");
     postgres_exec(admin,
@@ -228,8 +210,8 @@ Test(fault_proxy, answers_of_postgres_that_come_late_leave_the_lead_where_it_is_
     struct story story;
     begin(&story, 1);
     double epoch = daemon_metric(story.relay, "outbox_epoch");
-    inflict(&story, "postgres outboxd_* every=7 delay-response=200", 10);
-    inflict(&story, "postgres outboxd_* every=11 hold-request=100", 5);
+    story_inflict(&story, "postgres outboxd_* every=7 delay-response=200", 10);
+    story_inflict(&story, "postgres outboxd_* every=11 hold-request=100", 5);
     cr_expect_eq(daemon_metric(story.relay, "outbox_epoch"), epoch);
     cr_expect_eq(end(&story, 0).duplicates, 0);
 }

@@ -197,3 +197,16 @@ Test(relay_broker, a_standby_stays_ready_while_the_broker_is_away__P5)
     daemon_free(standby);
     setup_end(&setup);
 }
+
+Test(relay_broker, a_bootstrap_server_without_address_or_broker_is_passed_over__row_17)
+{
+    struct setup setup = setup_begin();
+    const char *topic = setup_topic(&setup, "orders", 1, NULL);
+    char *servers = must_format("kafka/bootstrap.servers=\"no-such-host.invalid:9092,127.0.0.1:%d,%s\"",
+                                scratch_port(), broker_bootstrap(setup.broker));
+    setup_run(&setup, (const char *[]){servers, NULL});
+    postgres_exec(setup.app, "select outbox.emit('%s', 'k', '1')", topic);
+    setup_expect_all_once(&setup, 10000);
+    free(servers);
+    setup_end(&setup);
+}

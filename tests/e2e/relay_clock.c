@@ -163,3 +163,31 @@ Test(relay_clock, a_clock_that_is_set_back_for_good_delays_no_connection__P1__ro
     wallclock_free(clock);
     story_end(&story);
 }
+
+/* A start waits for several answers, one after the other, and the clock is set within each of these waits. */
+Test(relay_clock, exactly_once_starts_while_the_clock_is_set_back_and_repeats_nothing__P1_P3__row_52)
+{
+    struct story story;
+    pthread_t thread;
+    struct stepping stepping = {.clock = wallclock_new()};
+    story_begin(&story, &(struct story_options){.exact = true, .pause_us = 5000});
+    story_start_load(&story);
+    struct daemon *relay = lead_by(&story, stepping.clock, 0);
+    cr_assert_eq(pthread_create(&thread, NULL, step, &stepping), 0);
+    for (int i = 0; i < 8; i++) {
+        story_await_moment(&story, 0, 500);
+        daemon_kill(relay);
+        wallclock_show(stepping.clock);
+        daemon_again(relay);
+        wallclock_show(NULL);
+        story_await_lead(relay);
+        story_await_confirmed(&story);
+    }
+    story_finish(&story, relay);
+    stepping.over = true;
+    pthread_join(thread, NULL);
+    cr_expect_eq(story_judge(&story).duplicates, 0);
+    daemon_free(relay);
+    wallclock_free(stepping.clock);
+    story_end(&story);
+}

@@ -235,3 +235,28 @@ Test(relay_exact, a_running_outbox_changes_its_delivery_both_ways_and_loses_and_
     expect_all_once(&story);
     story_end(&story);
 }
+
+/* A newer outboxd brings its schema first, while this one runs; transactions are open in Kafka when either begins. */
+Test(relay_exact, the_schema_of_a_later_version_comes_under_a_running_relay_and_repeats_nothing__P3__row_55)
+{
+    struct story story;
+    story_begin(&story, &(struct story_options){.exact = true, .pause_us = 20000});
+    PGconn *admin = story_admin(&story);
+    story_start_load(&story);
+    story_await_events(&story, 300);
+    postgres_exec(admin, "begin; set local lock_timeout = '5s';"
+                         " alter table outbox.journal add column later text default 'x';"
+                         " update outbox.schema_version set version = version + 1; commit");
+    story_await_events(&story, 300);
+    story_await_confirmed(&story);
+    for (int i = 0; i < 5; i++) {
+        daemon_kill(story.relay);
+        daemon_again(story.relay);
+        story_await_lead(story.relay);
+        story_await_moment(&story, 0, 500);
+    }
+    PQfinish(admin);
+    story_finish(&story, story.relay);
+    expect_all_once(&story);
+    story_end(&story);
+}

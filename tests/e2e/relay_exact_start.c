@@ -209,3 +209,27 @@ Test(relay_exact_start, a_refused_event_keeps_nothing_before_it_back_and_repeats
     setup_expect_all_once(&setup, 60000);
     setup_end(&setup);
 }
+
+/* Whoever may write to the outbox could else tell this relay, or another one whose events go to the same Kafka, where it is. */
+Test(relay_exact_start, no_event_gets_into_a_topic_where_relays_keep_their_positions__P1__row_86)
+{
+    struct setup setup = setup_begin();
+    (void)publish_some(&setup);
+    int64_t before = consumer_count(broker_bootstrap(setup.broker), setup.position);
+    postgres_exec(setup.app,
+                  "insert into outbox.event (topic, key, payload) values ('%s', 'position', 'v1 seq=1')",
+                  setup.position);
+    setup_start(&setup, setup_inexact(&setup));
+    wait_for(daemon_readiness_is(setup.relay, 503, "TOPIC_RESERVED"), 20000);
+    cr_assert_eq(daemon_terminate(setup.relay), 0);
+    setup_start(&setup, setup_exact(&setup, false));
+    wait_for(daemon_readiness_is(setup.relay, 503, "TOPIC_RESERVED"), 20000);
+    struct records records = {0};
+    consumer_read_all(&records, broker_bootstrap(setup.broker), (const char *[]){setup.position, NULL},
+                      false);
+    for (size_t i = 0; i < records.count; i++)
+        cr_expect_null(record_header(&records.list[i], "id"), "an event is among the positions");
+    cr_expect_geq(before, 1);
+    records_free(&records);
+    setup_end(&setup);
+}

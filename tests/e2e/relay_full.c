@@ -2,16 +2,11 @@
  * business transactions are not its concern (P4), and nothing is lost or sent twice (P1). */
 #include "relay_setup.h"
 
-#include "base/error.h"
 #include "support/scratch.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <pwd.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <unistd.h>
 
 TestSuite(relay_full, .timeout = 180);
@@ -80,36 +75,14 @@ Test(relay_full, without_a_connection_for_its_role_it_waits_and_goes_on__P1_P4__
     setup_end(&setup);
 }
 
-/* A disk of 4 MiB that only this test and the servers that it starts can see: it is gone with the last of them. */
-static char *
-small_disk(void)
-{
-    const struct passwd *owner = getpwnam("postgres");
-    if (unshare(CLONE_NEWNS) != 0)
-        cr_skip_test("a disk of its own needs root: %s", strerror(errno));
-    char *directory = scratch_directory("disk");
-    cr_assert_eq(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), 0, "%s", strerror(errno));
-    cr_assert_eq(mount("tmpfs", directory, "tmpfs", 0, "size=4m"), 0, "%s", strerror(errno));
-    cr_assert(owner != NULL && chown(directory, owner->pw_uid, owner->pw_gid) == 0);
-    return directory;
-}
-
-static void
-fill(const char *path)
-{
-    static const char block[4096];
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    cr_assert(fd >= 0);
-    while (write(fd, block, sizeof block) > 0)
-        ;
-    cr_assert_eq(errno, ENOSPC, "%s", strerror(errno));
-    close(fd);
-}
-
 Test(relay_full, with_the_disk_of_the_journal_full_it_waits_and_goes_on__P1_P4__row_73)
 {
     static const char reason[] = "No space left on device";
-    char *disk = small_disk(), *filler = must_format("%s/filler", disk);
+    const struct passwd *owner = getpwnam("postgres");
+    char *disk = scratch_small_disk("4m"), *filler = must_format("%s/filler", disk);
+    if (disk == NULL)
+        cr_skip_test("a disk of its own needs root");
+    cr_assert(owner != NULL && chown(disk, owner->pw_uid, owner->pw_gid) == 0);
     struct setup setup = setup_begin_on(postgres_start(NULL), broker_shared());
     setup_topic(&setup, "full", 1, NULL);
     postgres_exec(setup.admin, "create tablespace small location '%s'", disk);
@@ -118,7 +91,7 @@ Test(relay_full, with_the_disk_of_the_journal_full_it_waits_and_goes_on__P1_P4__
     emit(&setup);
     setup_wait_confirmed(&setup, 10000);
 
-    fill(filler);
+    scratch_fill_disk(filler);
     for (int64_t end_us = wait_deadline_us(30000); !daemon_readiness_is(setup.relay, 503, reason);) {
         emit(&setup); /* until the journal's last page is full */
         cr_assert(wait_turn(end_us), "the journal has room");

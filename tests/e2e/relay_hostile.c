@@ -251,3 +251,27 @@ Test(relay_hostile, a_search_path_with_false_functions_changes_nothing__row_87)
     expect_works(&setup);
     setup_end(&setup);
 }
+
+/* All that is left to whoever may only write: locks that are nobody's, messages that nobody hears, an event that never commits. */
+Test(relay_hostile, advisory_locks_NOTIFY_and_an_open_transaction_of_a_writer_harm_nobody__P4__row_86)
+{
+    struct setup setup = setup_begin();
+    const char *topic = setup_topic(&setup, "calm", 2, NULL);
+    PGconn *pest = postgres_open(setup.postgres, setup.database, POSTGRES_WRITER);
+    setup_run(&setup, NULL);
+    postgres_exec(pest, "select pg_advisory_lock(i), pg_advisory_lock(i, i) from generate_series(0, 2000) i");
+    postgres_exec(pest, "select pg_advisory_lock(oid::bigint) from pg_class");
+    postgres_exec(pest, "select pg_notify(channel, repeat('x', 7000)) from generate_series(1, 500),"
+                        " unnest(array['outbox', 'outboxd', 'event', 'journal', 'main']) channel");
+    postgres_exec(pest, "begin; insert into outbox.event (topic) values ('%s')", topic);
+    postgres_exec(setup.app, "select outbox.emit('%s', 'k', '1') from generate_series(1, 100)", topic);
+    wait_for(setup_count(&setup) == 100, 10000);
+    cr_assert_eq(daemon_terminate(setup.relay), 0);
+    daemon_again(setup.relay);
+    daemon_wait_ready(setup.relay);
+    postgres_migrate(setup.postgres, setup.database);
+    postgres_exec(pest, "rollback");
+    PQfinish(pest);
+    setup_expect_all_once(&setup, 10000);
+    setup_end(&setup);
+}

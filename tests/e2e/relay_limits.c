@@ -79,6 +79,32 @@ Test(relay_limits, one_transaction_of_300000_events_keeps_its_order_over_kill_9_
     setup_end(&setup);
 }
 
+Test(relay_limits,
+     exactly_once_a_transaction_of_300000_events_goes_on_within_itself_after_kill_9__P2_P3__row_67)
+{
+    enum { EVENTS = 300000 };
+    struct setup setup = setup_begin();
+    const char *topic = setup_topic(&setup, "transaction", 3, NULL), *const *exact =
+                                                                         setup_exact(&setup, true);
+    postgres_exec(setup.app,
+                  "insert into outbox.event (topic, key, payload)"
+                  " select '%s', convert_to((i %% 1000)::text, 'UTF8'), convert_to(i::text, 'UTF8')"
+                  " from generate_series(1, %d) i",
+                  topic, EVENTS);
+    setup_run(&setup, (const char *[]){exact[0], exact[1], "memory=2MiB", "batch/events=1000", "lease=1s",
+                                       "transaction/events=5000", NULL});
+    for (int kills = 1; kills <= 2; kills++) {
+        wait_for(consumer_count(broker_bootstrap(setup.broker), topic) > kills * INT64_C(60000), 60000);
+        daemon_kill(setup.relay);
+        cr_assert_lt(setup_count(&setup), EVENTS, "killed too late: nothing was left to resume");
+        daemon_again(setup.relay);
+    }
+    setup_wait_confirmed(&setup, 60000);
+    setup_expect_memory(&setup, 2 * KIB_IN_MIB, 1);
+    cr_expect_eq(setup_judge(&setup).duplicates, 0);
+    setup_end(&setup);
+}
+
 /* Opens a thousand transactions with an event each and leaves them prepared. */
 static void
 prepare_thousand(struct setup *setup, const char *topic)

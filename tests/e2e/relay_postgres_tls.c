@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 TestSuite(relay_postgres_tls, .timeout = 120);
 
@@ -116,6 +117,37 @@ Test(relay_postgres_tls,
     setup_expect_all_once(&setup, 10000);
     cr_expect_not(was_in_the_clear(&setup));
     free(conninfo), free(expired), free(good);
+    authority_free(ours);
+    setup_end(&setup);
+}
+
+/* SCRAM over TLS, the one bound to the other: whoever stands in between and has a certificate of its own gets no further. */
+Test(relay_postgres_tls,
+     a_password_goes_with_the_channel_it_is_given_on_and_a_wrong_one_is_refused__rows_81_82)
+{
+    struct setup setup = setup_begin_on(postgres_start("log_connections = on"), broker_shared());
+    const char *topic = setup_topic(&setup, "orders", 1, NULL);
+    struct authority *ours = authority_new();
+    char *good = authority_issue(ours, HERE, false), *directory = scratch_directory("secret");
+    char *file = must_format("%s/postgres", directory),
+         *password = must_format("postgres/password_file=%s", file);
+    char *bound = must_format("%s channel_binding=require", authority_certificate(ours));
+    const struct wish right = {"localhost", bound, NULL};
+    char *conninfo = override(&setup, &right);
+    postgres_want_password(setup.postgres, POSTGRES_RELAY, "right-82");
+    postgres_serve_tls(setup.postgres, good, "log_connections = on");
+    PQreset(setup.admin), PQreset(setup.app);
+    scratch_write_file(file, "wrong-82");
+    cr_assert_eq(chmod(file, 0600), 0);
+    setup_expect_refusal(&setup, (const char *[]){conninfo, password, NULL}, EXIT_UNUSABLE,
+                         "password authentication failed", NULL);
+    scratch_write_file(file, "right-82");
+    daemon_again(setup.relay);
+    daemon_wait_ready(setup.relay);
+    postgres_exec(setup.app, "select outbox.emit('%s', 'k', '1')", topic);
+    setup_expect_all_once(&setup, 10000);
+    cr_expect_not(was_in_the_clear(&setup));
+    free(conninfo), free(bound), free(password), free(file), free(directory), free(good);
     authority_free(ours);
     setup_end(&setup);
 }

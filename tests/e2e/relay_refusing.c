@@ -196,3 +196,17 @@ Test(relay_refusing, a_refusal_that_passes_alarms_nobody__P5)
     cr_expect_eq(warnings(&scene), 0);
     end(&scene);
 }
+
+/* The leader has appended it, and one of the others was gone before it had, too. */
+Test(relay_refusing, a_replica_that_leaves_behind_an_append_is_waited_for__P1__row_20)
+{
+    struct scene scene = begin();
+    start(&scene);
+    daemon_wait_ready(scene.setup.relay);
+    refuse(&scene, PRODUCE, RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND, 5);
+    emit(&scene, 10);
+    setup_wait_confirmed(&scene.setup, 20000);
+    wait_for(consumer_count(rd_kafka_mock_cluster_bootstraps(scene.mock), TOPIC) == 10, 5000);
+    wait_for(daemon_readiness_is(scene.setup.relay, 200, "true"), 5000);
+    end(&scene);
+}

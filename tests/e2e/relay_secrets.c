@@ -5,6 +5,7 @@
 #include "support/scratch.h"
 
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -164,7 +165,17 @@ is_closed(pid_t pid)
     return closed;
 }
 
-Test(relay_secrets, payloads_and_passwords_get_into_no_core_file_and_other_processes_may_not_look__row_83)
+static void
+expect_no_core(const char *directory)
+{
+    DIR *files = opendir(directory);
+    cr_assert_not_null(files);
+    for (const struct dirent *file; (file = readdir(files)) != NULL;)
+        cr_expect_neq(strncmp(file->d_name, "core", 4), 0, "%s/%s", directory, file->d_name);
+    closedir(files);
+}
+
+Test(relay_secrets, payloads_and_passwords_get_into_no_core_file_and_other_processes_may_not_look__rows_54_83)
 {
     struct setup setup = setup_begin();
     char *directory = scratch_directory("program"), *program = must_format("%s/outboxd", directory),
@@ -182,9 +193,11 @@ Test(relay_secrets, payloads_and_passwords_get_into_no_core_file_and_other_proce
     cr_assert_eq(getrlimit(RLIMIT_CORE, &core), 0);
     core.rlim_cur = core.rlim_max;
     cr_assert_eq(setrlimit(RLIMIT_CORE, &core), 0);
+    cr_assert(!root || chown(directory, NOBODY, NOBODY) == 0);
     const char *argv[] = {program, "run", "--config", daemon_config_path(setup.relay), NULL};
     pid_t pid = process_start(&(struct process_options){.argv = argv,
                                                         .output_path = log,
+                                                        .directory = directory,
                                                         .uid = root ? NOBODY : 0,
                                                         .gid = root ? NOBODY : 0,
                                                         .death_signal = SIGKILL});
@@ -195,8 +208,9 @@ Test(relay_secrets, payloads_and_passwords_get_into_no_core_file_and_other_proce
     unsigned long soft = 1, hard = 1;
     cr_expect(line != NULL && sscanf(line + 18, "%lu %lu", &soft, &hard) == 2, "%s", limits);
     cr_expect(soft == 0 && hard == 0);
-    kill(pid, SIGTERM);
-    cr_expect_eq(process_wait(pid, 20000), 0);
+    kill(pid, SIGABRT);
+    cr_expect_eq(process_wait(pid, 20000), 128 + SIGABRT);
+    expect_no_core(directory);
     free(limits), free(path), free(log), free(program), free(directory);
     setup_end(&setup);
 }

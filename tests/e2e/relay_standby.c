@@ -108,10 +108,11 @@ starve(struct story *story, struct daemon *relay)
     }
 }
 
-Test(relay_standby, a_process_that_is_starved_loses_its_lease_and_nothing_else__P1_P2)
+static struct verdict
+starve_both(bool exact)
 {
     struct story story;
-    story_begin(&story, &(struct story_options){.keys = 20});
+    story_begin(&story, &(struct story_options){.exact = exact, .keys = 20});
     struct pair pair = start_pair(&story);
     story_start_load(&story);
     story_await_events(&story, 500);
@@ -123,7 +124,17 @@ Test(relay_standby, a_process_that_is_starved_loses_its_lease_and_nothing_else__
              10000);
     if (daemon_metric(pair.leader, "outbox_leader") == 0)
         change_places(&pair);
-    finish(&story, &pair);
+    return finish(&story, &pair);
+}
+
+Test(relay_standby, a_process_that_is_starved_loses_its_lease_and_nothing_else__P1_P2__row_53)
+{
+    starve_both(false);
+}
+
+Test(relay_standby, exactly_once_a_process_that_is_starved_repeats_nothing__P1_P3__row_53)
+{
+    cr_expect_eq(starve_both(true).duplicates, 0);
 }
 
 Test(relay_standby, a_leader_behind_a_broken_network_is_replaced_and_stands_by_when_it_heals__P1_P2__row_15)

@@ -16,6 +16,11 @@
 #define LEAD_MS 20000
 #define END_MS 30000
 #define PROGRESS_MS 60000
+#define FAULT_MS 40000
+
+/* Of a cluster: a coordinator of transactions that is killed has a successor. */
+#define TRANSACTIONS_REPLICATED                                                                              \
+    "transaction.state.log.replication.factor=3\ntransaction.state.log.min.isr=2\n"
 
 static void
 draw_seed(struct story *story)
@@ -29,16 +34,17 @@ draw_seed(struct story *story)
 static struct broker *
 open_broker(const struct story_options *options, const struct fproxy *proxy)
 {
-    if (proxy != NULL)
-        return broker_start_cluster(
-            options->brokers > 1 ? options->brokers : 1,
-            &(struct broker_options){.version = options->kafka, .proxied = fproxy_kafka_ports(proxy)});
-    if (options->brokers > 1)
-        return broker_start_cluster(options->brokers, NULL);
+    struct broker_options own = {.version = options->kafka,
+                                 .properties = options->properties,
+                                 .proxied = proxy != NULL ? fproxy_kafka_ports(proxy) : NULL};
+    if (options->brokers > 1 && options->properties == NULL)
+        own.properties = TRANSACTIONS_REPLICATED;
+    if (proxy != NULL || options->brokers > 1)
+        return broker_start_cluster(options->brokers > 1 ? options->brokers : 1, &own);
     if (options->network != NULL)
         return broker_start(&(struct broker_options){.host = network_address(options->network)});
-    if (options->own_broker || options->kafka != NULL)
-        return broker_start(&(struct broker_options){.version = options->kafka});
+    if (options->own_broker || options->kafka != NULL || options->properties != NULL)
+        return broker_start(&own);
     return broker_shared();
 }
 
@@ -114,7 +120,12 @@ start_relay(struct story *story, const char *database, pid_t network)
 {
     char *lease = must_format("lease=%dms", story->lease_ms),
          *source = must_format("source=%s", story->source);
-    const char *overrides[] = {lease, source, story->exact ? "delivery=exactly-once" : NULL, NULL};
+    const char *overrides[STORY_OVERRIDES + 4] = {lease, source}, **last = overrides + 2;
+    for (const char *const *more = story->overrides; more != NULL && *more != NULL; more++) {
+        CHECK(last < overrides + 2 + STORY_OVERRIDES);
+        *last++ = *more;
+    }
+    *last = story->exact ? "delivery=exactly-once" : NULL;
     const char *bootstrap =
         story->proxy != NULL ? fproxy_bootstrap(story->proxy) : broker_bootstrap(story->broker);
     struct daemon *relay = daemon_start(&(struct daemon_options){
@@ -161,6 +172,7 @@ story_begin(struct story *story, const struct story_options *options)
     static const struct story_options none;
     options = options ? options : &none;
     *story = (struct story){.lease_ms = options->lease_ms > 0 ? options->lease_ms : STORY_LEASE_MS,
+                            .overrides = options->overrides,
                             .source = DAEMON_SOURCE};
     draw_seed(story);
     story->postgres = open_postgres(options);
@@ -226,6 +238,23 @@ story_await_epoch(const struct daemon *relay, double epoch)
 {
     wait_for(daemon_metric(relay, "outbox_leader") == 1 && daemon_metric(relay, "outbox_epoch") > epoch,
              LEAD_MS);
+}
+
+void
+story_inflict(struct story *story, const char *rule, int faults)
+{
+    int number = fproxy_rule(story->proxy, "%s", rule);
+    char *line = must_format(" rule=%d\n", number);
+    char *clear = must_format("clear %d", number);
+    wait_for(fproxy_faults(story->proxy, line) >= faults, FAULT_MS);
+    free(fproxy_command(story->proxy, clear));
+    free(clear), free(line);
+}
+
+double
+story_instances(const struct story *story)
+{
+    return daemon_metric(story->relay, "outbox_producer_instances_total");
 }
 
 int64_t

@@ -18,6 +18,7 @@
 /* Streams in which one disturbance may make a run of re-sent records. */
 #define STORY_STREAMS ((size_t)STORY_TOPICS * STORY_PARTITIONS)
 #define STORY_LEASE_MS 1000
+#define STORY_OVERRIDES 4
 
 enum story_standby { STORY_ALONE, STORY_ASYNC, STORY_SYNC };
 
@@ -27,6 +28,7 @@ struct story_options {
     const char *settings;          /* lines of postgresql.conf, of a Postgres of its own */
     int brokers;                   /* more than one: a cluster of its own; two replicas must have an event */
     const char *kafka;             /* a version of Kafka (broker_options), on a broker of its own */
+    const char *properties;        /* lines of server.properties, of a broker of its own */
     const struct network *network; /* servers of its own, reached from there too */
     bool proxied;                  /* relays reach both servers, the broker their own, by story.proxy */
     uint32_t xids_left, epoch;     /* on a Postgres of its own: postgres_near_wraparound */
@@ -34,7 +36,9 @@ struct story_options {
     int keys;                      /* 0: 200 */
     int pause_us;                  /* between a writer's transactions */
     int lease_ms;                  /* 0: STORY_LEASE_MS */
-    bool exact; /* delivery: exactly-once, under a source and with a position topic of its own */
+    const char *const
+        *overrides; /* further ones for each relay (relay.h), STORY_OVERRIDES at most, or NULL */
+    bool exact;     /* delivery: exactly-once, under a source and with a position topic of its own */
 };
 
 struct story {
@@ -49,6 +53,7 @@ struct story {
     struct load *load;
     unsigned seed;
     int lease_ms;
+    const char *const *overrides;
     bool exact;
     const char *source; /* what the header `source` says */
 };
@@ -83,6 +88,12 @@ void story_await_epoch(const struct daemon *relay, double epoch);
 
 /* The standby, which is up, takes writes from now on, and the two change places. */
 void story_fail_over(struct story *story);
+
+/* So many faults by a rule of the proxy (tests/fault/README.md), which is taken back then. */
+void story_inflict(struct story *story, const char *rule, int faults);
+
+/* Instances of the producer that the relay has made so far. */
+double story_instances(const struct story *story);
 
 /* A connection of the administrator; the caller finishes it. */
 PGconn *story_admin(struct story *story);

@@ -133,7 +133,7 @@ Test(http_abuse, fault_84_a_client_that_is_silent_is_dropped)
     assert_unharmed();
 }
 
-Test(http_abuse, fault_84_200_connections_do_not_keep_a_scrape_out)
+Test(http_abuse, fault_84_two_hundred_connections_do_not_keep_a_scrape_out)
 {
     enum { MANY = 200 };
     int fds[MANY];

@@ -73,6 +73,22 @@ broker_up(struct broker *broker)
     broker_await(broker);
 }
 
+void
+broker_move(struct broker *broker)
+{
+    static const char before[] = "\nlisteners=PLAINTEXT://";
+    CHECK(broker->own && broker->pid == 0);
+    char *text = scratch_read_file(broker->properties), *at = strstr(text, before);
+    CHECK(at != NULL);
+    at += strlen(before);
+    char *old = must_format("=PLAINTEXT://%.*s", (int)strcspn(at, ",\n"), at),
+         *new = must_format("=PLAINTEXT://127.0.0.1:%d", scratch_port());
+    scratch_replace_in_file(broker->properties, old, new);
+    scratch_replace_in_file(broker->properties, old,
+                            new); /* what it listens on, and what it says of itself */
+    free(new), free(old), free(text);
+}
+
 static const char *
 broker_host(const struct broker_options *options)
 {
@@ -278,4 +294,13 @@ broker_directory(const struct broker *broker)
 {
     CHECK(broker->own);
     return broker->directory;
+}
+
+bool
+broker_log_contains(const struct broker *broker, const char *text)
+{
+    char *log = scratch_read_file(broker_log_path(broker));
+    bool contains = strstr(log, text) != NULL;
+    free(log);
+    return contains;
 }

@@ -4,6 +4,7 @@
 #ifndef OUTBOXD_TESTS_SUPPORT_KAFKA_H
 #define OUTBOXD_TESTS_SUPPORT_KAFKA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct broker;
@@ -47,6 +48,7 @@ void broker_free(struct broker *broker);
 void broker_stop(struct broker *broker); /* SIGTERM, until it is gone */
 void broker_kill(struct broker *broker); /* kill -9 */
 void broker_up(struct broker *broker);   /* start again: same data, same port */
+void broker_move(struct broker *broker); /* while it is down: it gets another port */
 void broker_pause(struct broker *broker);
 void broker_continue(struct broker *broker);
 
@@ -54,6 +56,7 @@ const char *broker_bootstrap(const struct broker *broker); /* "127.0.0.1:port" *
 /* Where a proxy reaches this node, which names broker_options.proxied in its place to whoever comes through here; 0: nowhere. */
 int broker_proxied_port(const struct broker *node);
 const char *broker_log_path(const struct broker *broker);
+bool broker_log_contains(const struct broker *broker, const char *text);
 const char *broker_directory(const struct broker *broker);
 
 /* A topic name that no other test has, ending in "-name"; lives as long as `broker`. */
@@ -79,6 +82,15 @@ void broker_allow(struct broker *broker, const char *topic);
 /* No principal may write to any topic, nor is an idempotent writer: no producer gets its id. broker_allow(broker, "*") allows the
  * first, which is enough. Wants BROKER_WITH_ACLS, too. */
 void broker_refuse_producers(struct broker *broker);
+
+/* Deletes every record that the topic, of one partition, has now. It must not be compacted meanwhile. */
+void broker_empty_topic(struct broker *broker, const char *topic);
+
+/* From now on whoever produces more than so many bytes a second is kept waiting by the broker. Takes a JVM, two seconds. */
+void broker_limit_producers(struct broker *broker, int bytes_a_second);
+/* Denies "Write" or "Describe" on a transactional id to everyone, or takes that back. Wants BROKER_WITH_ACLS, and the version 3.9.1,
+ * which brings the tool. Takes a JVM. */
+void broker_deny_transactional_id(struct broker *broker, const char *id, const char *operation, bool deny);
 
 /* Partitions of a topic; 0 when it does not exist. */
 int broker_partition_count(struct broker *broker, const char *topic);

@@ -190,6 +190,24 @@ broker_configure_topic(struct broker *broker, const char *topic, const char *nam
     admin_close(&admin, event);
 }
 
+void
+broker_empty_topic(struct broker *broker, const char *topic)
+{
+    struct admin admin = admin_open(broker);
+    rd_kafka_topic_partition_list_t *ends = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(ends, topic, 0)->offset = RD_KAFKA_OFFSET_END;
+    rd_kafka_DeleteRecords_t *unwanted = rd_kafka_DeleteRecords_new(ends);
+    rd_kafka_DeleteRecords(admin.client, &unwanted, 1, admin.options, admin.queue);
+    rd_kafka_event_t *event = admin_answer(&admin, "delete records of", topic);
+    const rd_kafka_topic_partition_list_t *done =
+        rd_kafka_DeleteRecords_result_offsets(rd_kafka_event_DeleteRecords_result(event));
+    if (done->elems[0].err != RD_KAFKA_RESP_ERR_NO_ERROR)
+        test_fail("delete records of %s: %s", topic, rd_kafka_err2str(done->elems[0].err));
+    rd_kafka_DeleteRecords_destroy(unwanted);
+    rd_kafka_topic_partition_list_destroy(ends);
+    admin_close(&admin, event);
+}
+
 static rd_kafka_AclOperation_t
 acl_operation(const char *name)
 {

@@ -36,6 +36,12 @@ void scratch_write_file(const char *path, const char *text);
 void scratch_replace_in_file(const char *path, const char *old, const char *new);
 void scratch_remove_tree(const char *path);
 
+/* A disk of this size ("4m") that only this test and what it starts can see: it is gone with the last of them. The caller frees its
+ * path. NULL: that needs root. */
+char *scratch_small_disk(const char *size);
+/* Leaves no room on the disk of this file, which is made. */
+void scratch_fill_disk(const char *path);
+
 struct process_options {
     const char *const *argv; /* NULL-terminated; argv[0] is looked up in PATH */
     const char *output_path; /* stdout and stderr are appended here; NULL: those of the caller */

@@ -5,7 +5,8 @@
 
 #define SECOND INT64_C(1000000)
 
-static struct topic first = {.index = 0}, second = {.index = 5};
+static struct topic first = {.name = (char[]){"first"}, .index = 0},
+                    second = {.name = (char[]){"second"}, .index = 5};
 
 Test(kafka_topics, a_topic_stalls_alone_and_only_while_a_broker_answers)
 {
