@@ -1,0 +1,145 @@
+/* plan.c: what a seed says: each moment comes from the seed and its number, and from nothing else (faults.h). */
+#include "chaos/faults.h"
+
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REST_FROM_MS 200
+#define REST_TO_MS 4000
+#define TWO_PERCENT 30
+#define LEAD_TO_MS 2000
+
+const struct fault_list *const fault_lists[FAULT_LISTS] = {&faults_relay, &faults_network, &faults_kafka,
+                                                           &faults_postgres};
+
+/* splitmix64 (Steele, Lea, Flood 2014) */
+static uint64_t
+draw(uint64_t *random)
+{
+    uint64_t z = (*random += UINT64_C(0x9e3779b97f4a7c15));
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+static int
+draw_between(uint64_t *random, int from, int to)
+{
+    return from + (int)(draw(random) % (uint64_t)(to - from + 1));
+}
+
+/* ---- the words ---- */
+
+/* The end of what is between braces that have been opened before `at`. */
+static const char *
+closing_brace(const char *at)
+{
+    for (int depth = 1; *at != '\0'; at++) {
+        depth += *at == '{' ? 1 : *at == '}' ? -1 : 0;
+        if (depth == 0)
+            return at;
+    }
+    CHECK(!"a fault's words lack a brace");
+    return at;
+}
+
+/* The bar behind the alternative that begins at `at`, or `end`. */
+static const char *
+bar(const char *at, const char *end)
+{
+    int depth = 0;
+    for (; at < end; at++) {
+        depth += *at == '{' ? 1 : *at == '}' ? -1 : 0;
+        if (depth == 0 && *at == '|')
+            return at;
+    }
+    return end;
+}
+
+static void draw_words(uint64_t *random, const char *from, const char *end, char words[STRIKE_WORDS]);
+
+/* What stands between two braces: FROM..TO, or alternatives. */
+static void
+draw_choice(uint64_t *random, const char *from, const char *end, char words[STRIKE_WORDS])
+{
+    int low, high, count = 1;
+    size_t used = strlen(words);
+    if (bar(from, end) == end) {
+        CHECK(sscanf(from, "%d..%d", &low, &high) == 2 && low <= high);
+        snprintf(words + used, STRIKE_WORDS - used, "%d", draw_between(random, low, high));
+        return;
+    }
+    for (const char *at = from; (at = bar(at, end)) < end; at++)
+        count++;
+    for (int skip = draw_between(random, 0, count - 1); skip > 0; skip--)
+        from = bar(from, end) + 1;
+    draw_words(random, from, bar(from, end), words);
+}
+
+static void
+draw_words(uint64_t *random, const char *from, const char *end, char words[STRIKE_WORDS])
+{
+    while (from < end) {
+        if (*from == '{') {
+            const char *close = closing_brace(from + 1);
+            draw_choice(random, from + 1, close, words);
+            from = close + 1;
+            continue;
+        }
+        size_t used = strlen(words);
+        CHECK(used + 1 < STRIKE_WORDS);
+        words[used] = *from++;
+        words[used + 1] = '\0';
+    }
+}
+
+/* ---- the faults ---- */
+
+static bool
+allowed(const struct fault *fault, const char *only)
+{
+    return only == NULL || fnmatch(only, fault->name, 0) == 0;
+}
+
+/* Of all places but `except`; without one that is allowed it stays empty. */
+static const struct fault_list *
+draw_strike(struct strike *strike, uint64_t *random, const struct fault_list *except, const char *only)
+{
+    const struct fault_list *found = NULL;
+    int weights = 0;
+    for (size_t l = 0; l < FAULT_LISTS; l++)
+        for (size_t i = 0; fault_lists[l] != except && i < fault_lists[l]->count; i++)
+            weights += allowed(&fault_lists[l]->list[i], only) ? fault_lists[l]->list[i].weight : 0;
+    if (weights == 0)
+        return NULL;
+    int drawn = draw_between(random, 0, weights - 1);
+    for (size_t l = 0; l < FAULT_LISTS && found == NULL; l++)
+        for (size_t i = 0; fault_lists[l] != except && i < fault_lists[l]->count && found == NULL; i++) {
+            drawn -= allowed(&fault_lists[l]->list[i], only) ? fault_lists[l]->list[i].weight : 0;
+            if (drawn >= 0)
+                continue;
+            found = fault_lists[l];
+            strike->fault = &found->list[i];
+        }
+    const struct fault *fault = strike->fault;
+    strike->length_ms = draw_between(random, fault->from_ms, fault->to_ms);
+    strike->pick = (unsigned)(draw(random) >> 33);
+    if (fault->words != NULL)
+        draw_words(random, fault->words, fault->words + strlen(fault->words), strike->words);
+    return found;
+}
+
+void
+plan_draw(struct moment *moment, uint64_t seed, uint64_t number, const char *only)
+{
+    uint64_t random = seed * UINT64_C(0xd1342543de82ef95) + number;
+    *moment = (struct moment){.number = number};
+    moment->rest_ms = draw_between(&random, REST_FROM_MS, REST_TO_MS);
+    const struct fault_list *place = draw_strike(&moment->first, &random, NULL, only);
+    moment->lead_ms = draw_between(&random, 0, LEAD_TO_MS);
+    moment->first_heals_first = draw_between(&random, 0, 1) == 1;
+    if (draw_between(&random, 1, 100) <= TWO_PERCENT)
+        draw_strike(&moment->second, &random, place, only);
+    moment->first.alone = moment->second.fault == NULL;
+}
