@@ -208,6 +208,12 @@ main(void)
     printf("chaos: %" PRId64 " s, SEED=%" PRIu64 " DELIVERY=%s%s%s\n", campaign.seconds, campaign.seed,
            campaign.delivery, campaign.only ? " FAULTS=" : "", campaign.only ? campaign.only : "");
     fflush(stdout);
+    struct moment first;
+    plan_draw(&first, campaign.seed, 1, campaign.only);
+    if (first.first.fault == NULL) {
+        fprintf(stderr, "chaos: FAULTS=%s: no fault has such a name\n", campaign.only);
+        return 64;
+    }
     stage_open(&stage, (unsigned)campaign.seed);
     campaign.end_us = clock_monotonic_us() + campaign.seconds * 1000000;
     for (uint64_t round = 0; clock_monotonic_us() < campaign.end_us && !campaign.failed; round++)

@@ -7,19 +7,27 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #define FAULTS_MAX 64 /* of one place */
 /* Longer than any takeover; who does not lead by then is waited for at the end of the round. */
 #define TAKEOVER_MS 15000
 
-static uint64_t counts[FAULT_LISTS][FAULTS_MAX], injected;
+static struct count {
+    uint64_t injected;
+    long hits;
+} counts[FAULT_LISTS][FAULTS_MAX];
+static uint64_t injected;
 
 static void
-count(const struct fault *fault)
+count(const struct strike *strike)
 {
-    for (size_t l = 0; l < FAULT_LISTS; l++)
-        if (fault >= fault_lists[l]->list && fault < fault_lists[l]->list + fault_lists[l]->count)
-            counts[l][fault - fault_lists[l]->list]++;
+    size_t l = 0;
+    while (fault_lists[l] != strike->place)
+        l++;
+    struct count *of = &counts[l][strike->fault - strike->place->list];
+    of->injected++;
+    of->hits += strike->hits;
     injected++;
 }
 
@@ -32,11 +40,12 @@ faults_injected(void)
 void
 faults_print_counts(void)
 {
+    printf("%9s %9s\n", "injected", "hits");
     for (size_t l = 0; l < FAULT_LISTS; l++)
         for (size_t i = 0; i < fault_lists[l]->count; i++)
-            if (counts[l][i] > 0)
-                printf("  %5" PRIu64 "  %s: %s\n", counts[l][i], fault_lists[l]->place,
-                       fault_lists[l]->list[i].name);
+            if (counts[l][i].injected > 0)
+                printf("%9" PRIu64 " %9ld  %s: %s\n", counts[l][i].injected, counts[l][i].hits,
+                       fault_lists[l]->place, fault_lists[l]->list[i].name);
 }
 
 /* The leader was struck alone: how long until another one leads? */
@@ -52,17 +61,24 @@ await_takeover(struct stage *stage, const struct strike *strike, int64_t from_us
 }
 
 static void
-inject(struct stage *stage, struct strike *strike)
-{
-    count(strike->fault);
-    strike->fault->inject(stage, strike);
-}
-
-static void
 heal(struct stage *stage, struct strike *strike)
 {
     if (strike->fault->heal != NULL)
         strike->fault->heal(stage, strike);
+    count(strike);
+}
+
+/* True when its rule has not struck yet; one of transactions never does where there are none. */
+static bool
+goes_on(struct stage *stage, struct strike *strike)
+{
+    if (strike->fault == NULL)
+        return false;
+    if (strike->fault->during != NULL)
+        strike->fault->during(stage, strike);
+    bool of_transactions =
+        strstr(strike->words, "Txn") != NULL || strstr(strike->words, "_transaction") != NULL;
+    return strike->hits == 0 && (stage->exact || !of_transactions);
 }
 
 static void
@@ -72,37 +88,51 @@ last(struct stage *stage, struct strike *first, struct strike *second)
     if (second->fault != NULL && second->length_ms > length_ms)
         length_ms = second->length_ms;
     int64_t until_us = clock_monotonic_us() + INT64_C(1000) * length_ms;
-    while (stage_turn(stage, until_us)) {
-        if (first->fault->during != NULL)
-            first->fault->during(stage, first);
-        if (second->fault != NULL && second->fault->during != NULL)
-            second->fault->during(stage, second);
+    int64_t latest_us = until_us + INT64_C(2000) * length_ms;
+    while (stage_turn(stage, latest_us)) {
+        bool waits = goes_on(stage, first);
+        waits |= goes_on(stage, second);
+        if (!waits && clock_monotonic_us() >= until_us)
+            break;
     }
 }
 
+/* What was drawn and, when it is over, what came of it. */
 static void
-print_strike(const struct strike *strike)
+print_strike(FILE *to, const struct strike *strike)
 {
-    printf("%s", strike->fault->name);
+    fputs(strike->fault->name, to);
     if (strike->victim[0] != '\0')
-        printf(" [%s]", strike->victim);
+        fprintf(to, " [%s]", strike->victim);
     if (strike->words[0] != '\0')
-        printf(" (%s)", strike->words);
-    if (strike->length_ms > 0)
-        printf(" for %d ms", strike->length_ms);
+        fprintf(to, " (%s)", strike->words);
+    if (strike->hits != 1)
+        fprintf(to, ", %ld times", strike->hits);
+    fprintf(to, ", for %d ms", strike->length_ms);
 }
 
 static void
-print_moment(const struct moment *moment, double from_s, double took_s)
+print_moment(FILE *to, double at_s, const struct moment *moment)
 {
-    printf("chaos: %7.1f s  #%" PRIu64 "  ", from_s, moment->number);
-    print_strike(&moment->first);
+    fprintf(to, "chaos: %7.1f s  #%" PRIu64 " after %d ms: ", at_s, moment->number, moment->rest_ms);
+    print_strike(to, &moment->first);
     if (moment->second.fault != NULL) {
-        printf(", with %d ms later ", moment->lead_ms);
-        print_strike(&moment->second);
+        fprintf(to, "; %d ms later ", moment->lead_ms);
+        print_strike(to, &moment->second);
     }
-    printf("; %.1f s in all\n", took_s);
-    fflush(stdout);
+}
+
+static void
+strike_both(struct stage *stage, struct strike *first, struct strike *second, int lead_ms)
+{
+    int64_t from_us = clock_monotonic_us();
+    first->fault->inject(stage, first);
+    if (first->fault->takeover && first->led && first->alone)
+        await_takeover(stage, first, from_us);
+    if (second->fault == NULL)
+        return;
+    stage_wait(stage, lead_ms);
+    second->fault->inject(stage, second);
 }
 
 void
@@ -110,23 +140,18 @@ stage_strike(struct stage *stage, struct moment *moment)
 {
     struct strike *first = &moment->first, *second = &moment->second;
     stage_wait(stage, moment->rest_ms);
-    int64_t from_us = clock_monotonic_us();
     double from_s = stage_seconds(stage);
-    /* on stderr at once: the campaign may end in the middle of it */
-    stage_say(stage, "#%" PRIu64 " %s%s%s", moment->number, first->fault->name,
-              second->fault != NULL ? ", with " : "", second->fault != NULL ? second->fault->name : "");
-    inject(stage, first);
-    if (first->fault->takeover && first->led && first->alone)
-        await_takeover(stage, first, from_us);
-    if (second->fault != NULL) {
-        stage_wait(stage, moment->lead_ms);
-        inject(stage, second);
-    }
+    /* at once: the campaign may end in the middle of it */
+    print_moment(stderr, from_s, moment);
+    fputc('\n', stderr);
+    strike_both(stage, first, second, moment->lead_ms);
     last(stage, first, second);
     if (second->fault != NULL && !moment->first_heals_first)
         heal(stage, second);
     heal(stage, first);
     if (second->fault != NULL && moment->first_heals_first)
         heal(stage, second);
-    print_moment(moment, from_s, stage_seconds(stage) - from_s);
+    print_moment(stdout, from_s, moment);
+    printf("; %.1f s in all\n", stage_seconds(stage) - from_s);
+    fflush(stdout);
 }

@@ -13,24 +13,27 @@
 #define STRIKE_WORDS 200
 
 struct fault;
+struct fault_list;
 
 /* One fault as it was drawn, and what it needs to heal. */
 struct strike {
     const struct fault *fault; /* NULL: none */
+    const struct fault_list *place;
     int length_ms;
     unsigned pick;            /* whom it strikes, where there are several */
     char words[STRIKE_WORDS]; /* its parameters: fault.words with everything drawn */
     char victim[64];          /* whom it struck, for people */
-    int at;                   /* the fault's own: a process, a node */
-    bool alone;               /* no other one at the same time */
-    bool led;                 /* the process that it struck led, and another one stood by */
+    int at;                   /* the fault's own: a process, a node, a rule */
+    long hits;  /* requests or calls that a rule has struck; whatever has no rule strikes once */
+    bool alone; /* no other one at the same time */
+    bool led;   /* the process that it struck led, and another one stood by */
     PGconn *session;
 };
 
 struct fault {
     const char *name;
     int weight;         /* how often, beside the others */
-    int from_ms, to_ms; /* how long it lasts */
+    int from_ms, to_ms; /* how long it lasts, at most three times as long when its rule has not struck yet */
     const char
         *words; /* {3..9}: a number, {this|that}: one of them, nested as need be; NULL: no parameters */
     void (*inject)(struct stage *stage, struct strike *strike);
@@ -65,7 +68,7 @@ void plan_draw(struct moment *moment, uint64_t seed, uint64_t number, const char
 /* Carries it out, and says so on stdout. */
 void stage_strike(struct stage *stage, struct moment *moment);
 
-/* How often each fault was injected, as a table. */
+/* How often each fault was injected, and how much it struck, as a table. */
 void faults_print_counts(void);
 uint64_t faults_injected(void);
 

@@ -121,18 +121,19 @@ static void
 lack_replicas(struct stage *stage, struct strike *strike)
 {
     name_one(strike);
-    broker_kill(node(stage, strike, 0));
     demand_replicas(stage, "3");
+    broker_kill(node(stage, strike, 0));
 }
 
 static void
 have_replicas(struct stage *stage, struct strike *strike)
 {
-    demand_replicas(stage, "2");
     start_one(stage, strike);
+    demand_replicas(stage, "2");
 }
 
 static const struct fault faults[] = {
+    /* name, weight, shortest and longest in ms, words, inject, during, heal, takeover */
     {"kill -9 of a broker", 5, 200, 6000, NULL, kill_one, NULL, start_one, false},
     {"a broker restarted", 3, 0, 3000, NULL, stop_one, NULL, start_one, false},
     {"all brokers restarted, one after the other", 2, 0, 9000, NULL, restart_each, NULL, NULL, false},

@@ -259,6 +259,7 @@ commit_many(struct stage *stage, struct strike *strike)
 }
 
 static const struct fault faults[] = {
+    /* name, weight, shortest and longest in ms, words, inject, during, heal, takeover */
     {"the relay's sessions terminated", 4, 0, 2000, NULL, end_sessions, end_sessions, NULL, false},
     {"too few connections allowed", 1, 1000, 6000, "{0..1}", limit_sessions, NULL, unlimit_sessions, false},
     {"stopped fast", 2, 0, 4000, NULL, stop_fast, NULL, start_server, false},

@@ -103,31 +103,30 @@ allowed(const struct fault *fault, const char *only)
 }
 
 /* Of all places but `except`; without one that is allowed it stays empty. */
-static const struct fault_list *
+static void
 draw_strike(struct strike *strike, uint64_t *random, const struct fault_list *except, const char *only)
 {
-    const struct fault_list *found = NULL;
     int weights = 0;
     for (size_t l = 0; l < FAULT_LISTS; l++)
         for (size_t i = 0; fault_lists[l] != except && i < fault_lists[l]->count; i++)
             weights += allowed(&fault_lists[l]->list[i], only) ? fault_lists[l]->list[i].weight : 0;
     if (weights == 0)
-        return NULL;
+        return;
     int drawn = draw_between(random, 0, weights - 1);
-    for (size_t l = 0; l < FAULT_LISTS && found == NULL; l++)
-        for (size_t i = 0; fault_lists[l] != except && i < fault_lists[l]->count && found == NULL; i++) {
+    for (size_t l = 0; l < FAULT_LISTS && strike->fault == NULL; l++)
+        for (size_t i = 0; fault_lists[l] != except && i < fault_lists[l]->count && drawn >= 0; i++) {
             drawn -= allowed(&fault_lists[l]->list[i], only) ? fault_lists[l]->list[i].weight : 0;
             if (drawn >= 0)
                 continue;
-            found = fault_lists[l];
-            strike->fault = &found->list[i];
+            strike->place = fault_lists[l];
+            strike->fault = &fault_lists[l]->list[i];
         }
     const struct fault *fault = strike->fault;
     strike->length_ms = draw_between(random, fault->from_ms, fault->to_ms);
+    strike->hits = 1;
     strike->pick = (unsigned)(draw(random) >> 33);
     if (fault->words != NULL)
         draw_words(random, fault->words, fault->words + strlen(fault->words), strike->words);
-    return found;
 }
 
 void
@@ -136,10 +135,10 @@ plan_draw(struct moment *moment, uint64_t seed, uint64_t number, const char *onl
     uint64_t random = seed * UINT64_C(0xd1342543de82ef95) + number;
     *moment = (struct moment){.number = number};
     moment->rest_ms = draw_between(&random, REST_FROM_MS, REST_TO_MS);
-    const struct fault_list *place = draw_strike(&moment->first, &random, NULL, only);
+    draw_strike(&moment->first, &random, NULL, only);
     moment->lead_ms = draw_between(&random, 0, LEAD_TO_MS);
     moment->first_heals_first = draw_between(&random, 0, 1) == 1;
     if (draw_between(&random, 1, 100) <= TWO_PERCENT)
-        draw_strike(&moment->second, &random, place, only);
+        draw_strike(&moment->second, &random, moment->first.place, only);
     moment->first.alone = moment->second.fault == NULL;
 }

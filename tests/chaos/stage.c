@@ -101,10 +101,17 @@ member_again(struct member *member)
 void
 member_arm(struct member *member, const char *rules)
 {
+    member->hits = crashpoint_hits(member->crashpoint, "action=");
     crashpoint_set(member->crashpoint, rules);
     member_again(member);
     crashpoint_unset();
     member->armed = true;
+}
+
+long
+member_hits(const struct member *member)
+{
+    return crashpoint_hits(member->crashpoint, "action=") - member->hits;
 }
 
 static void

@@ -21,7 +21,7 @@ struct member {
     struct crashpoint *crashpoint;
     bool down;  /* on purpose, until who took it down starts it again */
     bool armed; /* started by a rule of crashpoint.so, which may end it */
-    int hits;   /* actions of crashpoint.so so far */
+    int hits;   /* of crashpoint.so before that rule */
 };
 
 struct stage {
@@ -70,6 +70,9 @@ void member_stop(struct stage *stage, struct member *member);
 void member_again(struct member *member);
 /* Starts it again by these rules of crashpoint.so. */
 void member_arm(struct member *member, const char *rules);
+
+/* How often its rule has struck. */
+long member_hits(const struct member *member);
 
 /* An administrator's session on the primary, which waits for no standby. The caller finishes it. */
 PGconn *stage_admin(struct stage *stage);

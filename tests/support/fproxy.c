@@ -211,19 +211,32 @@ fproxy_clear(struct fproxy *proxy)
     free(fproxy_command(proxy, "release"));
 }
 
-long
-fproxy_seen(struct fproxy *proxy, int rule)
+/* What `list` says of a rule behind `name`; -1: there is no such rule. */
+static long
+rule_counter(struct fproxy *proxy, int rule, const char *name)
 {
     char *answer = fproxy_command(proxy, "list"), *start = must_format("%d ", rule);
-    long seen = -1;
-    for (char *line = answer; line != NULL && seen < 0; line = strchr(line, '\n')) {
+    long counter = -1;
+    for (char *line = answer; line != NULL && counter < 0; line = strchr(line, '\n')) {
         line += *line == '\n';
-        const char *at = strncmp(line, start, strlen(start)) == 0 ? strstr(line, " seen=") : NULL;
-        seen = at != NULL ? strtol(at + strlen(" seen="), NULL, 10) : -1;
+        const char *at = strncmp(line, start, strlen(start)) == 0 ? strstr(line, name) : NULL;
+        counter = at != NULL ? strtol(at + strlen(name), NULL, 10) : -1;
     }
     free(start);
     free(answer);
-    return seen;
+    return counter;
+}
+
+long
+fproxy_seen(struct fproxy *proxy, int rule)
+{
+    return rule_counter(proxy, rule, " seen=");
+}
+
+long
+fproxy_fired(struct fproxy *proxy, int rule)
+{
+    return rule_counter(proxy, rule, " fired=");
 }
 
 int

@@ -41,6 +41,8 @@ void fproxy_clear(struct fproxy *proxy); /* all rules; what is held is let go */
 
 /* Requests that the rule has counted so far. */
 long fproxy_seen(struct fproxy *proxy, int rule);
+/* .. and those of them that it has struck. */
+long fproxy_fired(struct fproxy *proxy, int rule);
 
 /* Lines of its log, one for each fault, that have `text` in them ("action=rst-response rule=2\n"). */
 int fproxy_faults(const struct fproxy *proxy, const char *text);
