@@ -35,13 +35,12 @@ draw_between(uint64_t *random, int from, int to)
 static const char *
 closing_brace(const char *at)
 {
-    for (int depth = 1; *at != '\0'; at++) {
+    for (int depth = 1;; at++) {
+        CHECK(*at != '\0');
         depth += *at == '{' ? 1 : *at == '}' ? -1 : 0;
         if (depth == 0)
             return at;
     }
-    CHECK(!"a fault's words lack a brace");
-    return at;
 }
 
 /* The bar behind the alternative that begins at `at`, or `end`. */
@@ -96,32 +95,49 @@ draw_words(uint64_t *random, const char *from, const char *end, char words[STRIK
 
 /* ---- the faults ---- */
 
-static bool
-allowed(const struct fault *fault, const char *only)
+/* Of which faults: those of all places but `except` whose names are like `only`. */
+struct choice {
+    const struct fault_list *except;
+    const char *only;
+};
+
+static int
+weight(const struct choice *choice, const struct fault_list *place, size_t at)
 {
-    return only == NULL || fnmatch(only, fault->name, 0) == 0;
+    const struct fault *fault = &place->list[at];
+    bool named = choice->only == NULL || fnmatch(choice->only, fault->name, 0) == 0;
+    return named && place != choice->except ? fault->weight : 0;
 }
 
-/* Of all places but `except`; without one that is allowed it stays empty. */
+/* Leaves the strike as it is when there is none. */
 static void
-draw_strike(struct strike *strike, uint64_t *random, const struct fault_list *except, const char *only)
+choose_fault(struct strike *strike, uint64_t *random, const struct choice *choice)
 {
     int weights = 0;
     for (size_t l = 0; l < FAULT_LISTS; l++)
-        for (size_t i = 0; fault_lists[l] != except && i < fault_lists[l]->count; i++)
-            weights += allowed(&fault_lists[l]->list[i], only) ? fault_lists[l]->list[i].weight : 0;
+        for (size_t i = 0; i < fault_lists[l]->count; i++)
+            weights += weight(choice, fault_lists[l], i);
     if (weights == 0)
         return;
     int drawn = draw_between(random, 0, weights - 1);
-    for (size_t l = 0; l < FAULT_LISTS && strike->fault == NULL; l++)
-        for (size_t i = 0; fault_lists[l] != except && i < fault_lists[l]->count && drawn >= 0; i++) {
-            drawn -= allowed(&fault_lists[l]->list[i], only) ? fault_lists[l]->list[i].weight : 0;
+    for (size_t l = 0; l < FAULT_LISTS; l++)
+        for (size_t i = 0; i < fault_lists[l]->count; i++) {
+            drawn -= weight(choice, fault_lists[l], i);
             if (drawn >= 0)
                 continue;
             strike->place = fault_lists[l];
             strike->fault = &fault_lists[l]->list[i];
+            return;
         }
+}
+
+static void
+draw_strike(struct strike *strike, uint64_t *random, const struct choice *choice)
+{
+    choose_fault(strike, random, choice);
     const struct fault *fault = strike->fault;
+    if (fault == NULL)
+        return;
     strike->length_ms = draw_between(random, fault->from_ms, fault->to_ms);
     strike->hits = 1;
     strike->pick = (unsigned)(draw(random) >> 33);
@@ -135,10 +151,10 @@ plan_draw(struct moment *moment, uint64_t seed, uint64_t number, const char *onl
     uint64_t random = seed * UINT64_C(0xd1342543de82ef95) + number;
     *moment = (struct moment){.number = number};
     moment->rest_ms = draw_between(&random, REST_FROM_MS, REST_TO_MS);
-    draw_strike(&moment->first, &random, NULL, only);
+    draw_strike(&moment->first, &random, &(struct choice){.only = only});
     moment->lead_ms = draw_between(&random, 0, LEAD_TO_MS);
     moment->first_heals_first = draw_between(&random, 0, 1) == 1;
     if (draw_between(&random, 1, 100) <= TWO_PERCENT)
-        draw_strike(&moment->second, &random, moment->first.place, only);
+        draw_strike(&moment->second, &random, &(struct choice){moment->first.place, only});
     moment->first.alone = moment->second.fault == NULL;
 }
