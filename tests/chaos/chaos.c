@@ -63,7 +63,7 @@ word(const char *name, const char *otherwise)
     return text != NULL && *text != '\0' ? text : otherwise;
 }
 
-/* On a terminal, one line that is written over. */
+/* On a terminal, one line that the next one is written over. */
 static void
 show_progress(const struct stage *stage)
 {
@@ -71,7 +71,7 @@ show_progress(const struct stage *stage)
     if (clock_monotonic_us() < next_us)
         return;
     next_us = clock_monotonic_us() + PROGRESS_US;
-    printf("\r\033[K%.0f of %" PRId64 " s, round %" PRIu64 ", %" PRIu64 " faults, %" PRIu64 " events\r",
+    printf("\033[K%.0f of %" PRId64 " s, round %" PRIu64 ", %" PRIu64 " faults, %" PRIu64 " events\r",
            stage_seconds(stage), campaign.seconds, totals[0].rounds + totals[1].rounds + 1, faults_injected(),
            campaign.load != NULL ? load_committed_events(campaign.load) : 0);
     fflush(stdout);

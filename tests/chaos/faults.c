@@ -151,6 +151,8 @@ stage_strike(struct stage *stage, struct moment *moment)
     heal(stage, first);
     if (second->fault != NULL && moment->first_heals_first)
         heal(stage, second);
+    if (stage->progress != NULL)
+        fputs("\033[K", stdout);
     print_moment(stdout, from_s, moment);
     printf("; %.1f s in all\n", stage_seconds(stage) - from_s);
     fflush(stdout);

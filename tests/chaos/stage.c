@@ -29,7 +29,7 @@ static const char broker_settings[] = "transaction.state.log.replication.factor=
                                       "min.insync.replicas=2\n"
                                       "replica.lag.time.max.ms=3000\n"
                                       "leader.imbalance.check.interval.seconds=15\n"
-                                      "leader.imbalance.per.broker.percentage=0\n";
+                                      "leader.imbalance.per.broker.percentage=0\n" BROKER_WITH_ACLS;
 
 double
 stage_seconds(const struct stage *stage)
@@ -167,8 +167,9 @@ stage_leader(const struct stage *stage, int except)
 static void
 make_member(struct stage *stage, struct member *member)
 {
-    static const char *const overrides[] = {"lease=1s", "memory=16MiB", "retention=2m",
-                                            "delivery=at-least-once", NULL};
+    static const char *const overrides[] = {
+        "lease=1s", "memory=16MiB", "retention=2m", "delivery=at-least-once", "dead_letter/policy=stop",
+        NULL};
     const struct daemon_options options = {
         .conninfo = fproxy_conninfo(stage->proxy, stage->database, POSTGRES_RELAY),
         .bootstrap = fproxy_bootstrap(stage->proxy),

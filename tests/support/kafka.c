@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define START_MS 90000 /* a JVM on a busy machine */
-#define STOP_MS 60000
+#define STOP_MS 120000 /* it first hands its partitions over, and waits for replicas that are in sync */
 
 /* A small, quick broker: few internal partitions; a session so short that a restart after kill -9 does not
  * wait out the 9 s default of its own dead session. */
