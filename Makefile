@@ -169,7 +169,7 @@ GCC_BUILD ?= build/lint-gcc
 lint:                     ## format, clang-tidy, includes, headers alone; gcc and clang without a warning
 	packaging/deps.sh test lint
 	$(MAKE) lint-now
-lint-now: PROGRAMS = $(SUITES) simulator/simulate hostile soak/soak $(BENCHES:%=bench/%) $(FAULT_KIT)
+lint-now: PROGRAMS = $(SUITES) simulator/simulate hostile chaos/chaos $(BENCHES:%=bench/%) $(FAULT_KIT)
 lint-now:
 	$(MAKE) O=$(GCC_BUILD) CC=gcc WERROR=1 all examples $(PROGRAMS:%=$(GCC_BUILD)/tests/%)
 	$(MAKE) O=build/lint-clang CC=clang WERROR=1 OPT=-O1 all examples $(PROGRAMS:%=build/lint-clang/tests/%)
@@ -258,15 +258,16 @@ $(O)/tests/bench/%: $(O)/obj/tests/bench/%.o $(bench_OBJ) $(support_OBJ) $(OBJ)
 	$(call say,LINK)
 	$(Q)$(CC) $(LINKHARD) -o $@ $^ $(LDLIBS) $(TESTLIBS)
 
-# ---- soak --------------------------------------------------------------------------------------------------------------
-.PHONY: soak soak-now
-soak:                     ## load, a leader, a standby and faults for SECONDS=300, judged every two minutes; SEED= repeats one
+# ---- chaos -------------------------------------------------------------------------------------------------------------
+.PHONY: chaos chaos-now
+chaos:                    ## all faults mixed from a SEED= for SECONDS=300, judged in rounds; DELIVERY=both, FAULTS='Kafka*'
 	packaging/deps.sh test
-	$(MAKE) soak-now
-soak-now: $(O)/outboxd $(O)/tests/soak/soak
-	O=$(O) SOAK_SECONDS=$(SECONDS) SEED=$(SEED) tests/soak/soak.sh
+	$(MAKE) chaos-now
+chaos-now: $(O)/outboxd $(O)/tests/chaos/chaos
+	O=$(O) CHAOS_SECONDS=$(SECONDS) SEED=$(SEED) DELIVERY=$(DELIVERY) FAULTS='$(FAULTS)' tests/chaos/chaos.sh
 
-$(O)/tests/soak/soak: $(patsubst %.c,$(O)/obj/%.o,$(sort $(wildcard tests/soak/*.c))) $(support_OBJ) $(OBJ)
+$(O)/tests/chaos/chaos: $(patsubst %.c,$(O)/obj/%.o,$(sort $(wildcard tests/chaos/*.c))) $(support_OBJ) $(OBJ) \
+                        | $(FAULT_KIT:%=$(O)/tests/%)
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CC) $(LINKHARD) -o $@ $^ $(LDLIBS) $(TESTLIBS)

@@ -33,7 +33,7 @@ struct dial {
 
     struct hosts hosts;  /* as libpq has understood them */
     int64_t patience_us; /* with each of them */
-    size_t first;        /* the one to begin with */
+    size_t first;        /* the one to begin with: behind the last that was silent, or ended the attempt */
     size_t silences;     /* in this dial */
     char address[320];   /* which one is being tried */
     bool wants_write;
@@ -194,14 +194,22 @@ dial_begin(struct dial *dial, int64_t now_us)
     return begin(dial, now_us);
 }
 
+/* The one that is being tried has had its turn: what comes begins behind it. */
+static void
+pass_turn(struct dial *dial, const PGconn *connection)
+{
+    size_t count = dial->hosts.count;
+    size_t tried = hosts_find(&dial->hosts, PQhost(connection), PQport(connection));
+    if (count > 0)
+        dial->first = ((tried < count ? tried : dial->first) + 1) % count;
+}
+
 /* The server after the one that is being tried, which has had its time. */
 static enum dial_state
 go_on(struct dial *dial, PGconn **connection, int64_t now_us)
 {
-    size_t count = dial->hosts.count;
-    size_t silent = hosts_find(&dial->hosts, PQhost(*connection), PQport(*connection));
-    dial->first = ((silent < count ? silent : dial->first) + 1) % count;
-    if (++dial->silences >= count)
+    pass_turn(dial, *connection);
+    if (++dial->silences >= dial->hosts.count)
         return DIAL_SILENT;
     PQfinish(*connection);
     *connection = begin(dial, now_us);
@@ -220,8 +228,11 @@ dial_turn(struct dial *dial, struct pg_conn **connection, int64_t now_us)
     dial->wants_write = polled == PGRES_POLLING_WRITING;
     if (polled == PGRES_POLLING_OK)
         return DIAL_DONE;
-    if (polled != PGRES_POLLING_READING && polled != PGRES_POLLING_WRITING)
+    if (polled != PGRES_POLLING_READING && polled != PGRES_POLLING_WRITING) {
+        /* libpq ends the attempt at a server that takes the connection and then ends it, whatever servers are behind */
+        pass_turn(dial, *connection);
         return DIAL_REFUSED;
+    }
     renew_deadline(dial, *connection, now_us);
     return DIAL_WAITING;
 }

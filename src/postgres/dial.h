@@ -29,7 +29,7 @@ enum dial_state {
 };
 
 /* Begins a connection, which is the caller's to finish; NULL or bad when it cannot even begin. Of several servers (hosts of
- * the conninfo, the environment or a service file) the one after the last silent one comes first. */
+ * the conninfo, the environment or a service file) the one after the last that was silent or ended the attempt comes first. */
 struct pg_conn *dial_begin(struct dial *dial, int64_t now_us);
 
 /* Goes on; never waits. A server that is silent for too long loses its turn: then the connection is finished, and another

@@ -12,6 +12,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <libpq-fe.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -119,6 +120,41 @@ Test(postgres_dial, behind_a_host_that_accepts_and_says_nothing_the_next_one_is_
     cr_expect_eq(session_state(dialled.session), SESSION_IDLE);
     dial_end(&dialled);
     silent_end(&silent);
+    postgres_free(server);
+}
+
+/* As a proxy or a forwarded port does for a server that is down: libpq takes that for the end of the whole attempt. */
+static void
+turn_while_it_is_closed(struct dialled *dialled, const struct silent *closing)
+{
+    int64_t until_us = wait_deadline_us(20000);
+    while (session_state(dialled->session) == SESSION_CONNECTING) {
+        struct pollfd waiting = {.fd = closing->fds[0], .events = POLLIN};
+        if (poll(&waiting, 1, 0) == 1)
+            close(accept(closing->fds[0], NULL, NULL));
+        session_turn(dialled->session, clock_monotonic_us());
+        cr_assert(wait_turn(until_us), "neither connected nor lost");
+    }
+}
+
+Test(postgres_dial,
+     the_attempt_after_one_that_ended_at_a_host_which_accepts_and_closes_begins_at_the_next_host)
+{
+    struct postgres *server = postgres_shared();
+    struct silent closing = silent_servers(1);
+    struct dialled dialled = dial(must_format("host=127.0.0.1,127.0.0.1 port=%d,%d dbname=postgres user=%s",
+                                              closing.ports[0], postgres_port(server), POSTGRES_ADMIN));
+    turn_while_it_is_closed(&dialled, &closing);
+    cr_expect_eq(session_state(dialled.session), SESSION_CLOSED);
+    const struct error *error = session_error(dialled.session);
+    cr_expect_eq(error->kind, ERROR_RETRY, "%s", error->message);
+
+    session_connect(dialled.session, clock_monotonic_us());
+    turn_while_it_is_closed(&dialled, &closing);
+    cr_expect_neq(session_state(dialled.session), SESSION_CLOSED, "%s",
+                  session_error(dialled.session)->message);
+    dial_end(&dialled);
+    silent_end(&closing);
     postgres_free(server);
 }
 

@@ -21,6 +21,8 @@ struct fproxy {
     pid_t pid; /* 0: not started */
     int nodes;
     int kafka[BROKER_NODES], postgres;
+    int further; /* the same for another Postgres; 0: there is none */
+    int further_target;
     int control;
     char *directory, *path, *log, *bootstrap;
     char *conninfo; /* the last one that was asked for */
@@ -78,12 +80,20 @@ program_path(void)
 }
 
 void
+fproxy_add_postgres(struct fproxy *proxy, const struct postgres *postgres)
+{
+    CHECK(proxy->pid == 0 && proxy->further == 0);
+    proxy->further = scratch_port();
+    proxy->further_target = postgres_port(postgres);
+}
+
+void
 fproxy_start(struct fproxy *proxy, struct broker *broker, const struct postgres *postgres, unsigned seed)
 {
-    const char *argv[16] = {NULL};
+    const char *argv[20] = {NULL};
     char *program = program_path(), *seed_text = must_format("%u", seed);
     char *output = must_format("%s/output.log", proxy->directory);
-    char *ports[BROKER_NODES + 1];
+    char *ports[BROKER_NODES + 2];
     int argc = 0, count = 0, exit_code;
     argv[argc++] = program;
     argv[argc++] = "--control", argv[argc++] = proxy->path;
@@ -96,6 +106,10 @@ fproxy_start(struct fproxy *proxy, struct broker *broker, const struct postgres 
     }
     ports[count] = must_format("%d=%d", proxy->postgres, postgres_port(postgres));
     argv[argc++] = "--postgres", argv[argc++] = ports[count++];
+    if (proxy->further != 0) {
+        ports[count] = must_format("%d=%d", proxy->further, proxy->further_target);
+        argv[argc++] = "--postgres", argv[argc++] = ports[count++];
+    }
     proxy->pid = process_start(
         &(struct process_options){.argv = argv, .output_path = output, .death_signal = SIGKILL});
     for (int64_t end_us = wait_deadline_us(START_MS); !come_in(proxy);)
@@ -134,8 +148,13 @@ const char *
 fproxy_conninfo(struct fproxy *proxy, const char *database, const char *user)
 {
     free(proxy->conninfo);
-    proxy->conninfo =
-        must_format("host=127.0.0.1 port=%d dbname=%s user=%s", proxy->postgres, database, user);
+    if (proxy->further != 0)
+        proxy->conninfo = must_format("host=127.0.0.1,127.0.0.1 port=%d,%d dbname=%s user=%s"
+                                      " target_session_attrs=read-write",
+                                      proxy->postgres, proxy->further, database, user);
+    else
+        proxy->conninfo =
+            must_format("host=127.0.0.1 port=%d dbname=%s user=%s", proxy->postgres, database, user);
     return proxy->conninfo;
 }
 
@@ -192,19 +211,32 @@ fproxy_clear(struct fproxy *proxy)
     free(fproxy_command(proxy, "release"));
 }
 
-long
-fproxy_seen(struct fproxy *proxy, int rule)
+/* What `list` says of a rule behind `name`; -1: there is no such rule. */
+static long
+rule_counter(struct fproxy *proxy, int rule, const char *name)
 {
     char *answer = fproxy_command(proxy, "list"), *start = must_format("%d ", rule);
-    long seen = -1;
-    for (char *line = answer; line != NULL && seen < 0; line = strchr(line, '\n')) {
+    long counter = -1;
+    for (char *line = answer; line != NULL && counter < 0; line = strchr(line, '\n')) {
         line += *line == '\n';
-        const char *at = strncmp(line, start, strlen(start)) == 0 ? strstr(line, " seen=") : NULL;
-        seen = at != NULL ? strtol(at + strlen(" seen="), NULL, 10) : -1;
+        const char *at = strncmp(line, start, strlen(start)) == 0 ? strstr(line, name) : NULL;
+        counter = at != NULL ? strtol(at + strlen(name), NULL, 10) : -1;
     }
     free(start);
     free(answer);
-    return seen;
+    return counter;
+}
+
+long
+fproxy_seen(struct fproxy *proxy, int rule)
+{
+    return rule_counter(proxy, rule, " seen=");
+}
+
+long
+fproxy_fired(struct fproxy *proxy, int rule)
+{
+    return rule_counter(proxy, rule, " fired=");
 }
 
 int

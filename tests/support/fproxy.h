@@ -19,12 +19,15 @@ struct fproxy;
 struct fproxy *fproxy_new(int nodes);
 const int *fproxy_kafka_ports(const struct fproxy *proxy);
 
+/* A further server than that of fproxy_start(), which is to be called behind this: a standby, or the primary that it becomes. */
+void fproxy_add_postgres(struct fproxy *proxy, const struct postgres *postgres);
+
 /* Starts it before a cluster that was made with its ports (NULL: none), and before Postgres. `seed` decides where a rule has p=. */
 void fproxy_start(struct fproxy *proxy, struct broker *broker, const struct postgres *postgres,
                   unsigned seed);
 void fproxy_free(struct fproxy *proxy); /* NULL is allowed */
 
-/* The servers as the relay is to see them; the strings live as long as `proxy`. */
+/* The servers as the relay is to see them, of two Postgres servers whichever takes writes; the strings live as long as `proxy`. */
 const char *fproxy_bootstrap(const struct fproxy *proxy);
 const char *fproxy_conninfo(struct fproxy *proxy, const char *database, const char *user);
 
@@ -38,6 +41,8 @@ void fproxy_clear(struct fproxy *proxy); /* all rules; what is held is let go */
 
 /* Requests that the rule has counted so far. */
 long fproxy_seen(struct fproxy *proxy, int rule);
+/* .. and those of them that it has struck. */
+long fproxy_fired(struct fproxy *proxy, int rule);
 
 /* Lines of its log, one for each fault, that have `text` in them ("action=rst-response rule=2\n"). */
 int fproxy_faults(const struct fproxy *proxy, const char *text);

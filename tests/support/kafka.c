@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define START_MS 90000 /* a JVM on a busy machine */
-#define STOP_MS 60000
+#define STOP_MS 120000 /* it first hands its partitions over, and waits for replicas that are in sync */
 
 /* A small, quick broker: few internal partitions; a session so short that a restart after kill -9 does not
  * wait out the 9 s default of its own dead session. */
@@ -89,6 +89,31 @@ broker_move(struct broker *broker)
     free(new), free(old), free(text);
 }
 
+static struct broker *
+node_or_null(struct broker *broker, int node)
+{
+    return node == 1 ? broker : broker->others[node - 2];
+}
+
+void
+broker_await_cluster(struct broker *broker)
+{
+    for (int node = 1; node <= BROKER_NODES; node++)
+        if (node_or_null(broker, node) != NULL)
+            broker_await(node_or_null(broker, node));
+}
+
+void
+broker_up_cluster(struct broker *broker)
+{
+    for (int node = 1; node <= BROKER_NODES; node++) {
+        struct broker *down = node_or_null(broker, node);
+        if (down != NULL && down->pid == 0)
+            broker_launch(down, false);
+    }
+    broker_await_cluster(broker);
+}
+
 static const char *
 broker_host(const struct broker_options *options)
 {
@@ -158,11 +183,7 @@ broker_start_cluster(int nodes, const struct broker_options *options)
         made[i] = broker_make(options, i + 1, nodes, ports, voters, bootstrap);
         made[0]->others[i > 0 ? i - 1 : 0] = i > 0 ? made[i] : NULL;
     }
-    /* together: a controller alone has no majority */
-    for (int i = 0; i < nodes; i++)
-        broker_launch(made[i], false);
-    for (int i = 0; i < nodes; i++)
-        broker_await(made[i]);
+    broker_up_cluster(made[0]);
     free(voters);
     free(bootstrap);
     return made[0];
@@ -177,8 +198,8 @@ broker_start(const struct broker_options *options)
 struct broker *
 broker_node(struct broker *broker, int node)
 {
-    CHECK(node >= 1 && node <= BROKER_NODES && (node == 1 || broker->others[node - 2] != NULL));
-    return node == 1 ? broker : broker->others[node - 2];
+    CHECK(node >= 1 && node <= BROKER_NODES && node_or_null(broker, node) != NULL);
+    return node_or_null(broker, node);
 }
 
 struct broker *

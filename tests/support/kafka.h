@@ -52,6 +52,11 @@ void broker_move(struct broker *broker); /* while it is down: it gets another po
 void broker_pause(struct broker *broker);
 void broker_continue(struct broker *broker);
 
+/* Starts all nodes of a cluster that are down, together: a controller alone has no majority. */
+void broker_up_cluster(struct broker *broker);
+/* Returns when every node of a cluster, all of which run, is taken for alive by the others. */
+void broker_await_cluster(struct broker *broker);
+
 const char *broker_bootstrap(const struct broker *broker); /* "127.0.0.1:port" */
 /* Where a proxy reaches this node, which names broker_options.proxied in its place to whoever comes through here; 0: nowhere. */
 int broker_proxied_port(const struct broker *node);

@@ -13,10 +13,9 @@ const char postgres_archiving[] =
     "archive_mode = on\narchive_command = 'mkdir -p ../archive && cp %p ../archive/%f'";
 
 /* Whether it streams is the caller's to say: by `name`, or not at all. */
-static struct postgres *
-copy(struct postgres *from, const char *name)
+static void
+copy(struct postgres *postgres, struct postgres *from, const char *name)
 {
-    struct postgres *postgres = postgres_new(postgres_new_directory(), scratch_port(), true);
     char *program = postgres_program("pg_basebackup");
     char *conninfo = must_format("host=127.0.0.1 port=%d user=" POSTGRES_ADMIN " application_name=%s",
                                  from->port, name != NULL ? name : "backup");
@@ -26,7 +25,6 @@ copy(struct postgres *from, const char *name)
                  postgres->log);
     free(conninfo);
     free(program);
-    return postgres;
 }
 
 static void
@@ -41,14 +39,29 @@ await_streaming(struct postgres *primary, const char *name, const char *more)
     PQfinish(admin);
 }
 
-struct postgres *
-postgres_start_standby(struct postgres *primary, const char *name)
+static void
+start_streaming(struct postgres *standby, struct postgres *primary, const char *name)
 {
-    struct postgres *standby = copy(primary, name);
+    copy(standby, primary, name);
     postgres_configure(standby, NULL);
     postgres_up(standby);
     await_streaming(primary, name, "");
+}
+
+struct postgres *
+postgres_start_standby(struct postgres *primary, const char *name)
+{
+    struct postgres *standby = postgres_new(postgres_new_directory(), scratch_port(), true);
+    start_streaming(standby, primary, name);
     return standby;
+}
+
+void
+postgres_rebuild_standby(struct postgres *lost, struct postgres *primary, const char *name)
+{
+    CHECK(lost->pid == 0);
+    scratch_remove_tree(lost->data);
+    start_streaming(lost, primary, name);
 }
 
 void
@@ -57,8 +70,12 @@ postgres_wait_for_standby(struct postgres *primary, const char *name)
     PGconn *admin = postgres_open(primary, "postgres", POSTGRES_ADMIN);
     postgres_exec(admin, "alter system set synchronous_standby_names = '%s'", name);
     postgres_exec(admin, "select pg_reload_conf()");
-    PQfinish(admin);
     await_streaming(primary, name, "and sync_state = 'sync'");
+    char *here = postgres_text(admin, "select pg_current_wal_flush_lsn()"),
+         *flushed = must_format("and flush_lsn >= '%s'", here);
+    await_streaming(primary, name, flushed);
+    free(flushed), free(here);
+    PQfinish(admin);
 }
 
 static void
@@ -93,7 +110,9 @@ postgres_conninfo_of_both(struct postgres *first, struct postgres *second, const
 struct postgres *
 postgres_back_up(struct postgres *from)
 {
-    return copy(from, NULL);
+    struct postgres *backup = postgres_new(postgres_new_directory(), scratch_port(), true);
+    copy(backup, from, NULL);
+    return backup;
 }
 
 void

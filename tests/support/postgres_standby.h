@@ -8,7 +8,11 @@
 /* A streaming standby (pg_basebackup) of `primary`, up and connected; `name` is its application_name. Asynchronous. */
 struct postgres *postgres_start_standby(struct postgres *primary, const char *name);
 
-/* From now on commits of `primary` wait for the standby of this name, which is connected. */
+/* What is left of a primary that was lost becomes a standby of its successor, anew: same port, its data are gone. */
+void postgres_rebuild_standby(struct postgres *lost, struct postgres *primary, const char *name);
+
+/* From now on commits of `primary` wait for the standby of this name, which is connected and has all that was committed until
+ * this returns. */
 void postgres_wait_for_standby(struct postgres *primary, const char *name);
 
 /* Returns when it takes writes, on a timeline of its own. */
