@@ -128,7 +128,7 @@ with_late(char *main, const char *late, const char *after, const char *upto, con
 {
     char *both =
         must_format(SQL_PAGE_MERGED(SQL_PAGE_LATE("'%s'::xid8[]", "%s", "%s", "%s", "%s") " union all %s", "%s"),
-                    late, after, upto, n, filter, main, n);
+                    late, after, upto, filter, n, main, n);
     free(main);
     return both;
 }

@@ -24,8 +24,6 @@ draw(struct scene *scene, int below)
     return rand_r(&scene->draws) % below;
 }
 
-static const char *const at_least_once[] = {"lease=1s", NULL};
-
 static void
 begin(struct scene *scene, bool exact)
 {
@@ -35,14 +33,7 @@ begin(struct scene *scene, bool exact)
     scene->small = setup_topic(setup, "small", 2, (const char *[]){"max.message.bytes", "20000", NULL});
     scene->paused = setup_topic(setup, "paused", 3, NULL);
     scene->plain = setup_topic(setup, "plain", 2, NULL);
-    const char *overrides[8] = {"lease=1s", NULL};
-    const char *const *more = exact ? setup_exact(setup, true) : at_least_once;
-    for (size_t i = 0, used = 1; more[i] != NULL; i++)
-        if (strncmp(more[i], "lease=", 6) != 0) {
-            overrides[used++] = more[i];
-            overrides[used] = NULL;
-        }
-    setup_run(setup, overrides);
+    setup_run(setup, setup_and(exact ? setup_exact(setup, true) : NULL, "lease=1s"));
     setup_make_bytes(setup);
 }
 

@@ -27,13 +27,7 @@ static const char *
 begin(struct setup *setup, bool exact, const char *policy)
 {
     const char *topic = setup_topic(setup, "small", 2, (const char *[]){"max.message.bytes", "20000", NULL});
-    const char *overrides[8] = {policy, NULL};
-    const char *const *more = exact ? setup_exact(setup, true) : at_least_once;
-    for (size_t i = 0; more[i] != NULL; i++) {
-        overrides[i + 1] = more[i];
-        overrides[i + 2] = NULL;
-    }
-    setup_run(setup, overrides);
+    setup_run(setup, setup_and(exact ? setup_exact(setup, true) : at_least_once, policy));
     setup_make_bytes(setup);
     emit(setup, topic, "sick", 1);
     postgres_exec(setup->admin,

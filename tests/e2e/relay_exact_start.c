@@ -185,7 +185,7 @@ Test(relay_exact_start, a_refused_event_keeps_nothing_before_it_back_and_repeats
     const char *compact[] = {"cleanup.policy", "compact", NULL};
     const char *topic = setup_topic(&setup, "compacted", 1, compact),
                *plain = setup_topic(&setup, "events", 3, NULL);
-    setup_run(&setup, exact);
+    setup_run(&setup, setup_and(exact, "dead_letter/policy=stop"));
     postgres_exec(setup.app,
                   "insert into outbox.event (topic, key, payload)"
                   " select case g %% 2 when 0 then '%s' else '%s' end, int8send(g), 'x'"
@@ -220,10 +220,12 @@ Test(relay_exact_start, no_event_gets_into_a_topic_where_relays_keep_their_posit
                   "insert into outbox.event (topic, key, payload) values ('%s', 'position', 'v1 seq=1')",
                   setup.position);
     setup_start(&setup, setup_inexact(&setup));
-    wait_for(daemon_readiness_is(setup.relay, 503, "TOPIC_RESERVED"), 20000);
+    wait_for(postgres_int(setup.admin, "select count(*) from outbox.dead_letter where error = 'TOPIC_RESERVED'") == 1,
+             20000);
     cr_assert_eq(daemon_terminate(setup.relay), 0);
     setup_start(&setup, setup_exact(&setup, false));
-    wait_for(daemon_readiness_is(setup.relay, 503, "TOPIC_RESERVED"), 20000);
+    postgres_exec(setup.admin, "select outbox.dead_retry('main', event_id) from outbox.dead_letter");
+    wait_for(postgres_int(setup.admin, "select attempts from outbox.dead_letter") == 2, 20000);
     struct records records = {0};
     consumer_read_all(&records, broker_bootstrap(setup.broker), (const char *[]){setup.position, NULL},
                       false);

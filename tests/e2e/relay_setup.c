@@ -74,6 +74,19 @@ setup_inexact(struct setup *setup)
     return overrides_of(setup, "delivery=at-least-once");
 }
 
+const char *const *
+setup_and(const char *const *overrides, const char *one)
+{
+    static const char *all[16];
+    size_t count = 0;
+    for (; overrides != NULL && overrides[count] != NULL; count++)
+        all[count] = overrides[count];
+    CHECK(count + 2 <= sizeof all / sizeof *all);
+    all[count] = one;
+    all[count + 1] = NULL;
+    return all;
+}
+
 void
 setup_start(struct setup *setup, const char *const *overrides)
 {

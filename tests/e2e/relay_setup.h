@@ -44,6 +44,9 @@ const char *const *setup_exact(struct setup *setup, bool create);
 /* The same source, and at least once. */
 const char *const *setup_inexact(struct setup *setup);
 
+/* These overrides (NULL: none) and one more; they live until the next call. */
+const char *const *setup_and(const char *const *overrides, const char *one);
+
 /* Starts the relay with overrides (relay.h; may be NULL); setup_run waits until it is ready. */
 void setup_start(struct setup *setup, const char *const *overrides);
 void setup_run(struct setup *setup, const char *const *overrides);

@@ -57,7 +57,7 @@ run_story(int partitions, int bad)
     struct broker *broker = broker_start(&(struct broker_options){.properties = BROKER_WITH_ACLS});
     struct setup setup = setup_begin_on(postgres_shared(), broker);
     const char *topic = topic_of_today(&setup, partitions);
-    setup_run(&setup, NULL);
+    setup_run(&setup, setup_and(NULL, "dead_letter/policy=stop"));
     expect_named(&setup, topic, bad);
     if (partitions == 1)
         wait_for(setup_count(&setup) == bad, 5000);
@@ -87,7 +87,7 @@ Test(relay_suspects,
     struct setup setup = setup_begin_on(postgres_shared(), broker);
     const char *const *exact = setup_exact(&setup, true);
     const char *topic = topic_of_today(&setup, 1);
-    setup_run(&setup, exact);
+    setup_run(&setup, setup_and(exact, "dead_letter/policy=stop"));
     expect_named(&setup, topic, BAD);
     wait_for(count_committed(&setup) == BAD, 10000);
     broker_configure_topic(broker, topic, "message.timestamp.before.max.ms", "864000000");
