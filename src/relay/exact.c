@@ -304,8 +304,9 @@ look_back(struct relay *relay)
     struct error error;
     exact->instance = false;
     exact->state = EXACT_UNKNOWN;
-    exact->events = 0;
     pipeline_rewind(&relay->pipeline);
+    exact->events = pipeline_unsent_settled(&relay->pipeline);
+    exact->opened_us = relay->now_us;
     if (why->kind == OUTCOME_FENCED) {
         log_info("fenced: the journal says who leads", LOG_STR("why", why->message), LOG_END);
         relay->doubtful = relay->owns;

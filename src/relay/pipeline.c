@@ -274,6 +274,21 @@ pipeline_rewind(struct pipeline *pipeline)
     pipeline->sending = pipeline->head;
 }
 
+size_t
+pipeline_unsent_settled(const struct pipeline *pipeline)
+{
+    size_t count = 0;
+    for (const struct page *page = pipeline->head; page != NULL; page = page->later) {
+        count += page->side != 0 && page->count == 0 && !page->side_committed;
+        for (size_t i = page->settled; i < page->count; i++) {
+            enum event_state state = page->events[i].state;
+            bool ended = state == EVENT_ASIDE || (state == EVENT_PASSED && page->side != 0);
+            count += ended && page->first_serial + i >= pipeline->committed;
+        }
+    }
+    return count;
+}
+
 void
 pipeline_clear(struct pipeline *pipeline)
 {

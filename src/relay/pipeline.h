@@ -83,6 +83,10 @@ void pipeline_commit(struct pipeline *pipeline, uint64_t serial, pipeline_visit 
 /* What was acknowledged and not committed is unsent again: its transaction is lost. No event may be out. */
 void pipeline_rewind(struct pipeline *pipeline);
 
+/* Exactly once. How much was settled without being sent, and is not covered by a committed position: events, and pages of side work without
+ * any. A transaction is to be made for it. */
+size_t pipeline_unsent_settled(const struct pipeline *pipeline);
+
 /* Frees every page. No event may be out. */
 void pipeline_clear(struct pipeline *pipeline);
 
