@@ -173,17 +173,19 @@ const struct setting SETTINGS[] = {
      .offset = AT(dead_letter_policy),
      .fallback = "hold-key",
      .choices = {"hold-key", "skip", "stop"}, /* the order of enum dead_letter_policy */
-     .help = "hold-key: it becomes a dead letter, kept whole in the database, and later events of its topic and "
-             "key wait behind it, so that their order stays; everything else flows. skip: later events of its "
-             "key "
-             "are published without it. stop: publishing stops in front of it and goes on when Kafka takes it. "
-             "`outboxd dead` lists, retries and discards dead letters."},
+     .help =
+         "hold-key: it becomes a dead letter, kept whole in the database, and later events of its topic and "
+         "key wait behind it, so that their order stays; everything else flows. skip: later events of its "
+         "key "
+         "are published without it. stop: publishing stops in front of it and goes on when Kafka takes it. "
+         "`outboxd dead` lists, retries and discards dead letters."},
     {.path = "dead_letter.topic",
      .type = SETTING_TOPIC,
      .offset = AT(dead_letter_topic),
      .fallback = "null",
-     .help = "A topic that gets a copy of each dead letter, with the reason in the headers outbox-dead-topic, "
-             "outbox-dead-error and outbox-dead-message. null: none does. The database keeps it in any case."},
+     .help =
+         "A topic that gets a copy of each dead letter, with the reason in the headers outbox-dead-topic, "
+         "outbox-dead-error and outbox-dead-message. null: none does. The database keeps it in any case."},
 
     {.path = "lease",
      .type = SETTING_DURATION,

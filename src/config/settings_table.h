@@ -36,7 +36,7 @@ struct setting {
         *shown; /* what the example shows where there is no default; several lines for SETTING_PROPERTIES */
     int64_t least, most;                           /* SETTING_DURATION, _SIZE, _COUNT */
     const char *choices[SETTING_CHOICES_MOST + 1]; /* ended by NULL */
-    const char *help;                     /* sentences */
+    const char *help;                              /* sentences */
 };
 
 /* In the order of the example; a section stands before its settings. */

@@ -22,9 +22,10 @@ struct page {
     size_t answered;       /* pipeline: likewise, and none of them need be settled */
     struct page *later;    /* pipeline: the page after this one */
     int64_t side;          /* number of the side work it belongs to; 0: it is the stream's */
-    int64_t side_end;      /* what that work's progress is when all of the page is settled; 0: its last event's id */
-    bool side_asked;       /* pipeline, exactly once: all of it is in the transaction that is being committed .. */
-    bool side_committed;   /* .. and was */
+    int64_t
+        side_end; /* what that work's progress is when all of the page is settled; 0: its last event's id */
+    bool side_asked; /* pipeline, exactly once: all of it is in the transaction that is being committed .. */
+    bool side_committed;       /* .. and was */
     struct page_chunk *chunks; /* the bytes */
 };
 

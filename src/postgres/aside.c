@@ -81,8 +81,7 @@ void
 aside_ask_dead(struct session *session, const char *relay, struct journal_position confirmed, int64_t now_us)
 {
     struct numbers numbers = {0};
-    const char *values[] = {relay, number_text(&numbers, confirmed.seq),
-                            number_text(&numbers, confirmed.id)};
+    const char *values[] = {relay, number_text(&numbers, confirmed.seq), number_text(&numbers, confirmed.id)};
     session_ask_prepared(session, "outboxd_dead", 3, values, false, now_us);
 }
 

@@ -90,20 +90,23 @@ journal_read_newest(struct session *session, struct journal_row *row, struct err
     row->seq = number_field(result, 0, 0);
     row->epoch = number_field(result, 0, 1);
     snprintf(row->holder, sizeof row->holder, "%s", PQgetvalue(result, 0, 2));
-    tick_edge_set(&row->edge, PQgetvalue(result, 0, 3), number_field(result, 0, 4), number_field(result, 0, 5));
+    tick_edge_set(&row->edge, PQgetvalue(result, 0, 3), number_field(result, 0, 4),
+                  number_field(result, 0, 5));
     row->hi_id = number_field(result, 0, 6);
     row->confirmed = (struct journal_position){number_field(result, 0, 7), number_field(result, 0, 8)};
     row->released = flag(result, 0, 9);
     row->age_us = number_field(result, 0, 10);
-    row->place =
-        (struct journal_place){number_field(result, 0, 11), (int)number_field(result, 0, 12), number_field(result, 0, 13)};
-    row->here = (struct journal_place){number_field(result, 0, 14), (int)number_field(result, 0, 15), number_field(result, 0, 16)};
+    row->place = (struct journal_place){number_field(result, 0, 11), (int)number_field(result, 0, 12),
+                                        number_field(result, 0, 13)};
+    row->here = (struct journal_place){number_field(result, 0, 14), (int)number_field(result, 0, 15),
+                                       number_field(result, 0, 16)};
     row->sequence = number_field(result, 0, 17);
     row->sequence_file = number_field(result, 0, 18);
     row->retired = flag(result, 0, 19);
-    row->exact = (struct journal_exact){.on = !PQgetisnull(result, 0, 20),
-                                        .position = {number_field(result, 0, 20), number_field(result, 0, 21)},
-                                        .nonce = number_field(result, 0, 22)};
+    row->exact =
+        (struct journal_exact){.on = !PQgetisnull(result, 0, 20),
+                               .position = {number_field(result, 0, 20), number_field(result, 0, 21)},
+                               .nonce = number_field(result, 0, 22)};
     PQclear(result);
     return true;
 }
@@ -130,8 +133,9 @@ journal_ask_take(struct session *session, const struct journal_self *self, const
                  int64_t lease_us, int64_t now_us)
 {
     struct numbers numbers = {0};
-    const char *values[] = {self->relay,  number_text(&numbers, seen->seq), number_text(&numbers, seen->epoch),
-                            self->holder, number_text(&numbers, lease_us),  number_text(&numbers, nonce())};
+    const char *values[] = {
+        self->relay,  number_text(&numbers, seen->seq), number_text(&numbers, seen->epoch),
+        self->holder, number_text(&numbers, lease_us),  number_text(&numbers, nonce())};
     session_ask_prepared(session, "outboxd_take", 6, values, false, now_us);
 }
 
@@ -215,7 +219,8 @@ journal_read_names(struct session *session, int64_t *epoch, struct journal_name 
     *names = must_calloc((size_t)rows + 1, sizeof **names);
     for (int i = 0; i < rows; i++)
         if (!PQgetisnull(result, i, 1)) /* the newest row's epoch comes even when there is none of them */
-            (*names)[(*count)++] = (struct journal_name){number_field(result, i, 1), number_field(result, i, 2)};
+            (*names)[(*count)++] =
+                (struct journal_name){number_field(result, i, 1), number_field(result, i, 2)};
     PQclear(result);
     return true;
 }
@@ -333,7 +338,8 @@ journal_read_step(struct session *session, struct journal_self *self, const stru
     if (stepped->found && !stepped->appended)
         stepped->fenced = true; /* wanted, but somebody else appended seq + 1 */
     if (good && stepped->appended) {
-        tick_edge_set(&stepped->edge, PQgetvalue(result, 0, 7), number_field(result, 0, 8), number_field(result, 0, 9));
+        tick_edge_set(&stepped->edge, PQgetvalue(result, 0, 7), number_field(result, 0, 8),
+                      number_field(result, 0, 9));
         if (stepped->found)
             read_tick(result, step->last, &stepped->tick);
     } else if (good) {

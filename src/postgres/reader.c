@@ -50,7 +50,7 @@ reader_new(struct session *session, struct topic_table *topics, const struct top
     reader->topics = topics;
     reader->filter = only != NULL ? must_format(" and topic = '%s'", only->name) : must_strdup("");
     CHECK(strchr(only != NULL ? only->name : "", '\'') == NULL); /* the table's CHECK saw to it */
-    reader->cut = true; /* nothing is known about sizes yet */
+    reader->cut = true;                                          /* nothing is known about sizes yet */
     return reader;
 }
 
@@ -126,9 +126,9 @@ static char *
 with_late(char *main, const char *late, const char *after, const char *upto, const char *filter,
           const char *n)
 {
-    char *both =
-        must_format(SQL_PAGE_MERGED(SQL_PAGE_LATE("'%s'::xid8[]", "%s", "%s", "%s", "%s") " union all %s", "%s"),
-                    late, after, upto, filter, n, main, n);
+    char *both = must_format(
+        SQL_PAGE_MERGED(SQL_PAGE_LATE("'%s'::xid8[]", "%s", "%s", "%s", "%s") " union all %s", "%s"), late,
+        after, upto, filter, n, main, n);
     free(main);
     return both;
 }
@@ -146,8 +146,7 @@ ask_by_copy(struct reader *reader, int64_t now_us)
     snprintf(bytes, sizeof bytes, "%" PRId64, reader->bytes);
     /* Snapshots, arrays of xids and numbers came from Postgres or from our own printing: digits, colons, commas, braces. */
     char *streams = must_format(
-        SQL_PAGE_MAIN("%s", "%s", "%s::bigint", "%s", "'%" PRId64 "'::xid8", "'%s'::pg_snapshot", "%s",
-                      "%s"),
+        SQL_PAGE_MAIN("%s", "%s", "%s::bigint", "%s", "'%" PRId64 "'::xid8", "'%s'::pg_snapshot", "%s", "%s"),
         after, lo, upto, hi, tick->from.w, tick->snapshot, reader->filter, n);
     if (tick->late_count > 0)
         streams = with_late(streams, tick->late, after, upto, reader->filter, n);

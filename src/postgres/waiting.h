@@ -26,10 +26,10 @@ struct waiting_request {
     bool gone;              /* there is no such dead letter any more */
     const char *topic;      /* of the dead letter, or a pattern of a replay's; NULL: any */
     /* of a replay */
-    int64_t first_id, last_id;    /* 0: any */
-    int64_t since_us, until_us;   /* 0: any */
-    const char *key_hex;          /* NULL: any */
-    int64_t rate;                 /* events a second; 0: any */
+    int64_t first_id, last_id;  /* 0: any */
+    int64_t since_us, until_us; /* 0: any */
+    const char *key_hex;        /* NULL: any */
+    int64_t rate;               /* events a second; 0: any */
 };
 
 /* Texts belong to `root`. */

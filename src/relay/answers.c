@@ -280,7 +280,7 @@ read_beside(struct relay *relay, enum request request, struct error *error)
     case REQUEST_SETTLE:
         return side_answer_settle(relay, error);
     case REQUEST_SIDE_PAGE:
-        return side_answer_page(relay, error);
+        return requests_answer(relay, error);
     case REQUEST_ROUND:
         return rounds_answer(relay, error);
     case REQUEST_ROUND_LATE:

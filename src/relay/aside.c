@@ -181,8 +181,8 @@ aside_bury(struct relay *relay, struct event *event, const struct outcome *why)
     aside->refusals[aside->refusal_count++] = (struct refusal){event, *why};
     pipeline_set_aside(&relay->pipeline, event, EVENT_REFUSED);
     log_error("dead letter: Kafka refuses this event", LOG_INT("event", event->id),
-              LOG_STR("topic", event->topic->name), LOG_STR("error", why->name),
-              LOG_STR("why", why->message), LOG_STR("key", holds ? "held" : "not held"), LOG_END);
+              LOG_STR("topic", event->topic->name), LOG_STR("error", why->name), LOG_STR("why", why->message),
+              LOG_STR("key", holds ? "held" : "not held"), LOG_END);
     return true;
 }
 
@@ -224,8 +224,8 @@ dead_list(struct relay *relay)
         const struct refusal *refusal = &aside->refusals[i];
         struct event *event = refusal->event;
         int64_t hold = holds_find(&aside->holds, event->topic, event->key, event->key_size);
-        json_t *dead = json_pack("{s:I, s:I}", "id", (json_int_t)event->id, "tick",
-                                 (json_int_t)event->page->tick_seq);
+        json_t *dead =
+            json_pack("{s:I, s:I}", "id", (json_int_t)event->id, "tick", (json_int_t)event->page->tick_seq);
         if (hold != 0 && relay->settings->dead_letter_policy == DEAD_LETTER_HOLD_KEY)
             json_object_set_new(dead, "hold", json_integer(hold));
         fields_set_text(dead, "error", refusal->why.name);
@@ -263,9 +263,9 @@ aside_ask_write(struct relay *relay)
     size_t most = aside->refusal_count + WRITE_AT_ONCE;
     aside->asked = must_realloc(aside->asked, most, sizeof *aside->asked);
     aside->asked_count = 0;
-    json_t *root = json_pack("{s:o, s:o, s:o, s:b}", "dead", dead_list(relay), "held", held_list(relay),
-                             "topics", pauses_list(relay), "copy",
-                             relay->settings->dead_letter_topic != NULL);
+    json_t *root =
+        json_pack("{s:o, s:o, s:o, s:b}", "dead", dead_list(relay), "held", held_list(relay), "topics",
+                  pauses_list(relay), "copy", relay->settings->dead_letter_topic != NULL);
     char *text = json_dumps(root, JSON_COMPACT);
     json_decref(root);
     struct journal_row_next next = leading_next_row(relay);

@@ -25,7 +25,8 @@ struct aside {
     struct holds holds;
     int64_t *ahead; /* dead letters that the stream comes to (again): ids */
     size_t ahead_count;
-    int64_t ahead_tick; /* retries wait until the stream is behind this tick: what they publish, it must not come to again */
+    int64_t
+        ahead_tick; /* retries wait until the stream is behind this tick: what they publish, it must not come to again */
     struct refusal refusals[REFUSALS_MOST];
     size_t refusal_count;
     struct event **asked; /* of the statement under way: they are written down when it is durable */
@@ -43,8 +44,8 @@ enum round_state { ROUND_IDLE, ROUND_LATE, ROUND_READING, ROUND_READ };
 struct pause {
     struct topic *topic;
     enum pause_state state;
-    bool by_hand;   /* somebody wants it: it is not tried */
-    bool ended;     /* the stream takes its events again, and the database is to hear of it */
+    bool by_hand; /* somebody wants it: it is not tried */
+    bool ended;   /* the stream takes its events again, and the database is to hear of it */
     struct outcome why;
     struct backoff backoff;
     int64_t retry_at_us;
@@ -73,10 +74,10 @@ struct side {
     bool cancelled; /* it is not among the requests any more */
     int64_t refused_id;
     struct outcome why;
-    int64_t upto;     /* replay: of the ids when it began */
-    int64_t after;    /* replay: ids up to here were looked at .. */
-    int64_t before;   /* .. and before the page that is out */
-    int64_t next_us;  /* not before */
+    int64_t upto;    /* replay: of the ids when it began */
+    int64_t after;   /* replay: ids up to here were looked at .. */
+    int64_t before;  /* .. and before the page that is out */
+    int64_t next_us; /* not before */
 };
 
 struct beside {
@@ -87,8 +88,8 @@ struct beside {
     bool paused;            /* the whole relay, by hand */
     struct waiting waiting; /* as last looked at */
     int64_t look_at_us;
-    size_t turn;            /* whose page is next */
-    int64_t asked_number;   /* of the request under way */
+    size_t turn;          /* whose page is next */
+    int64_t asked_number; /* of the request under way */
     int64_t asked_new_to;
     int64_t asked_progress;
 };

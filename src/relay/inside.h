@@ -7,7 +7,8 @@
  *   outage.c   Kafka as a whole is away, or refuses everything
  *   telling.c  what the registry is told
  *   aside.c    dead letters, and what waits behind them   pauses.c   paused topics
- *   side.c     work beside the stream: retries, replays   rounds.c   paused topics catch up */
+ *   side.c     work beside the stream                     rounds.c   paused topics catch up
+ *   requests.c retries, discards, copies, replays */
 #ifndef OUTBOXD_RELAY_INSIDE_H
 #define OUTBOXD_RELAY_INSIDE_H
 
@@ -146,7 +147,7 @@ struct relay {
     struct aside aside;
     struct beside beside;
     bool beside_turn; /* of asking for a page: the stream's, or one beside it */
-    int64_t answer; /* of the statement that was appended last */
+    int64_t answer;   /* of the statement that was appended last */
 
     /* what the database knows about an outage of Kafka (outage.c) */
     const char *outage_told; /* its error; NULL: none */
@@ -240,9 +241,14 @@ bool rounds_answer_page(struct relay *relay, struct error *error) MUST_CHECK;
 void rounds_settled(struct relay *relay, struct pause *pause, int64_t progress, int64_t number,
                     int64_t new_to);
 
+/* requests.c */
+bool requests_wants(struct relay *relay, const struct side *side);
+void requests_ask(struct relay *relay, struct side *side);
+bool requests_answer(struct relay *relay, struct error *error) MUST_CHECK;
+
 /* side.c */
 bool side_ask(struct relay *relay); /* a page of some work; true: something was asked */
-bool side_answer_page(struct relay *relay, struct error *error) MUST_CHECK;
+struct side *side_find(const struct relay *relay, int64_t number); /* NULL: it is no request, or ended */
 void side_ask_waiting(struct relay *relay);
 bool side_answer_waiting(struct relay *relay, struct error *error) MUST_CHECK;
 bool side_is_closing(const struct relay *relay); /* no tick may be opened */
@@ -285,9 +291,9 @@ void exact_text(const struct relay *relay, char *text, size_t size); /* what is 
 bool exact_lets_read(const struct relay *relay);                     /* it is known where reading begins */
 bool exact_lets_send(const struct relay *relay);
 const struct record_sides *exact_sides(const struct relay *relay); /* by the position */
-bool exact_is_open(const struct relay *relay); /* a transaction holds events */
-void exact_turn(struct relay *relay);          /* after the producer's turn */
-void exact_sent(struct relay *relay);          /* an event was handed over */
+bool exact_is_open(const struct relay *relay);                     /* a transaction holds events */
+void exact_turn(struct relay *relay);                              /* after the producer's turn */
+void exact_sent(struct relay *relay);                              /* an event was handed over */
 /* committing.c: commits everything before `serial`, with this position */
 void exact_commit(struct relay *relay, const struct record *record, uint64_t serial);
 /* `more` may be sent soon. Commits when it is time; returns its deadline. */

@@ -223,7 +223,8 @@ ask_unread(struct relay *relay)
     if (reader_has_more(relay->reader)) {
         if (!has_room(relay))
             return;
-        reader_ask_page(relay->reader, relay->settings->batch_events, leading_page_limit(relay), relay->now_us);
+        reader_ask_page(relay->reader, relay->settings->batch_events, leading_page_limit(relay),
+                        relay->now_us);
         relay_asked(relay, REQUEST_PAGE);
     } else if (relay->late_tick.snapshot != NULL) {
         journal_ask_late(relay->session, &relay->late_tick, relay->now_us);

@@ -17,7 +17,8 @@
 static void
 paused_text(const struct pause *pause, char *text, size_t size)
 {
-    snprintf(text, size, "topic %s is paused: %s: %s", pause->topic->name, pause->why.name, pause->why.message);
+    snprintf(text, size, "topic %s is paused: %s: %s", pause->topic->name, pause->why.name,
+             pause->why.message);
 }
 
 static void

@@ -115,10 +115,9 @@ static bool
 is_settled(const struct pipeline *pipeline, const struct page *page, size_t index)
 {
     enum event_state state = page->events[index].state;
-    bool ended = state == EVENT_ACKNOWLEDGED || state == EVENT_ASIDE ||
-                 (state == EVENT_PASSED && page->side != 0);
-    return ended &&
-           (!pipeline->exact || page->first_serial + index < pipeline->committed);
+    bool ended =
+        state == EVENT_ACKNOWLEDGED || state == EVENT_ASIDE || (state == EVENT_PASSED && page->side != 0);
+    return ended && (!pipeline->exact || page->first_serial + index < pipeline->committed);
 }
 
 static void
@@ -266,8 +265,7 @@ pipeline_rewind(struct pipeline *pipeline)
     CHECK(pipeline->events_out == 0);
     for (struct page *page = pipeline->head; page != NULL; page = page->later) {
         for (size_t i = page->settled; i < page->count; i++)
-            if (page->first_serial + i >= pipeline->committed &&
-                page->events[i].state == EVENT_ACKNOWLEDGED)
+            if (page->first_serial + i >= pipeline->committed && page->events[i].state == EVENT_ACKNOWLEDGED)
                 page->events[i].state = EVENT_UNSENT;
         page->next = page->answered = page->settled;
     }

@@ -18,8 +18,8 @@ struct pipeline {
     struct page *sending; /* the first page that may hold an unsent event; NULL when there is none */
     uint64_t next_serial; /* of the next event that is pushed */
     size_t pages;
-    size_t cost;       /* bytes of all pages: read and not settled */
-    size_t events_out; /* sent and not reported */
+    size_t cost;                  /* bytes of all pages: read and not settled */
+    size_t events_out;            /* sent and not reported */
     size_t refused, held, passed; /* events in these states: to be written down */
     size_t cost_out;
     bool exact;         /* transactions decide */

@@ -39,7 +39,7 @@ struct record {
     struct journal_place place;
     char cluster[RECORD_CLUSTER_SIZE]; /* Kafka's; "": not known */
     struct record_sides sides;
-    struct record_chain chain;         /* its first is the newest tick of which events were published */
+    struct record_chain chain; /* its first is the newest tick of which events were published */
 };
 
 /* Room for its text. */

@@ -61,9 +61,10 @@ rounds_wants(const struct relay *relay, const struct pause *pause)
     size_t out = 0;
     for (size_t i = 0; i < relay->beside.pause_count; i++)
         out += relay->beside.pauses[i]->out;
-    bool waits = pause->from_seq == pause->to_seq && relay->begun_seq <= pause->to_seq && reads_in_pieces(relay);
-    return out < OUT_MOST && !waits && pause->state == PAUSE_PASSES && pause->number != 0 && !pause->out && !pause->by_hand &&
-           !pause->ended && relay->now_us >= pause->retry_at_us;
+    bool waits =
+        pause->from_seq == pause->to_seq && relay->begun_seq <= pause->to_seq && reads_in_pieces(relay);
+    return out < OUT_MOST && !waits && pause->state == PAUSE_PASSES && pause->number != 0 && !pause->out &&
+           !pause->by_hand && !pause->ended && relay->now_us >= pause->retry_at_us;
 }
 
 void

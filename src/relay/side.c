@@ -1,12 +1,12 @@
 /* side.c: work beside the stream: retries of dead letters, discards, copies, replays, and topics that catch up (rounds.c). Its pages travel
  * through the same pipeline as the stream's, so that what follows a retried event of the same key is sent after it (I2); each work
  * has one page there at most. When all of a page is in Kafka, the database is told how far the work is, before the confirmed position moves on
- * behind it; in exactly once the position record says the same with the events (record.h). Called by leading.c and answers.c. */
+ * behind it; in exactly once the position record says the same with the events (record.h). What is in the pages: requests.c, rounds.c. Called by
+ * leading.c and answers.c. */
 #include "relay/inside.h"
 
 #include "base/log.h"
 
-#include <fnmatch.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,15 +16,11 @@
 #define LOOK_US (INT64_C(1) * 1000000)
 /* A request that a paused topic or the topic of copies is in the way of is tried again. */
 #define AGAIN_US (INT64_C(5) * 1000000)
-#define EVENTS 5000
-/* A replay looks at so many ids for a page, and sends few events at a time: live ones come first. */
-#define REPLAY_IDS 50000
-#define REPLAY_EVENTS 1000
 
 /* ---- which work ---- */
 
-static struct side *
-find(const struct relay *relay, int64_t number)
+struct side *
+side_find(const struct relay *relay, int64_t number)
 {
     for (size_t i = 0; i < relay->beside.side_count; i++)
         if (relay->beside.sides[i].request.number == number)
@@ -36,7 +32,7 @@ bool
 side_has_failed(const struct relay *relay, const struct page *page)
 {
     const struct pause *pause = pauses_of_page(relay, page);
-    const struct side *side = find(relay, page->side);
+    const struct side *side = side_find(relay, page->side);
     return pause != NULL ? pause->failed : side == NULL || side->failed;
 }
 
@@ -52,7 +48,7 @@ forget(struct relay *relay, struct side *side)
 bool
 side_is_at_work(const struct relay *relay, int64_t number)
 {
-    const struct side *side = find(relay, number);
+    const struct side *side = side_find(relay, number);
     for (size_t i = 0; i < relay->beside.pause_count; i++)
         if (relay->beside.pauses[i]->number == number)
             return relay->beside.pauses[i]->out;
@@ -73,7 +69,7 @@ static void
 take_request(struct relay *relay, const struct waiting_request *request)
 {
     struct beside *beside = &relay->beside;
-    if (find(relay, request->number) != NULL || beside->side_count == SIDES_MOST)
+    if (side_find(relay, request->number) != NULL || beside->side_count == SIDES_MOST)
         return;
     struct side *side = &beside->sides[beside->side_count++];
     *side = (struct side){.request = *request, .next_us = relay->now_us};
@@ -140,150 +136,7 @@ side_push(struct relay *relay, struct page *page, int64_t number)
         exact_passed(relay);
 }
 
-/* Events of its topic and key are on their way: they are marked as held, and the end of the retry waits for them. */
-static bool
-marks_held(struct relay *relay, const struct side *side)
-{
-    bool any = relay->pipeline.held > 0;
-    for (struct page *page = relay->pipeline.head; page != NULL; page = page->later)
-        for (size_t i = page->settled; i < page->count; i++) {
-            struct event *event = &page->events[i];
-            bool takes_part = page->side == 0 || pauses_of_page(relay, page) != NULL;
-            if (!takes_part || event->state != EVENT_UNSENT ||
-                holds_find(&relay->aside.holds, event->topic, event->key, event->key_size) !=
-                    side->request.hold)
-                continue;
-            any = true;
-            (void)aside_takes(relay, event);
-        }
-    return any;
-}
-
-/* All of it is done: an empty page behind what was sent for it. */
-static void
-end(struct relay *relay, struct side *side, struct page *page)
-{
-    side->closing = false;
-    if (side->request.hold != 0)
-        holds_remove(&relay->aside.holds, side->request.hold);
-    page->side_end = SIDE_WHOLE;
-    side_push(relay, page, side->request.number);
-    side->out = true;
-}
-
-static void
-push_letter(struct relay *relay, struct side *side, struct page *page, int rows)
-{
-    if (!exact_is_settled(relay) || relay->exact.committing) {
-        page_free(page); /* what is marked now could have been committed: asked again */
-        return;
-    }
-    if (rows > 0 && side->request.progress == 0 && page->count > 0)
-        producer_forget_topic(relay->producer, page->events[0].topic); /* it may have been healed */
-    bool alone = side->request.hold == 0 || side->request.kind == REQUEST_KIND_COPY;
-    if (rows > 0 && !alone) {
-        side_push(relay, page, side->request.number);
-        side->out = true;
-        return;
-    }
-    if (!alone && marks_held(relay, side)) {
-        side->closing = true; /* no tick is opened until they are written down and read */
-        page_free(page);
-        return;
-    }
-    end(relay, side, page);
-}
-
-/* Of a replay: what this relay does not publish, and what waits, is left out. */
-static bool
-is_replayed(const struct side *side, const struct event *event)
-{
-    const char *pattern = side->request.topic;
-    return event->topic->selected && !event->topic->paused &&
-           (pattern == NULL || fnmatch(pattern, event->topic->name, 0) == 0);
-}
-
-static void
-push_replay(struct relay *relay, struct side *side, struct page *page, int rows)
-{
-    int64_t window = side->after + REPLAY_IDS < side->upto ? side->after + REPLAY_IDS : side->upto;
-    bool full = rows >= REPLAY_EVENTS || page->cost >= (size_t)leading_page_limit(relay);
-    side->before = side->after;
-    int64_t last_id = page->count > 0 ? page->events[page->count - 1].id : window;
-    side->after = full && rows > 0 ? last_id : window;
-    bool last = side->after >= side->upto;
-    size_t sent = 0;
-    side_push(relay, page, side->request.number);
-    for (size_t i = 0; i < page->count; i++) {
-        bool wanted = is_replayed(side, &page->events[i]);
-        sent += wanted;
-        if (!wanted)
-            pipeline_set_aside(&relay->pipeline, &page->events[i], EVENT_ASIDE);
-    }
-    page->side_end = last ? SIDE_WHOLE : side->after;
-    if (sent == 0)
-        exact_passed(relay);
-    side->out = true;
-    if (side->request.rate > 0)
-        side->next_us = relay->now_us + (int64_t)sent * 1000000 / side->request.rate;
-}
-
-bool
-side_answer_page(struct relay *relay, struct error *error)
-{
-    struct page *page = NULL;
-    int rows = 0;
-    struct side *side = find(relay, relay->beside.asked_number);
-    CHECK(side != NULL);
-    if (!waiting_read_page(relay->session, relay->topics, &page, &rows, error))
-        return false;
-    if (side->request.kind == REQUEST_KIND_REPLAY)
-        push_replay(relay, side, page, rows);
-    else
-        push_letter(relay, side, page, rows);
-    return true;
-}
-
-/* ---- asking for pages ---- */
-
-static bool
-wants(struct relay *relay, const struct side *side)
-{
-    bool behind = relay->confirmed.seq >= relay->aside.ahead_tick;
-    if (side->out || side->cancelled || relay->now_us < side->next_us || !behind)
-        return false;
-    if (side->request.kind == REQUEST_KIND_COPY || side->request.kind == REQUEST_KIND_REPLAY ||
-        side->request.gone)
-        return true;
-    return !topic_intern_always(relay->topics, side->topic, strlen(side->topic))->paused;
-}
-
-static void
-ask_page(struct relay *relay, struct side *side)
-{
-    const struct waiting_request *request = &side->request;
-    const char *name = relay->settings->relay;
-    int64_t bytes = leading_page_limit(relay), now_us = relay->now_us;
-    relay->beside.asked_number = request->number;
-    if (request->gone) {
-        side_ask_settle(relay, side, 0, 0, "there is no such dead letter any more");
-        return;
-    }
-    if (request->kind == REQUEST_KIND_REPLAY) {
-        int64_t upto = side->after + REPLAY_IDS < side->upto ? side->after + REPLAY_IDS : side->upto;
-        int64_t events = request->rate > 0 && request->rate < REPLAY_EVENTS ? request->rate : REPLAY_EVENTS;
-        waiting_ask_replay(relay->session, name, request, side->after, upto, events, bytes, now_us);
-    } else if (request->kind == REQUEST_KIND_COPY) {
-        if (relay->settings->dead_letter_topic == NULL) {
-            side_ask_settle(relay, side, 0, 0, "no topic is configured for copies");
-            return;
-        }
-        waiting_ask_copy(relay->session, name, request, relay->settings->dead_letter_topic, now_us);
-    } else {
-        waiting_ask_held(relay->session, name, request, EVENTS, bytes, now_us);
-    }
-    relay_asked(relay, REQUEST_SIDE_PAGE);
-}
+/* ---- in turns ---- */
 
 /* Each in its turn. */
 bool
@@ -295,11 +148,11 @@ side_ask(struct relay *relay)
         size_t next = (beside->turn + i) % count;
         struct side *side = next < beside->side_count ? &beside->sides[next] : NULL;
         struct pause *pause = side == NULL ? beside->pauses[next - beside->side_count] : NULL;
-        if (side != NULL ? !wants(relay, side) : !rounds_wants(relay, pause))
+        if (side != NULL ? !requests_wants(relay, side) : !rounds_wants(relay, pause))
             continue;
         beside->turn = next + 1;
         if (side != NULL)
-            ask_page(relay, side);
+            requests_ask(relay, side);
         else
             rounds_ask(relay, pause);
         if (relay->request != REQUEST_NONE)
@@ -390,7 +243,7 @@ side_settles(struct relay *relay)
 {
     struct page *page;
     while ((page = pipeline_side(&relay->pipeline)) != NULL && pauses_of_page(relay, page) == NULL &&
-           find(relay, page->side) == NULL)
+           side_find(relay, page->side) == NULL)
         pipeline_side_done(&relay->pipeline); /* nobody asks for it any more */
     return page != NULL;
 }
@@ -406,7 +259,7 @@ side_ask_settled(struct relay *relay)
         side_ask_settle_topic(relay, pause, progress, pause->failed ? &pause->why : NULL);
         return;
     }
-    const struct side *side = find(relay, page->side);
+    const struct side *side = side_find(relay, page->side);
     side_ask_settle(relay, side, progress, acknowledged(page), outcome_of(side, progress, text));
 }
 
@@ -443,7 +296,7 @@ side_answer_settle(struct relay *relay, struct error *error)
         return false;
     if (!written)
         return true;
-    struct side *side = find(relay, number);
+    struct side *side = side_find(relay, number);
     struct page *page = pipeline_side(&relay->pipeline);
     for (size_t i = 0; side == NULL && i < relay->beside.pause_count; i++) {
         struct pause *pause = relay->beside.pauses[i];
@@ -466,8 +319,8 @@ static void
 refuse_event(struct relay *relay, struct side *side, struct event *event, const struct outcome *why)
 {
     log_error("refused again", LOG_INT("request", side->request.number), LOG_INT("event", event->id),
-              LOG_STR("topic", event->topic->name), LOG_STR("error", why->name),
-              LOG_STR("why", why->message), LOG_END);
+              LOG_STR("topic", event->topic->name), LOG_STR("error", why->name), LOG_STR("why", why->message),
+              LOG_END);
     side->refused_id = event->id;
     side->why = *why;
     side->failed = side->request.kind != REQUEST_KIND_REPLAY;
@@ -479,7 +332,7 @@ refuse_event(struct relay *relay, struct side *side, struct event *event, const 
 bool
 side_refused(struct relay *relay, struct event *event, const struct outcome *why)
 {
-    struct side *side = find(relay, event->page->side);
+    struct side *side = side_find(relay, event->page->side);
     if (event->page->side == 0 || pauses_of_page(relay, event->page) != NULL)
         return false;
     if (side == NULL) {

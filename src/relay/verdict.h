@@ -55,8 +55,7 @@ enum verdict_answer {
 /* A report (or a refusal before sending) that is not an acknowledgement. `alone`: the event was in a batch of its own, or in
  * none, so that a data error is its own. */
 enum verdict_answer verdict_refused(struct verdict *verdict, const struct event *event,
-                                    const struct outcome *why,
-                                    bool alone, int64_t now_us);
+                                    const struct outcome *why, bool alone, int64_t now_us);
 /* Stops at this event whatever the policy is. True when that is new. */
 bool verdict_stop(struct verdict *verdict, const struct event *event, const struct outcome *why,
                   int64_t now_us);

@@ -46,10 +46,11 @@ write_some(struct scene *scene)
     for (int i = 0; i < 6; i++) {
         const char *topic = topics[draw(scene, 3)];
         int size = topic == scene->small ? sizes[draw(scene, 4)] : sizes[draw(scene, 3)];
-        postgres_exec(scene->setup.admin,
-                      "insert into outbox.event (topic, key, payload) select '%s', convert_to('k' || i %% 5, 'UTF8'),"
-                      " test_bytes(case when i = %d then %d else 100 end, i) from generate_series(1, %d) i",
-                      topic, draw(scene, 20), size, 1 + draw(scene, 40));
+        postgres_exec(
+            scene->setup.admin,
+            "insert into outbox.event (topic, key, payload) select '%s', convert_to('k' || i %% 5, 'UTF8'),"
+            " test_bytes(case when i = %d then %d else 100 end, i) from generate_series(1, %d) i",
+            topic, draw(scene, 20), size, 1 + draw(scene, 40));
     }
 }
 
@@ -80,8 +81,9 @@ all_is_published(struct setup *setup)
 {
     (void)postgres_int(setup->admin,
                        "select count(outbox.dead_retry('main', event_id)) from outbox.dead_letter");
-    return postgres_int(setup->admin, "select (select count(*) from outbox.dead_letter) + (select count(*) from"
-                                      " outbox.held_event) + (select count(*) from outbox.paused_topic)") == 0 &&
+    return postgres_int(setup->admin,
+                        "select (select count(*) from outbox.dead_letter) + (select count(*) from"
+                        " outbox.held_event) + (select count(*) from outbox.paused_topic)") == 0 &&
            setup_confirmed(setup);
 }
 
@@ -113,7 +115,8 @@ survive(bool exact)
     setup_end(setup);
 }
 
-Test(relay_aside, killed_while_events_are_refused_retried_and_catch_up_nothing_is_lost_or_inverted__P1_P2__row_44)
+Test(relay_aside,
+     killed_while_events_are_refused_retried_and_catch_up_nothing_is_lost_or_inverted__P1_P2__row_44)
 {
     survive(false);
 }

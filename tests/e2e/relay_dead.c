@@ -30,11 +30,12 @@ begin(struct setup *setup, bool exact, const char *policy)
     setup_run(setup, setup_and(exact ? setup_exact(setup, true) : at_least_once, policy));
     setup_make_bytes(setup);
     emit(setup, topic, "sick", 1);
-    postgres_exec(setup->admin,
-                  "insert into outbox.event (topic, key, payload) select '%s', case when i %% 3 = 0 then 'sick' else "
-                  "convert_to('sound' || i %% 5, 'UTF8') end, test_bytes(case when i = 30 then 50000 else 500 end, i)"
-                  " from generate_series(1, 200) i",
-                  topic);
+    postgres_exec(
+        setup->admin,
+        "insert into outbox.event (topic, key, payload) select '%s', case when i %% 3 = 0 then 'sick' else "
+        "convert_to('sound' || i %% 5, 'UTF8') end, test_bytes(case when i = 30 then 50000 else 500 end, i)"
+        " from generate_series(1, 200) i",
+        topic);
     return topic;
 }
 
@@ -44,15 +45,19 @@ expect_held(struct setup *setup)
 {
     wait_for(count(setup, "dead_letter") == 1, 30000);
     setup_wait_confirmed(setup, 30000);
-    cr_expect_eq(postgres_int(setup->admin,
-                              "select count(*) from outbox.dead_letter l join outbox.event e on e.id = l.event_id"
-                              " where (l.topic, l.key, l.payload, l.created_at) = (e.topic, e.key, e.payload, e.created_at)"
-                              " and l.hold = l.event_id and length(e.payload) = 50000"),
-                 1);
-    cr_expect_eq(postgres_int(setup->admin,
-                              "select count(*) from outbox.event e, outbox.dead_letter l where e.key = l.key and e.id > "
-                              "l.event_id and not exists (select from outbox.held_event h where h.event_id = e.id)"),
-                 0);
+    cr_expect_eq(
+        postgres_int(
+            setup->admin,
+            "select count(*) from outbox.dead_letter l join outbox.event e on e.id = l.event_id"
+            " where (l.topic, l.key, l.payload, l.created_at) = (e.topic, e.key, e.payload, e.created_at)"
+            " and l.hold = l.event_id and length(e.payload) = 50000"),
+        1);
+    cr_expect_eq(
+        postgres_int(
+            setup->admin,
+            "select count(*) from outbox.event e, outbox.dead_letter l where e.key = l.key and e.id > "
+            "l.event_id and not exists (select from outbox.held_event h where h.event_id = e.id)"),
+        0);
     cr_expect_eq(count(setup, "held_event"), 56);
     if (setup->position[0] == '\0') /* a transaction has records of its own */
         cr_expect_eq(setup_count(setup), 201 - 57);
@@ -63,14 +68,15 @@ expect_held(struct setup *setup)
 static void
 ask_retry(struct setup *setup)
 {
-    cr_assert_gt(postgres_int(setup->admin, "select outbox.dead_retry('main', event_id) from outbox.dead_letter"),
-                 0);
+    cr_assert_gt(
+        postgres_int(setup->admin, "select outbox.dead_retry('main', event_id) from outbox.dead_letter"), 0);
 }
 
 static void
 wait_requests(struct setup *setup)
 {
-    wait_for(postgres_int(setup->admin, "select count(*) from outbox.request where done_at is null") == 0, 30000);
+    wait_for(postgres_int(setup->admin, "select count(*) from outbox.request where done_at is null") == 0,
+             30000);
 }
 
 static void
@@ -102,7 +108,8 @@ Test(relay_dead, an_event_too_large_holds_its_key_and_a_retry_publishes_all_in_o
     hold_and_retry(false);
 }
 
-Test(relay_dead, an_event_too_large_holds_its_key_and_a_retry_publishes_all_in_order_exactly_once__P2_P3__row_34)
+Test(relay_dead,
+     an_event_too_large_holds_its_key_and_a_retry_publishes_all_in_order_exactly_once__P2_P3__row_34)
 {
     hold_and_retry(true);
 }

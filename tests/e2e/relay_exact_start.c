@@ -220,7 +220,8 @@ Test(relay_exact_start, no_event_gets_into_a_topic_where_relays_keep_their_posit
                   "insert into outbox.event (topic, key, payload) values ('%s', 'position', 'v1 seq=1')",
                   setup.position);
     setup_start(&setup, setup_inexact(&setup));
-    wait_for(postgres_int(setup.admin, "select count(*) from outbox.dead_letter where error = 'TOPIC_RESERVED'") == 1,
+    wait_for(postgres_int(setup.admin,
+                          "select count(*) from outbox.dead_letter where error = 'TOPIC_RESERVED'") == 1,
              20000);
     cr_assert_eq(daemon_terminate(setup.relay), 0);
     setup_start(&setup, setup_exact(&setup, false));

@@ -13,10 +13,11 @@ static const char *const at_least_once[] = {"lease=1s", NULL};
 static void
 emit_many(struct setup *setup, const char *topic, int count)
 {
-    postgres_exec(setup->app,
-                  "insert into outbox.event (topic, key, payload) select '%s', convert_to('k' || i %% 7, 'UTF8'),"
-                  " convert_to(i::text, 'UTF8') from generate_series(1, %d) i",
-                  topic, count);
+    postgres_exec(
+        setup->app,
+        "insert into outbox.event (topic, key, payload) select '%s', convert_to('k' || i %% 7, 'UTF8'),"
+        " convert_to(i::text, 'UTF8') from generate_series(1, %d) i",
+        topic, count);
 }
 
 static int64_t
@@ -35,8 +36,9 @@ run(struct setup *setup, bool exact)
 static void
 expect_paused(struct setup *setup, const char *topic)
 {
-    wait_for(postgres_int(setup->admin, "select count(*) from outbox.paused_topic where topic = '%s'", topic) == 1,
-             30000);
+    wait_for(
+        postgres_int(setup->admin, "select count(*) from outbox.paused_topic where topic = '%s'", topic) == 1,
+        30000);
     wait_for(daemon_readiness_is(setup->relay, 503, topic), 5000);
     cr_expect(daemon_log_contains(setup->relay, topic));
     cr_expect_gt(daemon_metric(setup->relay, "outbox_errors_total{kind=\"topic\"}"), 0);

@@ -182,12 +182,12 @@ setup_judge(struct setup *setup)
     struct verdict sum = {0};
     for (size_t i = 0; i < setup->topic_count; i++) {
         struct expected_events events = {0};
-        char *query =
-            must_format("select id, xid::text, null::bigint, null::text, topic, key, payload, headers::text,"
-                        " (extract(epoch from created_at) * 1000000)::bigint"
-                        " from outbox.event e where topic = '%s'"
-                        " and not exists (select from outbox.discarded d where d.event_id = e.id) order by id",
-                        setup->topics[i]);
+        char *query = must_format(
+            "select id, xid::text, null::bigint, null::text, topic, key, payload, headers::text,"
+            " (extract(epoch from created_at) * 1000000)::bigint"
+            " from outbox.event e where topic = '%s'"
+            " and not exists (select from outbox.discarded d where d.event_id = e.id) order by id",
+            setup->topics[i]);
         expected_read(&events, setup->admin, query);
         struct verdict verdict = checker_compare(&events, broker_bootstrap(setup->broker),
                                                  (const char *[]){setup->topics[i], NULL}, setup->source);

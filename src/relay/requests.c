@@ -1,0 +1,158 @@
+/* requests.c: the pages of what people have asked for: a dead letter and what waits behind it, its copy, replays. Called by side.c, one
+ * question at a time. */
+#include "relay/inside.h"
+
+#include <fnmatch.h>
+#include <string.h>
+
+#define EVENTS 5000
+/* A replay looks at so many ids for a page, and sends few events at a time: live ones come first. */
+#define REPLAY_IDS 50000
+#define REPLAY_EVENTS 1000
+
+/* ---- asking ---- */
+
+bool
+requests_wants(struct relay *relay, const struct side *side)
+{
+    bool behind = relay->confirmed.seq >= relay->aside.ahead_tick;
+    if (side->out || side->cancelled || relay->now_us < side->next_us || !behind)
+        return false;
+    if (side->request.kind == REQUEST_KIND_COPY || side->request.kind == REQUEST_KIND_REPLAY ||
+        side->request.gone)
+        return true;
+    return !topic_intern_always(relay->topics, side->topic, strlen(side->topic))->paused;
+}
+
+void
+requests_ask(struct relay *relay, struct side *side)
+{
+    const struct waiting_request *request = &side->request;
+    const char *name = relay->settings->relay;
+    int64_t bytes = leading_page_limit(relay), now_us = relay->now_us;
+    relay->beside.asked_number = request->number;
+    if (request->gone) {
+        side_ask_settle(relay, side, 0, 0, "there is no such dead letter any more");
+        return;
+    }
+    if (request->kind == REQUEST_KIND_REPLAY) {
+        int64_t upto = side->after + REPLAY_IDS < side->upto ? side->after + REPLAY_IDS : side->upto;
+        int64_t events = request->rate > 0 && request->rate < REPLAY_EVENTS ? request->rate : REPLAY_EVENTS;
+        waiting_ask_replay(relay->session, name, request, side->after, upto, events, bytes, now_us);
+    } else if (request->kind == REQUEST_KIND_COPY) {
+        if (relay->settings->dead_letter_topic == NULL) {
+            side_ask_settle(relay, side, 0, 0, "no topic is configured for copies");
+            return;
+        }
+        waiting_ask_copy(relay->session, name, request, relay->settings->dead_letter_topic, now_us);
+    } else {
+        waiting_ask_held(relay->session, name, request, EVENTS, bytes, now_us);
+    }
+    relay_asked(relay, REQUEST_SIDE_PAGE);
+}
+
+/* ---- the answer ---- */
+
+/* Events of its topic and key are on their way: they are marked as held, and the end of the retry waits for them. */
+static bool
+marks_held(struct relay *relay, const struct side *side)
+{
+    bool any = relay->pipeline.held > 0;
+    for (struct page *page = relay->pipeline.head; page != NULL; page = page->later)
+        for (size_t i = page->settled; i < page->count; i++) {
+            struct event *event = &page->events[i];
+            bool takes_part = page->side == 0 || pauses_of_page(relay, page) != NULL;
+            if (!takes_part || event->state != EVENT_UNSENT ||
+                holds_find(&relay->aside.holds, event->topic, event->key, event->key_size) !=
+                    side->request.hold)
+                continue;
+            any = true;
+            (void)aside_takes(relay, event);
+        }
+    return any;
+}
+
+/* All of it is done: an empty page behind what was sent for it. */
+static void
+end(struct relay *relay, struct side *side, struct page *page)
+{
+    side->closing = false;
+    if (side->request.hold != 0)
+        holds_remove(&relay->aside.holds, side->request.hold);
+    page->side_end = SIDE_WHOLE;
+    side_push(relay, page, side->request.number);
+    side->out = true;
+}
+
+static void
+push_letter(struct relay *relay, struct side *side, struct page *page, int rows)
+{
+    if (!exact_is_settled(relay) || relay->exact.committing) {
+        page_free(page); /* what is marked now could have been committed: asked again */
+        return;
+    }
+    if (rows > 0 && side->request.progress == 0 && page->count > 0)
+        producer_forget_topic(relay->producer, page->events[0].topic); /* it may have been healed */
+    bool alone = side->request.hold == 0 || side->request.kind == REQUEST_KIND_COPY;
+    if (rows > 0 && !alone) {
+        side_push(relay, page, side->request.number);
+        side->out = true;
+        return;
+    }
+    if (!alone && marks_held(relay, side)) {
+        side->closing = true; /* no tick is opened until they are written down and read */
+        page_free(page);
+        return;
+    }
+    end(relay, side, page);
+}
+
+/* Of a replay: what this relay does not publish, and what waits, is left out. */
+static bool
+is_replayed(const struct side *side, const struct event *event)
+{
+    const char *pattern = side->request.topic;
+    return event->topic->selected && !event->topic->paused &&
+           (pattern == NULL || fnmatch(pattern, event->topic->name, 0) == 0);
+}
+
+static void
+push_replay(struct relay *relay, struct side *side, struct page *page, int rows)
+{
+    int64_t window = side->after + REPLAY_IDS < side->upto ? side->after + REPLAY_IDS : side->upto;
+    bool full = rows >= REPLAY_EVENTS || page->cost >= (size_t)leading_page_limit(relay);
+    side->before = side->after;
+    int64_t last_id = page->count > 0 ? page->events[page->count - 1].id : window;
+    side->after = full && rows > 0 ? last_id : window;
+    bool last = side->after >= side->upto;
+    size_t sent = 0;
+    side_push(relay, page, side->request.number);
+    for (size_t i = 0; i < page->count; i++) {
+        bool wanted = is_replayed(side, &page->events[i]);
+        sent += wanted;
+        if (!wanted)
+            pipeline_set_aside(&relay->pipeline, &page->events[i], EVENT_ASIDE);
+    }
+    page->side_end = last ? SIDE_WHOLE : side->after;
+    if (sent == 0)
+        exact_passed(relay);
+    side->out = true;
+    if (side->request.rate > 0)
+        side->next_us = relay->now_us + (int64_t)sent * 1000000 / side->request.rate;
+}
+
+bool
+requests_answer(struct relay *relay, struct error *error)
+{
+    struct page *page = NULL;
+    int rows = 0;
+    struct side *side = side_find(relay, relay->beside.asked_number);
+    CHECK(side != NULL);
+    if (!waiting_read_page(relay->session, relay->topics, &page, &rows, error))
+        return false;
+    if (side->request.kind == REQUEST_KIND_REPLAY)
+        push_replay(relay, side, page, rows);
+    else
+        push_letter(relay, side, page, rows);
+    return true;
+}
