@@ -4,14 +4,12 @@
 #ifndef OUTBOXD_POSTGRES_STATUS_STATEMENTS_H
 #define OUTBOXD_POSTGRES_STATUS_STATEMENTS_H
 
+#include "postgres/moments.h"
 #include "postgres/session.h"
 #include "postgres/statements.h"
 
 /* SQL is laid out by hand. */
 /* clang-format off */
-
-#define SQL_MICROSECONDS(interval) "(extract(epoch from " interval ") * 1000000)::bigint"
-#define SQL_AGE(moment) SQL_MICROSECONDS("clock_timestamp() - " moment)
 
 /* The id up to which row n of relay r has confirmed: every event of the ticks up to confirmed_seq has an id at or below the
  * hi_id of that row; confirmed_id is of the tick after them. */

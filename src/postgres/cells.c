@@ -1,0 +1,31 @@
+/* cells.c: see cells.h. Called by whoever decodes an answer for a command. */
+#include "postgres/cells.h"
+
+#include "base/error.h"
+
+#include <libpq-fe.h>
+#include <stdlib.h>
+
+int64_t
+cell_number(const PGresult *result, int row, int column)
+{
+    return strtoll(PQgetvalue(result, row, column), NULL, 10);
+}
+
+bool
+cell_truth(const PGresult *result, int row, int column)
+{
+    return PQgetvalue(result, row, column)[0] == 't';
+}
+
+char *
+cell_text(const PGresult *result, int row, int column)
+{
+    return must_strdup(PQgetvalue(result, row, column));
+}
+
+char *
+cell_text_or_null(const PGresult *result, int row, int column)
+{
+    return PQgetisnull(result, row, column) ? NULL : cell_text(result, row, column);
+}
