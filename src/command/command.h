@@ -26,6 +26,9 @@ int command_relay(int argc, char **argv);
 /* The events of the outbox: those that are there, and with -f those that come. */
 int command_tail(int argc, char **argv);
 
+/* Dead letters: list, show, retry, discard. */
+int command_dead(int argc, char **argv);
+
 /* Lets relays go on in a database in which their journals mean nothing any more. */
 int command_rebase(int argc, char **argv);
 

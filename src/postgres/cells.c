@@ -5,6 +5,7 @@
 
 #include <libpq-fe.h>
 #include <stdlib.h>
+#include <string.h>
 
 int64_t
 cell_number(const PGresult *result, int row, int column)
@@ -28,4 +29,19 @@ char *
 cell_text_or_null(const PGresult *result, int row, int column)
 {
     return PQgetisnull(result, row, column) ? NULL : cell_text(result, row, column);
+}
+
+char *
+cell_bytes(const PGresult *result, int row, int column, size_t *size)
+{
+    *size = 0;
+    if (PQgetisnull(result, row, column))
+        return NULL;
+    unsigned char *bytes = PQunescapeBytea((const unsigned char *)PQgetvalue(result, row, column), size);
+    CHECK(bytes != NULL);
+    char *copy = must_alloc(*size + 1);
+    memcpy(copy, bytes, *size);
+    copy[*size] = '\0';
+    PQfreemem(bytes);
+    return copy;
 }

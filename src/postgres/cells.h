@@ -3,6 +3,7 @@
 #define OUTBOXD_POSTGRES_CELLS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct pg_result;
@@ -13,5 +14,8 @@ bool cell_truth(const struct pg_result *result, int row, int column);     /* nul
 /* Copies, for free(3). */
 char *cell_text(const struct pg_result *result, int row, int column);         /* null: "" */
 char *cell_text_or_null(const struct pg_result *result, int row, int column); /* null: NULL */
+
+/* Of a bytea, likewise; `size` bytes, and a NUL behind them. */
+char *cell_bytes(const struct pg_result *result, int row, int column, size_t *size);
 
 #endif

@@ -1,5 +1,6 @@
 /* metrics_documents.c: docs/metrics.md names every metric and every key of the JSON that scripts read. Run in the root of the
  * repository. */
+#include "command/dead_print.h"
 #include "command/report.h"
 #include "http/metrics.h"
 #include "http/status.h"
@@ -138,4 +139,50 @@ Test(metrics_documents, every_key_of_the_command_status_is_explained)
     cr_expect_not_null(strstr(json, "\"event_id\": 7"), "the report has every part");
     expect_keys_of("\n## outboxd status --json\n", json);
     report_free(&report);
+}
+
+/* ---- dead ---- */
+
+static char empty[] = "", name[] = "main";
+static struct request request = {
+    .kind = name, .asked_by = empty, .asked_at = empty, .outcome = empty, .done_at = empty};
+static const struct requests requests = {&request, 1};
+
+Test(metrics_documents, every_key_of_the_dead_letters_is_explained)
+{
+    char bytes[] = {'\xff'}, *text = NULL;
+    size_t size;
+    struct dead_entry entry = {.topic = name,
+                               .error = empty,
+                               .first_at = empty,
+                               .last_at = empty,
+                               .request = 1,
+                               .request_kind = empty};
+    struct dead_entry bare = entry;
+    entry.key = bytes;
+    entry.key_size = 1;
+    struct dead_entry entries[] = {entry, bare};
+    struct dead_list list = {.list = entries, .count = 2, .letters = 2};
+    FILE *to = open_memstream(&text, &size);
+    dead_print_list_json(&list, to);
+    fclose(to);
+    cr_expect_not_null(strstr(text, "key_base64"));
+    expect_keys_of("\n## outboxd dead list --json\n", text);
+}
+
+Test(metrics_documents, every_key_of_a_dead_letter_is_explained)
+{
+    char bytes[] = {'\xff'}, *text = NULL;
+    size_t size;
+    struct topic topic = {.name = name};
+    struct event event = {.topic = &topic, .payload = bytes, .payload_size = 1};
+    struct page kept = {.events = &event, .count = 1};
+    struct dead_letter letter = {
+        .page = &kept, .error = empty, .message = empty, .first_at = empty, .held_first = empty};
+    FILE *to = open_memstream(&text, &size);
+    dead_print_letter_json(&letter, &requests, to);
+    fclose(to);
+    cr_expect_not_null(strstr(text, "payload_base64"));
+    cr_expect_not_null(strstr(text, "outcome"));
+    expect_keys_of("\n## outboxd dead show --json\n", text);
 }
