@@ -94,8 +94,8 @@ print_refused(struct asked *asked, const struct request *request)
     if (dead_read_letter(asked->asking->session, asked->asking->settings->relay, request->event_id, &letter,
                          &error) &&
         letter.discarded_by == NULL) {
-        printf("%" PRId64 "  %s: ", request->event_id, request->outcome);
-        print_text(stdout, letter.error);
+        printf("%" PRId64 "  ", request->event_id);
+        print_text(stdout, request->outcome);
         fputs(": ", stdout);
         print_text(stdout, letter.message);
         putchar('\n');

@@ -213,21 +213,6 @@ dead_print_letter(const struct dead_letter *letter, const struct requests *reque
 /* ---- JSON ---- */
 
 static void
-set_text_or_null(json_t *object, const char *key, const char *text)
-{
-    if (text != NULL)
-        fields_set_text(object, key, text);
-    else
-        json_object_set_new(object, key, json_null());
-}
-
-static void
-set_number_or_null(json_t *object, const char *key, int64_t number)
-{
-    json_object_set_new(object, key, number > 0 ? json_integer(number) : json_null());
-}
-
-static void
 dump(json_t *object, FILE *to)
 {
     CHECK(json_dumpf(object, to, JSON_INDENT(2) | JSON_ENSURE_ASCII) == 0 || ferror(to));
@@ -247,8 +232,8 @@ entry_object(const struct dead_entry *entry)
     fields_set_text(object, "first_at", entry->first_at);
     fields_set_text(object, "last_at", entry->last_at);
     fields_set_integer(object, "held_events", entry->held);
-    set_number_or_null(object, "request", entry->request);
-    set_text_or_null(object, "request_kind", entry->request > 0 ? entry->request_kind : NULL);
+    fields_set_positive(object, "request", entry->request);
+    fields_set_text(object, "request_kind", entry->request > 0 ? entry->request_kind : NULL);
     return object;
 }
 
@@ -274,8 +259,8 @@ request_object(const struct request *request)
     fields_set_text(object, "asked_by", request->asked_by);
     fields_set_text(object, "asked_at", request->asked_at);
     fields_set_integer(object, "events", request->events);
-    set_text_or_null(object, "done_at", request->done_at);
-    set_text_or_null(object, "outcome", request->outcome);
+    fields_set_text(object, "done_at", request->done_at);
+    fields_set_text(object, "outcome", request->outcome);
     return object;
 }
 
@@ -290,14 +275,14 @@ dead_print_letter_json(const struct dead_letter *letter, const struct requests *
     fields_set_text(object, "message", letter->message);
     fields_set_integer(object, "attempts", letter->attempts);
     fields_set_text(object, "first_at", letter->first_at);
-    set_text_or_null(object, "last_at", letter->last_at);
-    set_number_or_null(object, "tick_seq", letter->tick);
+    fields_set_text(object, "last_at", letter->last_at);
+    fields_set_positive(object, "tick_seq", letter->tick);
     fields_set_flag(object, "holds", letter->holds);
     fields_set_integer(object, "held_events", letter->held);
     json_object_set_new(object, "held_first", held != NULL ? held : json_array());
-    set_text_or_null(object, "discarded_by", letter->discarded_by);
-    set_text_or_null(object, "discarded_at", letter->discarded_at);
-    set_text_or_null(object, "reason", letter->reason);
+    fields_set_text(object, "discarded_by", letter->discarded_by);
+    fields_set_text(object, "discarded_at", letter->discarded_at);
+    fields_set_text(object, "reason", letter->reason);
     for (size_t i = 0; i < requests->count; i++)
         json_array_append_new(list, request_object(&requests->list[i]));
     json_object_set_new(object, "requests", list);

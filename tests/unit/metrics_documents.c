@@ -1,6 +1,7 @@
 /* metrics_documents.c: docs/metrics.md names every metric and every key of the JSON that scripts read. Run in the root of the
  * repository. */
 #include "command/dead_print.h"
+#include "command/replay_print.h"
 #include "command/report.h"
 #include "http/metrics.h"
 #include "http/status.h"
@@ -141,7 +142,7 @@ Test(metrics_documents, every_key_of_the_command_status_is_explained)
     report_free(&report);
 }
 
-/* ---- dead ---- */
+/* ---- dead letters and replays ---- */
 
 static char empty[] = "", name[] = "main";
 static struct request request = {
@@ -185,4 +186,15 @@ Test(metrics_documents, every_key_of_a_dead_letter_is_explained)
     cr_expect_not_null(strstr(text, "payload_base64"));
     cr_expect_not_null(strstr(text, "outcome"));
     expect_keys_of("\n## outboxd dead show --json\n", text);
+}
+
+Test(metrics_documents, every_key_of_the_replays_is_explained)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *to = open_memstream(&text, &size);
+    replay_print_list_json(&requests, to);
+    fclose(to);
+    cr_expect_not_null(strstr(text, "progress_id"));
+    expect_keys_of("\n## outboxd replay --list --json\n", text);
 }
