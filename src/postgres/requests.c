@@ -26,6 +26,8 @@ static const char prepare_sql[] =
     "  select * from (select * from (select * from outbox.request o where o.relay = $1"
     "     order by o.number desc limit 100000) o where o.kind = 'replay' limit 100) o"
     "  ) r order by r.number desc;"
+    "prepare outboxd_requests_open(text) as select" COLUMNS " from outbox.request r"
+    "  where r.relay = $1 and r.done_at is null order by r.number limit 100;"
     "prepare outboxd_requests_event(text, bigint) as select" COLUMNS " from outbox.request r"
     "  where r.relay = $1 and r.event_id = $2 order by r.number;"
     "prepare outboxd_requests_numbers(text, bigint[]) as select" COLUMNS " from unnest($2) n"
@@ -86,6 +88,12 @@ read_all(struct session *session, const char *statement, const char *relay, cons
         read_request(result, (int)requests->count, &requests->list[requests->count]);
     PQclear(result);
     return true;
+}
+
+bool
+requests_read_open(struct session *session, const char *relay, struct requests *requests, struct error *error)
+{
+    return read_all(session, "outboxd_requests_open", relay, NULL, requests, error);
 }
 
 bool

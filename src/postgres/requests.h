@@ -37,8 +37,10 @@ struct requests {
 /* Before the others, once a session. */
 MUST_CHECK bool requests_prepare(struct session *session, struct error *error);
 
-/* Each fills `requests`, which is to be freed in any case: the open ones and the last 100 replays of a relay, the newest first;
- * those for an event, oldest first; and of `numbers`, each of which there is, in their order. */
+/* Each fills `requests`, which is to be freed in any case: the first 100 open ones of a relay; its open replays and its last 100
+ * ones, the newest first; those for an event, oldest first; and of `numbers`, each of which there is, in their order. */
+MUST_CHECK bool requests_read_open(struct session *session, const char *relay, struct requests *requests,
+                                   struct error *error);
 MUST_CHECK bool requests_read_replays(struct session *session, const char *relay, struct requests *requests,
                                       struct error *error);
 MUST_CHECK bool requests_read_event(struct session *session, const char *relay, int64_t event_id,

@@ -117,6 +117,65 @@ status_read_relays(struct session *session, struct status *status, struct error 
     return true;
 }
 
+/* ---- what was passed over ---- */
+
+static struct status_relay *
+find_relay(struct status *status, const char *name)
+{
+    for (size_t i = 0; i < status->relay_count; i++)
+        if (strcmp(status->relays[i].name, name) == 0)
+            return &status->relays[i];
+    return NULL;
+}
+
+static void
+take_aside(const PGresult *result, struct status *status)
+{
+    for (int row = 0; row < PQntuples(result); row++) {
+        struct status_relay *relay = find_relay(status, PQgetvalue(result, row, 0));
+        if (relay == NULL)
+            continue; /* registered just now */
+        relay->aside = (struct status_aside){.known = true,
+                                             .paused = cell_truth(result, row, 1),
+                                             .dead_letters = cell_number(result, row, 2),
+                                             .held_events = cell_number(result, row, 3),
+                                             .dead_us = cell_number(result, row, 4),
+                                             .open_requests = cell_number(result, row, 5)};
+    }
+}
+
+static bool
+read_open_requests(struct session *session, struct status *status, struct error *error)
+{
+    if (!requests_prepare(session, error))
+        return false;
+    for (size_t i = 0; i < status->relay_count; i++) {
+        struct status_relay *relay = &status->relays[i];
+        if (relay->aside.open_requests > 0 &&
+            !requests_read_open(session, relay->name, &relay->aside.requests, error))
+            return false;
+    }
+    return true;
+}
+
+bool
+status_read_aside(struct session *session, struct status *status, struct error *error)
+{
+    PGresult *result;
+    if (!oneshot_ask(session, sql_aside, &result, error))
+        return was_cancelled(session, error) || error_prefix(error, "cannot count the dead letters");
+    take_aside(result, status);
+    PQclear(result);
+    if (!pauses_read(session, &status->pauses, error) || !read_open_requests(session, status, error))
+        return false;
+    for (size_t i = 0; i < status->pauses.count; i++) {
+        struct status_relay *relay = find_relay(status, status->pauses.list[i].relay);
+        if (relay != NULL)
+            relay->aside.paused_topics++;
+    }
+    return true;
+}
+
 bool
 status_read_processes(struct session *session, struct status *status, struct error *error)
 {
@@ -186,6 +245,7 @@ free_relay(struct status_relay *relay)
     free(relay->trouble.topic);
     free(relay->trouble.error);
     free(relay->trouble.message);
+    requests_free(&relay->aside.requests);
 }
 
 void
@@ -202,6 +262,7 @@ status_free(struct status *status)
         free(status->slots[i].name);
         free(status->slots[i].state);
     }
+    pauses_free(&status->pauses);
     free(status->relays);
     free(status->processes);
     free(status->slots);

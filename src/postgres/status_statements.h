@@ -37,6 +37,14 @@ static const char sql_relays[] =
     "   union all (select * from outbox.journal j where j.relay = r.name order by j.seq limit 1) limit 1) o on true"
     " where r.retired_at is null order by r.created_at, r.name limit 1000";
 
+static const char sql_aside[] =
+    "select r.name, r.paused,"
+    " (select count(*) from outbox.dead_letter l where l.relay = r.name),"
+    " (select count(*) from outbox.held_event h where h.relay = r.name),"
+    " (select " SQL_AGE("min(l.first_at)") " from outbox.dead_letter l where l.relay = r.name),"
+    " (select count(*) from outbox.request q where q.relay = r.name and q.done_at is null)"
+    " from outbox.relay r where r.retired_at is null order by r.created_at, r.name limit 1000";
+
 /* A session of a relay's name whose role may work as a relay: not everybody who calls himself so. An address or a time that is
  * not to be seen by this role is null; the address of a local socket is null, too. */
 static const char sql_processes[] =

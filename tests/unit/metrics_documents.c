@@ -116,19 +116,31 @@ print(const struct report *report)
     return text;
 }
 
+static char empty[] = "", name[] = "main";
+static struct request request = {
+    .kind = name, .asked_by = empty, .asked_at = empty, .outcome = empty, .done_at = empty};
+static const struct requests requests = {&request, 1};
+
 Test(metrics_documents, every_key_of_the_command_status_is_explained)
 {
-    char empty[] = "", name[] = "main", topic[] = "orders", error[] = "TOPIC_AUTHORIZATION_FAILED";
+    char topic[] = "orders", error[] = "TOPIC_AUTHORIZATION_FAILED";
     struct status_trouble stuck = {
         .active = true, .event_id = 7, .topic = topic, .error = error, .message = empty};
-    struct status_relay relay = {
-        .name = name, .source = empty, .has_journal = true, .holder = empty, .led = true, .trouble = stuck};
+    struct status_relay relay = {.name = name,
+                                 .source = empty,
+                                 .has_journal = true,
+                                 .holder = empty,
+                                 .led = true,
+                                 .trouble = stuck,
+                                 .aside = {.known = true, .requests = requests}};
+    struct paused paused = {.relay = name, .topic = topic, .waits = true, .error = error, .message = empty};
     struct status_process process = {.relay = name, .holder = empty, .client = empty};
     struct status_slot slot = {.name = empty, .state = empty};
     struct status status = {.relays = &relay,
                             .relay_count = 1,
                             .processes = &process,
                             .process_count = 1,
+                            .pauses = {&paused, 1},
                             .slots_known = true,
                             .slots = &slot,
                             .slot_count = 1,
@@ -138,16 +150,11 @@ Test(metrics_documents, every_key_of_the_command_status_is_explained)
     struct report report = report_make(&settings, &facts, &status);
     char *json = print(&report);
     cr_expect_not_null(strstr(json, "\"event_id\": 7"), "the report has every part");
+    cr_expect_not_null(strstr(json, "progress_id"));
+    cr_expect_not_null(strstr(json, "attempts"));
     expect_keys_of("\n## outboxd status --json\n", json);
     report_free(&report);
 }
-
-/* ---- dead letters and replays ---- */
-
-static char empty[] = "", name[] = "main";
-static struct request request = {
-    .kind = name, .asked_by = empty, .asked_at = empty, .outcome = empty, .done_at = empty};
-static const struct requests requests = {&request, 1};
 
 Test(metrics_documents, every_key_of_the_dead_letters_is_explained)
 {
