@@ -106,6 +106,8 @@ asking_leads(const struct asking *asking, char why[256])
         snprintf(why, 256, "relay %s was stopped %s ago", relay->name, age);
     else if (strcmp(standing, "no leader") == 0)
         snprintf(why, 256, "the leader of relay %s has been silent for %s", relay->name, age);
+    else if (strcmp(standing, "retired") == 0)
+        snprintf(why, 256, "relay %s was retired", relay->name);
     else
         snprintf(why, 256, "nobody has led relay %s yet", relay->name);
     return false;

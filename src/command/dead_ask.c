@@ -85,24 +85,26 @@ ask_all(struct asked *asked, const char *reason, struct error *error)
 
 /* ---- what came of it ---- */
 
-/* The leader did what it could: what is in the database now says what that was. */
+/* It ended before all was done: what is in the database now says how far it came. */
 static void
-print_refused(struct asked *asked, const struct request *request)
+print_broken_off(struct asked *asked, const struct request *request)
 {
     struct dead_letter letter;
     struct error error;
-    if (dead_read_letter(asked->asking->session, asked->asking->settings->relay, request->event_id, &letter,
-                         &error) &&
-        letter.discarded_by == NULL) {
-        printf("%" PRId64 "  ", request->event_id);
-        print_text(stdout, request->outcome);
-        fputs(": ", stdout);
+    bool there = dead_read_letter(asked->asking->session, asked->asking->settings->relay, request->event_id,
+                                  &letter, &error);
+    bool discarded = there && letter.discarded_by != NULL, waits = there && !discarded;
+    printf("%" PRId64 "  ", request->event_id);
+    if (discarded)
+        fputs("discarded; behind it, ", stdout);
+    else if (!there && request->events > 0)
+        fputs("published; behind it, ", stdout);
+    print_text(stdout, request->outcome);
+    if (waits) {
+        fputs("; it stays a dead letter: ", stdout);
         print_text(stdout, letter.message);
-        putchar('\n');
-    } else {
-        printf("%" PRId64 "  %s; an event that was held behind it was refused, and is a dead letter now\n",
-               request->event_id, asked->discard ? "discarded" : "published");
     }
+    putchar('\n');
     dead_letter_free(&letter);
 }
 
@@ -112,7 +114,7 @@ print_ended(void *context, const struct request *request)
     struct asked *asked = context;
     if (strcmp(request->outcome, "done") != 0) {
         asked->refused++;
-        print_refused(asked, request);
+        print_broken_off(asked, request);
         return;
     }
     asked->done++;

@@ -83,7 +83,7 @@ Test(commands_dead_asked, a_retry_that_is_refused_again_exits_69_and_says_why, .
     struct leader *leader = leader_begin(
         &outbox, LEADER_SETTLES("0", "0", "'event 1 was refused: INVALID_RECORD'",
                                 "'{\"id\": 1, \"error\": \"INVALID_RECORD\", \"message\": \"again\"}'"));
-    EXPECT(69, "1  event 1 was refused: INVALID_RECORD: again\n",
+    EXPECT(69, "1  event 1 was refused: INVALID_RECORD; it stays a dead letter: again\n",
            "not all is done: 1 of 1; `outboxd dead list`", "retry", "1");
     leader_end(leader);
     cr_expect_eq(count("dead_letter"), 1);
@@ -92,12 +92,26 @@ Test(commands_dead_asked, a_retry_that_is_refused_again_exits_69_and_says_why, .
 Test(commands_dead_asked, a_held_event_that_is_refused_is_said, .init = open_all, .fini = close_all)
 {
     struct leader *leader =
-        leader_begin(&outbox, LEADER_SETTLES("1", "1", "'refused'",
+        leader_begin(&outbox, LEADER_SETTLES("1", "1", "'event 2 was refused: E'",
                                              "'{\"id\": 2, \"error\": \"E\", \"message\": \"m\"}'"));
-    EXPECT(69, "1  published; an event that was held behind it was refused, and is a dead letter now\n",
-           "not all is done", "retry", "1");
+    EXPECT(69, "1  published; behind it, event 2 was refused: E\n", "not all is done", "retry", "1");
     leader_end(leader);
     cr_expect_eq(count("dead_letter where event_id = 2"), 1);
+    leader = leader_begin(&outbox, LEADER_SETTLES("0", "0", "'event 3 was refused: E'",
+                                                  "'{\"id\": 3, \"error\": \"E\", \"message\": \"m\"}'"));
+    EXPECT(69, "2  discarded; behind it, event 3 was refused: E\n", "not all is done", "discard", "2",
+           "--reason", "x", "--yes");
+    leader_end(leader);
+}
+
+Test(commands_dead_asked, what_ended_for_another_reason_is_not_called_published, .init = open_all,
+     .fini = close_all)
+{
+    struct leader *leader =
+        leader_begin(&outbox, "select outbox.relay_retire('main') where exists (select from outbox.request)");
+    EXPECT(69, "1  the relay was retired; it stays a dead letter: larger than the topic takes\n",
+           "not all is done", "retry", "1");
+    leader_end(leader);
 }
 
 Test(commands_dead_asked, all_of_a_topic_are_retried_and_no_other, .init = open_all, .fini = close_all)
