@@ -133,7 +133,7 @@ put_event(FILE *to, const struct event *event, size_t payload_bytes)
     fputc('\n', to);
     put_label(to, "headers");
     if (event->headers != NULL)
-        put_bytes(to, event->headers, event->headers_size, -1, false);
+        print_octets(to, event->headers, event->headers_size);
     else
         fputc('-', to);
     fputc('\n', to);
@@ -142,7 +142,7 @@ put_event(FILE *to, const struct event *event, size_t payload_bytes)
     if (event->payload == NULL)
         fputs("(null)", to);
     else
-        put_bytes(to, event->payload, shown, -1, false);
+        print_octets(to, event->payload, shown);
     if (shown < event->payload_size)
         fprintf(to, "... (%" PRIu32 " bytes; --json has them all)", event->payload_size);
     fputc('\n', to);

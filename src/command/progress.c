@@ -83,6 +83,9 @@ watch(void *context)
     return NULL;
 }
 
+static void set_what(struct progress *progress, const char *what, va_list arguments)
+    __attribute__((format(printf, 2, 0)));
+
 /* In place of what was said before. */
 static void
 set_what(struct progress *progress, const char *what, va_list arguments)

@@ -78,18 +78,6 @@ replay_print_plan(const struct retained *retained, const enum replay_part *parts
 /* ---- the replays that there are ---- */
 
 static void
-print_bytes_of(FILE *to, const char *bytes, size_t size)
-{
-    for (size_t taken; size > 0; bytes += taken, size -= taken) {
-        char shown[PRINT_PIECE];
-        size_t shown_size;
-        int columns;
-        taken = print_piece(bytes, size, shown, &shown_size, &columns);
-        fwrite(shown, 1, shown_size, to);
-    }
-}
-
-static void
 print_wish(FILE *to, const struct request *request)
 {
     fputs("  events", to);
@@ -107,7 +95,7 @@ print_wish(FILE *to, const struct request *request)
     }
     if (request->key != NULL) {
         fputs(" with key ", to);
-        print_bytes_of(to, request->key, request->key_size);
+        print_octets(to, request->key, request->key_size);
     }
     if (request->rate > 0)
         fprintf(to, ", %" PRId64 " a second at most", request->rate);
