@@ -89,6 +89,7 @@ create table outbox.request (
 );
 comment on table outbox.request is 'outboxd: retries, discards and replays that were asked for, and what came of them';
 create index request_open on outbox.request (relay, number) where done_at is null;
+create index request_event on outbox.request (relay, event_id) where event_id is not null;
 
 -- A topic that takes nothing: the stream passes its events over, and they wait. What follows the row from_seq of the journal is not
 -- published yet; up to the row to_seq it is, as far as its ids are not above after_id. Row from_seq and the slots behind it stay.

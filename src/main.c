@@ -12,7 +12,8 @@ static const struct {
 } commands[] = {
     {"run", command_run},       {"migrate", command_migrate}, {"check", command_check},
     {"status", command_status}, {"tail", command_tail},       {"relay", command_relay},
-    {"rebase", command_rebase},
+    {"dead", command_dead},     {"replay", command_replay},   {"pause", command_pause},
+    {"resume", command_resume}, {"rebase", command_rebase},
 };
 
 static const char help[] =
@@ -26,6 +27,10 @@ static const char help[] =
     "  check      finds everything that could stop `run` from working; --create makes missing topics\n"
     "  status     what is going on and what is stuck; --json for scripts\n"
     "  tail       the events of the outbox; -f follows, --json for scripts\n"
+    "  dead       events that Kafka refused: list, show, retry, discard\n"
+    "  replay     publishes again what is still retained; lists and cancels replays\n"
+    "  pause      publishes nothing of a topic, or nothing at all\n"
+    "  resume     ends a pause\n"
     "  relay      the relays of a database: list, add, retire\n"
     "  rebase     lets relays go on in a restored, cloned or upgraded database\n"
     "\n"

@@ -1,4 +1,4 @@
-/* fields.c: sets members of JSON objects. Called by http/status.c, command/report_json.c and relay/outage.c; knows nothing
+/* fields.c: sets members of JSON objects. Called by http/status.c, relay/outage.c and the commands; knows nothing
  * of what they mean. */
 #include "base/fields.h"
 
@@ -10,6 +10,10 @@
 void
 fields_set_text(json_t *object, const char *key, const char *text)
 {
+    if (text == NULL) {
+        json_object_set_new(object, key, json_null());
+        return;
+    }
     char *clean = utf8_clean(text);
     json_object_set_new(object, key, json_string(clean));
     free(clean);
@@ -25,6 +29,12 @@ void
 fields_set_integer(json_t *object, const char *key, int64_t value)
 {
     json_object_set_new(object, key, json_integer(value));
+}
+
+void
+fields_set_positive(json_t *object, const char *key, int64_t value)
+{
+    json_object_set_new(object, key, value > 0 ? json_integer(value) : json_null());
 }
 
 void

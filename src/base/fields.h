@@ -7,10 +7,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* `text` may hold any bytes: what is not UTF-8 becomes \xNN. */
+/* `text` may hold any bytes: what is not UTF-8 becomes \xNN. NULL is null. */
 void fields_set_text(json_t *object, const char *key, const char *text);
 void fields_set_flag(json_t *object, const char *key, bool value);
 void fields_set_integer(json_t *object, const char *key, int64_t value);
+/* null unless it is above 0, for ids and numbers that may be none. */
+void fields_set_positive(json_t *object, const char *key, int64_t value);
 /* INT64_MAX stands for all that is larger: jansson's integers are signed, and 2^63 events take longer than anybody waits. */
 void fields_set_count(json_t *object, const char *key, uint64_t value);
 /* null when it is not finite. */

@@ -13,6 +13,7 @@
 #include "postgres/oneshot.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,13 +59,51 @@ judge_backlog(const struct status *status, const struct settings *settings, stru
         char summary[REPORT_SIZE];
         const struct status_relay *relay = &status->relays[i];
         enum report_verdict verdict = report_judge_relay(relay, settings->lease_us, summary);
-        if (verdict == REPORT_OK || verdict == REPORT_NO_RELAY || !relay->led || relay->lag.events == 0) {
+        if (verdict == REPORT_OK || verdict == REPORT_PAUSED || verdict == REPORT_NO_RELAY || !relay->led ||
+            relay->lag.events == 0) {
             char *backlog = report_backlog(&relay->lag);
             if (verdict != REPORT_NO_RELAY) /* an error already */
                 findings_ok(findings, "backlog of relay \"%s\": %s", relay->name, backlog);
             free(backlog);
         } else {
             findings_add(findings, FINDING_WARNING, ERROR_NONE, backlog_cure(relay, verdict), "%s", summary);
+        }
+    }
+}
+
+/* What was passed over waits for a person, or for its topic. */
+static void
+judge_aside(const struct status *status, struct findings *findings)
+{
+    for (size_t i = 0; i < status->relay_count; i++) {
+        const struct status_relay *relay = &status->relays[i];
+        char age[PRINT_SIZE];
+        if (relay->aside.dead_letters > 0)
+            findings_add(findings, FINDING_WARNING, ERROR_NONE,
+                         "outboxd dead list says which and why; outboxd dead retry when the cause is gone",
+                         "relay \"%s\" has %" PRId64 " dead letter%s, the oldest refused %s ago, and %" PRId64
+                         " event%s held behind",
+                         relay->name, relay->aside.dead_letters, relay->aside.dead_letters == 1 ? "" : "s",
+                         print_age(relay->aside.dead_us, age), relay->aside.held_events,
+                         relay->aside.held_events == 1 ? "" : "s");
+        if (relay->aside.paused)
+            findings_add(findings, FINDING_WARNING, ERROR_NONE, "outboxd resume",
+                         "relay \"%s\" is paused: it publishes nothing", relay->name);
+    }
+    for (size_t i = 0; i < status->pauses.count; i++) {
+        const struct paused *paused = &status->pauses.list[i];
+        char age[PRINT_SIZE];
+        print_age(paused->since_us, age);
+        if (paused->asked_by != NULL) {
+            char *cure = must_format("outboxd resume %s", paused->topic);
+            findings_add(findings, FINDING_WARNING, ERROR_NONE, cure,
+                         "topic %s of relay \"%s\" is paused by %s, since %s ago: its events wait",
+                         paused->topic, paused->relay, paused->asked_by, age);
+            free(cure);
+        } else {
+            findings_add(findings, FINDING_WARNING, ERROR_NONE, paused->message,
+                         "topic %s of relay \"%s\" has taken nothing since %s ago: its events wait: %s",
+                         paused->topic, paused->relay, age, paused->error);
         }
     }
 }
@@ -82,9 +121,10 @@ inspect_session(struct session *session, const struct settings *settings, struct
     inspect_judge(facts, settings, findings);
     if (!facts->has_outbox)
         return;
-    if (status_read_relays(session, &status, &error))
+    if (status_read_relays(session, &status, &error) && status_read_aside(session, &status, &error)) {
         judge_backlog(&status, settings, findings);
-    else
+        judge_aside(&status, findings);
+    } else
         findings_add(findings, FINDING_ERROR, error.kind, "see the server's log", "%s", error.message);
     status_free(&status);
 }

@@ -26,6 +26,16 @@ int command_relay(int argc, char **argv);
 /* The events of the outbox: those that are there, and with -f those that come. */
 int command_tail(int argc, char **argv);
 
+/* Dead letters: list, show, retry, discard. */
+int command_dead(int argc, char **argv);
+
+/* Publishes again what was published. */
+int command_replay(int argc, char **argv);
+
+/* Stop and continue publishing a topic, or all of a relay. */
+int command_pause(int argc, char **argv);
+int command_resume(int argc, char **argv);
+
 /* Lets relays go on in a database in which their journals mean nothing any more. */
 int command_rebase(int argc, char **argv);
 

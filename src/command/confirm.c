@@ -1,4 +1,4 @@
-/* confirm.c: asks before something that cannot be taken back. Called by relay and rebase. */
+/* confirm.c: asks before something that cannot be taken back. Called by the commands that do such things. */
 #include "command/command.h"
 
 #include <stdio.h>

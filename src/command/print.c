@@ -36,17 +36,23 @@ print_piece(const char *text, size_t size, char shown[PRINT_PIECE], size_t *show
 }
 
 void
-print_text(FILE *to, const char *text)
+print_octets(FILE *to, const char *octets, size_t size)
 {
-    for (size_t left = strlen(text); left > 0;) {
+    while (size > 0) {
         char shown[PRINT_PIECE];
         size_t shown_size;
         int columns;
-        size_t taken = print_piece(text, left, shown, &shown_size, &columns);
+        size_t taken = print_piece(octets, size, shown, &shown_size, &columns);
         fwrite(shown, 1, shown_size, to);
-        text += taken;
-        left -= taken;
+        octets += taken;
+        size -= taken;
     }
+}
+
+void
+print_text(FILE *to, const char *text)
+{
+    print_octets(to, text, strlen(text));
 }
 
 /* Three digits tell enough; the first unit that gives fewer than `next` of it is taken. */

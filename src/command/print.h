@@ -9,6 +9,7 @@
 /* Names and messages come from databases and brokers: whatever would steer a terminal, or is no UTF-8, is printed as
  * \xNN. */
 void print_text(FILE *to, const char *text);
+void print_octets(FILE *to, const char *octets, size_t size); /* of any bytes, as those of a key */
 
 /* The same piece by piece, for bytes of any size: how `text` (`size` > 0) begins, as a character of one or two columns or as
  * escapes. Returns how many bytes of it that was; *shown_size bytes of `shown` stand for them, without a NUL. */

@@ -1,4 +1,4 @@
-/* progress.c: a thread that looks at the clock. Called by check and status around what may take long; touches nothing but
+/* progress.c: a thread that looks at the clock. Called by the commands around what may take long; touches nothing but
  * standard error. */
 #include "command/progress.h"
 
@@ -83,6 +83,19 @@ watch(void *context)
     return NULL;
 }
 
+static void set_what(struct progress *progress, const char *what, va_list arguments)
+    __attribute__((format(printf, 2, 0)));
+
+/* In place of what was said before. */
+static void
+set_what(struct progress *progress, const char *what, va_list arguments)
+{
+    free(progress->what);
+    CHECK(vasprintf(&progress->what, what, arguments) >= 0);
+    if (strlen(progress->what) > SHOWN_MOST)
+        memcpy(progress->what + SHOWN_MOST - 3, "...", 4);
+}
+
 struct progress *
 progress_begin(const char *command, const char *what, ...)
 {
@@ -91,10 +104,8 @@ progress_begin(const char *command, const char *what, ...)
     va_list arguments;
     progress->command = command;
     va_start(arguments, what);
-    CHECK(vasprintf(&progress->what, what, arguments) >= 0);
+    set_what(progress, what, arguments);
     va_end(arguments);
-    if (strlen(progress->what) > SHOWN_MOST)
-        memcpy(progress->what + SHOWN_MOST - 3, "...", 4);
     progress->terminal = isatty(STDERR_FILENO);
     progress->started_us = clock_monotonic_us();
     pthread_mutex_init(&progress->lock, NULL);
@@ -104,6 +115,17 @@ progress_begin(const char *command, const char *what, ...)
     pthread_condattr_destroy(&attributes);
     CHECK(pthread_create(&progress->thread, NULL, watch, progress) == 0);
     return progress;
+}
+
+void
+progress_change(struct progress *progress, const char *what, ...)
+{
+    va_list arguments;
+    va_start(arguments, what);
+    pthread_mutex_lock(&progress->lock);
+    set_what(progress, what, arguments);
+    pthread_mutex_unlock(&progress->lock);
+    va_end(arguments);
 }
 
 void

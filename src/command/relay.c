@@ -2,13 +2,12 @@
  * decided in schema/002_relays.sql. Its options are parsed in relay_options.c. */
 #include "command/relay_options.h"
 
+#include "command/asking.h"
 #include "command/command.h"
 #include "command/print.h"
 #include "command/report.h"
 #include "config/units.h"
-#include "postgres/oneshot.h"
 #include "postgres/relays.h"
-#include "postgres/schema.h"
 #include "postgres/status.h"
 
 #include <errno.h>
@@ -18,16 +17,6 @@
 #include <string.h>
 
 /* ---- list ---- */
-
-static const char *
-standing(const struct relays_entry *entry, int64_t lease_us)
-{
-    struct status_relay relay = {
-        .led = entry->epoch > 0, .released = entry->released, .heartbeat_age_us = entry->heartbeat_age_us};
-    if (entry->retired_at != NULL)
-        return "retired";
-    return entry->heartbeat_age_us < 0 ? "no journal" : report_leadership(&relay, lease_us);
-}
 
 static void
 print_list(const struct relays *relays, int64_t lease_us)
@@ -42,7 +31,7 @@ print_list(const struct relays *relays, int64_t lease_us)
     printf("%-*s  %-10s  %-*s  %-9s  %s\n", name, "RELAY", "STATE", source, "SOURCE", "RETENTION", "TOPICS");
     for (size_t i = 0; i < relays->count; i++) {
         const struct relays_entry *entry = &relays->list[i];
-        printf("%-*s  %-10s  %-*s  %-9s ", name, entry->name, standing(entry, lease_us), source,
+        printf("%-*s  %-10s  %-*s  %-9s ", name, entry->name, asking_standing(entry, lease_us), source,
                entry->source, units_format_duration(entry->retention_us, retention));
         for (size_t k = 0; k < entry->topic_count; k++) {
             putchar(' ');
@@ -60,9 +49,9 @@ entry_object(const struct relays_entry *entry, int64_t lease_us)
         json_array_append_new(topics, json_string(entry->topics[i]));
     json_t *object =
         json_pack("{s:s, s:s, s:s, s:o, s:f, s:I, s:s, s:s?}", "relay", entry->name, "leadership",
-                  standing(entry, lease_us), "source", entry->source, "topics", topics, "retention_seconds",
-                  (double)entry->retention_us / 1e6, "epoch", (json_int_t)entry->epoch, "created_at",
-                  entry->created_at, "retired_at", entry->retired_at);
+                  asking_standing(entry, lease_us), "source", entry->source, "topics", topics,
+                  "retention_seconds", (double)entry->retention_us / 1e6, "epoch", (json_int_t)entry->epoch,
+                  "created_at", entry->created_at, "retired_at", entry->retired_at);
     CHECK(object != NULL);
     return object;
 }
@@ -172,37 +161,19 @@ retire(struct session *session, const struct settings *settings, const struct re
 
 /* ---- the command ---- */
 
-/* The functions are there, as far as we may know. */
-static bool
-has_registry(const struct inspect_facts *facts, struct error *error)
-{
-    if (!facts->has_outbox)
-        return error_set(error, ERROR_UNUSABLE,
-                         "database \"%s\" has no outbox that role \"%s\" may read; "
-                         "`outboxd check` says more",
-                         facts->database, facts->user);
-    if (facts->version < SCHEMA_VERSION)
-        return error_set(error, ERROR_UNUSABLE,
-                         "the schema is at version %d, this outboxd needs %d: `outboxd migrate`",
-                         facts->version, SCHEMA_VERSION);
-    return true;
-}
-
 static bool
 act(const struct settings *settings, const struct relay_options *options, struct error *error)
 {
     struct session *session;
-    struct inspect_facts facts = {0};
-    if (!oneshot_open(&session, settings, error))
+    if (!asking_connect(&session, settings, error))
         return false;
-    bool good = oneshot_inspect(session, &facts, error) && has_registry(&facts, error);
-    if (good && options->action == RELAY_LIST)
+    bool good = true;
+    if (options->action == RELAY_LIST)
         good = list(session, settings, options, error);
-    else if (good && options->action == RELAY_ADD)
+    else if (options->action == RELAY_ADD)
         good = add(session, settings, options, error);
-    else if (good)
+    else
         good = retire(session, settings, options, error);
-    inspect_facts_free(&facts);
     session_free(session);
     if (good && fflush(stdout) != 0)
         return error_set(error, ERROR_UNUSABLE, "cannot write to standard output: %s", strerror(errno));

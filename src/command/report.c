@@ -13,6 +13,7 @@ report_verdict_name(enum report_verdict verdict)
 {
     static const char *const names[] = {[REPORT_OK] = "ok",
                                         [REPORT_BEHIND] = "behind",
+                                        [REPORT_PAUSED] = "paused",
                                         [REPORT_AWAY] = "kafka away",
                                         [REPORT_NO_LEADER] = "no leader",
                                         [REPORT_STUCK] = "stuck",
@@ -54,6 +55,25 @@ report_backlog(const struct status_lag *lag)
                            bytes, age);
     const char *word = lag->events > STATUS_LAG_COUNTED + 1 ? "about" : "over";
     return must_format("%s %s events, %s, oldest %s", word, print_count(lag->events, count), bytes, age);
+}
+
+char *
+report_aside(const struct status_aside *aside)
+{
+    char age[PRINT_SIZE], *dead = NULL, *topics = NULL;
+    if (aside->dead_letters > 0)
+        dead = must_format("%" PRId64 " dead letter%s, the oldest %s, %" PRId64 " event%s held",
+                           aside->dead_letters, aside->dead_letters == 1 ? "" : "s",
+                           print_age(aside->dead_us, age), aside->held_events,
+                           aside->held_events == 1 ? "" : "s");
+    if (aside->paused_topics > 0)
+        topics = must_format("%" PRId64 " topic%s paused", aside->paused_topics,
+                             aside->paused_topics == 1 ? "" : "s");
+    char *text = must_format("%s%s%s", dead != NULL ? dead : "", dead != NULL && topics != NULL ? "; " : "",
+                             topics != NULL ? topics : "");
+    free(dead);
+    free(topics);
+    return text;
 }
 
 enum report_verdict
@@ -105,6 +125,16 @@ judge_pace(const struct status_relay *relay, const char *backlog, char text[REPO
     return behind ? REPORT_BEHIND : REPORT_OK;
 }
 
+static void
+add_aside(const struct status_relay *relay, char text[REPORT_SIZE])
+{
+    char *aside = report_aside(&relay->aside);
+    size_t size = strlen(text);
+    if (aside[0] != '\0')
+        snprintf(text + size, REPORT_SIZE - size, "; %s", aside);
+    free(aside);
+}
+
 enum report_verdict
 report_judge_relay(const struct status_relay *relay, int64_t lease_us, char text[REPORT_SIZE])
 {
@@ -128,10 +158,14 @@ report_judge_relay(const struct status_relay *relay, int64_t lease_us, char text
     } else if (relay->trouble.active) {
         tell_trouble(relay, backlog, text);
         verdict = report_judge_trouble(&relay->trouble);
+    } else if (relay->aside.paused) {
+        snprintf(text, REPORT_SIZE, "PAUSED: relay %s, by hand; backlog %s", relay->name, backlog);
+        verdict = REPORT_PAUSED;
     } else {
         verdict = judge_pace(relay, backlog, text);
     }
     free(backlog);
+    add_aside(relay, text);
     return verdict;
 }
 

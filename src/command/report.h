@@ -13,6 +13,7 @@
 enum report_verdict {
     REPORT_OK,
     REPORT_BEHIND,    /* it publishes, but the oldest event waits for longer than REPORT_BEHIND_US */
+    REPORT_PAUSED,    /* somebody has paused all of it */
     REPORT_AWAY,      /* its leader says that Kafka does not answer */
     REPORT_NO_LEADER, /* nobody publishes */
     REPORT_REFUSES,   /* its leader says that Kafka refuses everything */
@@ -57,8 +58,11 @@ const char *report_leadership(const struct status_relay *relay, int64_t lease_us
 const char *report_role(const struct status_relay *relay, const struct status_process *process,
                         int64_t lease_us);
 
-/* "ok", "behind", "kafka away", "no leader", "kafka refuses", "stuck" or "no relay". */
+/* "ok", "behind", "paused", "kafka away", "no leader", "kafka refuses", "stuck" or "no relay". */
 const char *report_verdict_name(enum report_verdict verdict);
+
+/* "3 dead letters, the oldest 2.1 h, 12 events held; 1 topic paused", or "" for none of it; the caller frees it. */
+char *report_aside(const struct status_aside *aside);
 
 /* "none", or "12 events, 3.1 KiB, oldest 2.5 h"; the caller frees it. */
 char *report_backlog(const struct status_lag *lag);

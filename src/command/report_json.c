@@ -62,6 +62,67 @@ processes_array(const struct report *report, const struct status_relay *relay)
 }
 
 static json_t *
+pauses_array(const struct report *report, const struct status_relay *relay)
+{
+    const struct pauses *pauses = &report->status->pauses;
+    json_t *array = json_array();
+    for (size_t i = 0; i < pauses->count; i++) {
+        const struct paused *paused = &pauses->list[i];
+        if (strcmp(paused->relay, relay->name) != 0)
+            continue;
+        json_t *topic = json_object();
+        fields_set_text(topic, "topic", paused->topic);
+        fields_set_text(topic, "asked_by", paused->asked_by);
+        fields_set_text(topic, "error", paused->waits ? paused->error : NULL);
+        fields_set_text(topic, "message", paused->waits ? paused->message : NULL);
+        fields_set_integer(topic, "attempts", paused->attempts);
+        fields_set_seconds(topic, "seconds", paused->since_us);
+        json_array_append_new(array, topic);
+    }
+    return array;
+}
+
+static json_t *
+open_requests_array(const struct requests *requests)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < requests->count; i++) {
+        const struct request *request = &requests->list[i];
+        json_t *object = json_object();
+        fields_set_integer(object, "number", request->number);
+        fields_set_text(object, "kind", request->kind);
+        fields_set_positive(object, "event_id", request->event_id);
+        fields_set_text(object, "asked_by", request->asked_by);
+        fields_set_seconds(object, "asked_seconds", request->asked_us);
+        fields_set_integer(object, "events", request->events);
+        fields_set_integer(object, "refused", request->refused);
+        fields_set_positive(object, "progress_id", request->progress);
+        fields_set_positive(object, "last_id", request->last_id);
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
+static void
+set_count(json_t *object, const char *key, bool known, int64_t count)
+{
+    json_object_set_new(object, key, known ? json_integer(count) : json_null());
+}
+
+static void
+set_aside(json_t *object, const struct report *report, const struct status_relay *relay)
+{
+    const struct status_aside *aside = &relay->aside;
+    fields_set_flag(object, "paused", aside->paused);
+    set_count(object, "dead_letters", aside->known, aside->dead_letters);
+    set_count(object, "held_events", aside->known, aside->held_events);
+    fields_set_seconds(object, "dead_letter_seconds", aside->dead_letters > 0 ? aside->dead_us : -1);
+    json_object_set_new(object, "paused_topics", pauses_array(report, relay));
+    set_count(object, "open_requests", aside->known, aside->open_requests);
+    json_object_set_new(object, "requests", open_requests_array(&aside->requests));
+}
+
+static json_t *
 relay_object(const struct report *report, const struct status_relay *status)
 {
     int64_t lease_us = report->settings->lease_us;
@@ -84,6 +145,7 @@ relay_object(const struct report *report, const struct status_relay *status)
     json_object_set_new(relay, "stuck", trouble_object(&status->trouble, REPORT_STUCK));
     json_object_set_new(relay, "kafka_away", trouble_object(&status->trouble, REPORT_AWAY));
     json_object_set_new(relay, "kafka_refuses", trouble_object(&status->trouble, REPORT_REFUSES));
+    set_aside(relay, report, status);
     json_object_set_new(relay, "processes", processes_array(report, status));
     return relay;
 }

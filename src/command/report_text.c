@@ -11,6 +11,8 @@
 /* "  backlog      ": where the facts begin. */
 #define INDENT 15
 #define WIDTH 80
+/* Of the requests that are open. */
+#define REQUESTS_SHOWN 5
 
 /* `text` in lines, the first of which is at column `at` already; the others begin at INDENT. */
 static void
@@ -123,6 +125,57 @@ print_processes(FILE *to, const struct report *report, const struct status_relay
                    must_strdup("none is connected under the name that outboxd gives to its sessions"));
 }
 
+/* What the stream has passed over, with the command that helps. */
+static void
+print_aside(FILE *to, const struct report *report, const struct status_relay *relay)
+{
+    const struct status_aside *aside = &relay->aside;
+    const struct pauses *pauses = &report->status->pauses;
+    char age[PRINT_SIZE];
+    if (aside->dead_letters > 0)
+        print_fact(to, "  dead",
+                   must_format("%" PRId64 " dead letter%s, the oldest refused %s ago; %" PRId64
+                               " event%s held behind: outboxd dead list",
+                               aside->dead_letters, aside->dead_letters == 1 ? "" : "s",
+                               print_age(aside->dead_us, age), aside->held_events,
+                               aside->held_events == 1 ? "" : "s"));
+    if (aside->paused)
+        print_fact(to, "  paused", must_strdup("the whole relay, by hand: outboxd resume"));
+    for (size_t i = 0; i < pauses->count; i++) {
+        const struct paused *paused = &pauses->list[i];
+        if (strcmp(paused->relay, relay->name) != 0)
+            continue;
+        print_age(paused->since_us, age);
+        print_fact(to, "  paused",
+                   paused->asked_by != NULL
+                       ? must_format("topic %s, by %s, since %s ago: outboxd resume %s", paused->topic,
+                                     paused->asked_by, age, paused->topic)
+                       : must_format("topic %s, since %s ago, tried %" PRId64 " time%s: %s: %s",
+                                     paused->topic, age, paused->attempts, paused->attempts == 1 ? "" : "s",
+                                     paused->error, paused->message));
+    }
+}
+
+/* The first ones of what people have asked for. */
+static void
+print_requests(FILE *to, const struct status_aside *aside)
+{
+    for (size_t i = 0; i < aside->requests.count && i < REQUESTS_SHOWN; i++) {
+        const struct request *request = &aside->requests.list[i];
+        char age[PRINT_SIZE], event[40] = "", upto[40] = "";
+        if (request->event_id > 0)
+            snprintf(event, sizeof event, " of event %" PRId64, request->event_id);
+        else if (request->progress > 0)
+            snprintf(upto, sizeof upto, ", up to id %" PRId64, request->progress);
+        print_fact(to, i == 0 ? "  asked for" : "",
+                   must_format("%s %" PRId64 "%s, by %s, %s ago: %" PRId64 " event%s sent%s", request->kind,
+                               request->number, event, request->asked_by, print_age(request->asked_us, age),
+                               request->events, request->events == 1 ? "" : "s", upto));
+    }
+    if (aside->open_requests > REQUESTS_SHOWN)
+        print_fact(to, "", must_format("and %" PRId64 " more", aside->open_requests - REQUESTS_SHOWN));
+}
+
 static void
 print_relay(FILE *to, const struct report *report, const struct status_relay *relay)
 {
@@ -146,6 +199,8 @@ print_relay(FILE *to, const struct report *report, const struct status_relay *re
                                print_age(relay->rate_us, age)));
     if (verdict == REPORT_BEHIND && relay->rate <= 0)
         print_fact(to, "", must_strdup("nothing was confirmed: the leader's log and /health/ready say why"));
+    print_aside(to, report, relay);
+    print_requests(to, &relay->aside);
     enum report_verdict trouble = report_judge_trouble(&relay->trouble);
     if (trouble == REPORT_AWAY || trouble == REPORT_REFUSES)
         print_outage(to, &relay->trouble, verdict == trouble);
@@ -159,6 +214,7 @@ state_meaning(const char *state)
     static const char *const meanings[][2] = {
         {"young", "in retention"},
         {"unconfirmed", "not wholly confirmed"},
+        {"held", "an event of it waits behind a dead letter"},
         {"ready", "to be emptied"},
         {"busy", "an open transaction uses it"},
     };

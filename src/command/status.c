@@ -13,8 +13,9 @@
 static const char help[] =
     "Usage: outboxd status [--config FILE] [--json]\n"
     "\n"
-    "Says who leads and who stands by, how far behind it is, where it is stuck, and what keeps the\n"
-    "outbox from being emptied, as the database knows it. The first line is the verdict.\n"
+    "Says who leads and who stands by, how far behind it is, where it is stuck, what it has passed over\n"
+    "(dead letters, paused topics), what was asked of it, and what keeps the outbox from being emptied, as\n"
+    "the database knows it. The first line is the verdict.\n"
     "\n"
     "  -c, --config FILE   configuration (default " COMMAND_DEFAULT_CONFIG ")\n"
     "      --json          one JSON object, for scripts\n"
@@ -44,8 +45,9 @@ collect(const struct settings *settings, struct inspect_facts *facts, struct sta
     if (!oneshot_open(&session, settings, error))
         return false;
     bool good = oneshot_inspect(session, facts, error) && has_outbox(facts, error) &&
-                status_read_relays(session, status, error) && status_read_processes(session, status, error) &&
-                status_read_slots(session, status, error) && status_read_oldest(session, status, error);
+                status_read_relays(session, status, error) && status_read_aside(session, status, error) &&
+                status_read_processes(session, status, error) && status_read_slots(session, status, error) &&
+                status_read_oldest(session, status, error);
     session_free(session);
     return good;
 }

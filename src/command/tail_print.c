@@ -1,4 +1,4 @@
-/* tail_print.c: see tail_print.h. Called by tail.c. Bytes of events are anybody's: nothing of them reaches a terminal that
+/* tail_print.c: see tail_print.h. Called by tail.c, and for parts of it by dead and replay. Bytes of events are anybody's: nothing of them reaches a terminal that
  * could steer it or forge a line. */
 #include "command/tail_print.h"
 
@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,9 +44,10 @@ put(struct tail_print *print, const char *bytes, size_t size)
     }
 }
 
-static void
-format_time(char *to, size_t size, int64_t time_us, bool micro)
+void
+tail_print_time(char to[TAIL_PRINT_TIME], int64_t time_us, bool micro)
 {
+    size_t size = TAIL_PRINT_TIME;
     struct tm utc;
     time_t whole = (time_t)(time_us / 1000000);
     int fraction = (int)(time_us % 1000000);
@@ -117,8 +117,8 @@ static void
 print_line(struct tail_print *print, const struct event *event)
 {
     struct line line = {.print = print, .left = print->width > 0 ? print->width : INT32_MAX};
-    char begin[80], time[48];
-    format_time(time, sizeof time, event->created_at_us, false);
+    char begin[80], time[TAIL_PRINT_TIME];
+    tail_print_time(time, event->created_at_us, false);
     snprintf(begin, sizeof begin, "%" PRId64 "  %s  ", event->id, time);
     put_words(&line, begin);
     put_words(&line, event->topic->name);
@@ -158,9 +158,9 @@ base64(const char *bytes, size_t size)
     return value;
 }
 
-/* As `name` when it is null or text, else as `name_base64`. */
-static void
-set_bytes(json_t *object, const char *name, const char *name_base64, const char *bytes, size_t size)
+void
+tail_print_set_bytes(json_t *object, const char *name, const char *name_base64, const char *bytes,
+                     size_t size)
 {
     json_t *text = bytes != NULL ? json_stringn(bytes, size) : NULL; /* NULL: no UTF-8 */
     if (bytes == NULL)
@@ -169,6 +169,23 @@ set_bytes(json_t *object, const char *name, const char *name_base64, const char 
         json_object_set_new(object, name, text);
     else
         json_object_set_new(object, name_base64, base64(bytes, size));
+}
+
+json_t *
+tail_print_object(const struct event *event)
+{
+    char time[TAIL_PRINT_TIME];
+    tail_print_time(time, event->created_at_us, true);
+    json_t *object = json_object();
+    json_object_set_new(object, "id", json_integer(event->id));
+    json_object_set_new(object, "created_at", json_string(time));
+    json_object_set_new(object, "topic", json_string(event->topic->name));
+    tail_print_set_bytes(object, "key", "key_base64", event->key, event->key_size);
+    tail_print_set_bytes(object, "payload", "payload_base64", event->payload, event->payload_size);
+    json_t *headers =
+        event->headers != NULL ? json_loadb(event->headers, event->headers_size, 0, NULL) : NULL;
+    json_object_set_new(object, "headers", headers != NULL ? headers : json_null());
+    return object;
 }
 
 static int
@@ -181,17 +198,7 @@ put_dumped(const char *bytes, size_t size, void *print)
 static void
 print_json(struct tail_print *print, const struct event *event)
 {
-    char time[48];
-    format_time(time, sizeof time, event->created_at_us, true);
-    json_t *object = json_object();
-    json_object_set_new(object, "id", json_integer(event->id));
-    json_object_set_new(object, "created_at", json_string(time));
-    json_object_set_new(object, "topic", json_string(event->topic->name));
-    set_bytes(object, "key", "key_base64", event->key, event->key_size);
-    set_bytes(object, "payload", "payload_base64", event->payload, event->payload_size);
-    json_t *headers =
-        event->headers != NULL ? json_loadb(event->headers, event->headers_size, 0, NULL) : NULL;
-    json_object_set_new(object, "headers", headers != NULL ? headers : json_null());
+    json_t *object = tail_print_object(event);
     CHECK(json_dump_callback(object, put_dumped, print, JSON_COMPACT | JSON_ENSURE_ASCII) == 0);
     json_decref(object);
     put(print, "\n", 1);

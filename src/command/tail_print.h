@@ -6,6 +6,8 @@
 #include "base/error.h"
 #include "event/event.h"
 
+#include <jansson.h>
+
 struct tail_print {
     int fd;
     bool json;
@@ -19,5 +21,18 @@ struct tail_print {
  * reader. */
 MUST_CHECK bool tail_print_event(struct tail_print *print, const struct event *event);
 MUST_CHECK bool tail_print_flush(struct tail_print *print);
+
+/* ---- its parts, for what else is printed of an event ---- */
+
+/* UTC, ISO 8601, with microseconds or milliseconds. */
+#define TAIL_PRINT_TIME 48
+void tail_print_time(char to[TAIL_PRINT_TIME], int64_t time_us, bool micro);
+
+/* A new object with everything of the event. */
+json_t *tail_print_object(const struct event *event);
+
+/* As `name` when they are NULL, which is null, or UTF-8, else as `name_base64`. */
+void tail_print_set_bytes(json_t *object, const char *name, const char *name_base64, const char *bytes,
+                          size_t size);
 
 #endif

@@ -1,10 +1,11 @@
 /* oneshot.c: turns a session until it has connected or answered. Called by the commands that look at a database and end;
- * changes nothing in it. */
+ * changes nothing in it but what they ask for. */
 #include "postgres/oneshot.h"
 
 #include "base/clock.h"
 
 #include <poll.h>
+#include <string.h>
 #include <time.h>
 
 #define TEXT_OF(number) TEXT_OF_EXPANDED(number)
@@ -102,6 +103,23 @@ oneshot_open(struct session **session, const struct settings *settings, struct e
     session_free(*session);
     *session = NULL;
     return false;
+}
+
+bool
+oneshot_allow_changes(struct session *session, struct error *error)
+{
+    struct pg_result *nothing;
+    if (!oneshot_ask(session, "set default_transaction_read_only = off", &nothing, error))
+        return false;
+    session_forget(nothing);
+    return true;
+}
+
+void
+oneshot_blame(struct error *error)
+{
+    bool value = strncmp(error->sqlstate, "22", 2) == 0 || strncmp(error->sqlstate, "23", 2) == 0;
+    error->kind = value ? ERROR_USAGE : error->kind == ERROR_INTERNAL ? ERROR_UNUSABLE : error->kind;
 }
 
 static bool

@@ -30,6 +30,13 @@ struct oneshot_statement {
 MUST_CHECK bool oneshot_run(struct session *session, const struct oneshot_statement *statement,
                             struct pg_result **result, struct error *error);
 
+/* From now on the session may change what its role may change. */
+MUST_CHECK bool oneshot_allow_changes(struct session *session, struct error *error);
+
+/* After a function of the schema has refused: a value that it does not take is the command line's fault (ERROR_USAGE), and nothing
+ * that a server answers to a command is a broken invariant. */
+void oneshot_blame(struct error *error);
+
 /* Fills the facts of inspect.h, those of the outbox only where they can be read. They are to be freed in any case, and on
  * failure may be incomplete. */
 MUST_CHECK bool oneshot_inspect(struct session *session, struct inspect_facts *facts, struct error *error);

@@ -2,6 +2,8 @@
  * only; decides nothing. */
 #include "postgres/relays.h"
 
+#include "postgres/cells.h"
+#include "postgres/moments.h"
 #include "postgres/oneshot.h"
 
 #include <inttypes.h>
@@ -10,29 +12,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define UTC(moment) "to_char(" moment " at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
-
+/* SQL is laid out by its own clauses. */
+/* clang-format off */
 static const char sql_list[] =
-    "select r.name, r.source, to_json(r.topics), (extract(epoch from r.retention) * 1000000)::bigint,"
-    " " UTC("r.created_at") ", " UTC(
-        "r.retired_at") ", coalesce(n.epoch, 0), coalesce(n.released, false),"
-                        " coalesce((extract(epoch from clock_timestamp() - n.written_at) * 1000000)::bigint, "
-                        "-1)"
-                        " from outbox.relay r left join lateral (select * from outbox.journal j"
-                        "   where j.relay = r.name order by j.seq desc limit 1) n on true"
-                        " order by r.retired_at is not null, r.name";
-
-static char *
-text_at(const PGresult *result, int row, int column)
-{
-    return PQgetisnull(result, row, column) ? NULL : must_strdup(PQgetvalue(result, row, column));
-}
-
-static int64_t
-number_at(const PGresult *result, int row, int column)
-{
-    return strtoll(PQgetvalue(result, row, column), NULL, 10);
-}
+    "select r.name, r.source, to_json(r.topics), " SQL_MICROSECONDS("r.retention") ","
+    " " SQL_UTC("r.created_at") ", " SQL_UTC("r.retired_at") ", coalesce(n.epoch, 0), coalesce(n.released, false),"
+    " coalesce(" SQL_AGE("n.written_at") ", -1), r.paused"
+    " from outbox.relay r left join lateral (select * from outbox.journal j"
+    "   where j.relay = r.name order by j.seq desc limit 1) n on true"
+    " order by r.retired_at is not null, r.name";
+/* clang-format on */
 
 static void
 read_topics(const char *text, struct relays_entry *entry)
@@ -58,15 +47,16 @@ relays_read(struct session *session, struct relays *relays, struct error *error)
     for (; relays->count < count; relays->count++) {
         int row = (int)relays->count;
         struct relays_entry *entry = &relays->list[row];
-        entry->name = text_at(result, row, 0);
-        entry->source = text_at(result, row, 1);
+        entry->name = cell_text_or_null(result, row, 0);
+        entry->source = cell_text_or_null(result, row, 1);
         read_topics(PQgetvalue(result, row, 2), entry);
-        entry->retention_us = number_at(result, row, 3);
-        entry->created_at = text_at(result, row, 4);
-        entry->retired_at = text_at(result, row, 5);
-        entry->epoch = number_at(result, row, 6);
-        entry->released = PQgetvalue(result, row, 7)[0] == 't';
-        entry->heartbeat_age_us = number_at(result, row, 8);
+        entry->retention_us = cell_number(result, row, 3);
+        entry->created_at = cell_text_or_null(result, row, 4);
+        entry->retired_at = cell_text_or_null(result, row, 5);
+        entry->epoch = cell_number(result, row, 6);
+        entry->released = cell_truth(result, row, 7);
+        entry->heartbeat_age_us = cell_number(result, row, 8);
+        entry->paused = cell_truth(result, row, 9);
     }
     PQclear(result);
     return true;
@@ -105,12 +95,10 @@ static bool
 call(struct session *session, const char *sql, char outcome[16], struct error *error)
 {
     PGresult *result;
-    if (!oneshot_ask(session, "set default_transaction_read_only = off", &result, error))
+    if (!oneshot_allow_changes(session, error))
         return false;
-    PQclear(result);
     if (!oneshot_ask(session, sql, &result, error)) {
-        bool value = strncmp(error->sqlstate, "22", 2) == 0 || strncmp(error->sqlstate, "23", 2) == 0;
-        error->kind = value ? ERROR_USAGE : error->kind == ERROR_INTERNAL ? ERROR_UNUSABLE : error->kind;
+        oneshot_blame(error);
         return false;
     }
     snprintf(outcome, 16, "%s", PQgetvalue(result, 0, 0));

@@ -1,4 +1,4 @@
-/* relays.h: the registry of relays, for the command `relay`: what it holds, and the functions of the schema that add a relay
+/* relays.h: the registry of relays, for the commands: what it holds, and the functions of the schema that add a relay
  * and retire one. Waits for each answer (oneshot.h). The daemon's own part is registry.h. */
 #ifndef OUTBOXD_POSTGRES_RELAYS_H
 #define OUTBOXD_POSTGRES_RELAYS_H
@@ -18,6 +18,7 @@ struct relays_entry {
     int64_t epoch;                 /* 0: nobody has led it yet */
     bool released;                 /* its last leader stopped as asked */
     int64_t heartbeat_age_us;      /* of the newest row of its journal; negative: it has none */
+    bool paused;                   /* by hand, as a whole */
 };
 
 struct relays {

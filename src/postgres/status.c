@@ -2,6 +2,7 @@
  * (command/report.c does). */
 #include "postgres/status.h"
 
+#include "postgres/cells.h"
 #include "postgres/oneshot.h"
 #include "postgres/status_statements.h"
 
@@ -9,24 +10,6 @@
 #include <libpq-fe.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int64_t
-number_at(const PGresult *result, int row, int column)
-{
-    return strtoll(PQgetvalue(result, row, column), NULL, 10);
-}
-
-static bool
-truth_at(const PGresult *result, int row, int column)
-{
-    return PQgetvalue(result, row, column)[0] == 't';
-}
-
-static char *
-text_at(const PGresult *result, int row, int column)
-{
-    return must_strdup(PQgetvalue(result, row, column));
-}
 
 static char *
 member(const json_t *object, const char *name)
@@ -47,44 +30,44 @@ read_trouble(const PGresult *result, int row, struct status_trouble *trouble)
     trouble->topic = member(object, "topic");
     trouble->error = member(object, "error");
     trouble->message = member(object, "message");
-    trouble->age_us = number_at(result, row, 4);
+    trouble->age_us = cell_number(result, row, 4);
     json_decref(object);
 }
 
 static void
 read_relay(const PGresult *result, int row, struct status_relay *relay)
 {
-    relay->name = text_at(result, row, 0);
-    relay->source = text_at(result, row, 1);
-    relay->retention_us = number_at(result, row, 2);
+    relay->name = cell_text(result, row, 0);
+    relay->source = cell_text(result, row, 1);
+    relay->retention_us = cell_number(result, row, 2);
     read_trouble(result, row, &relay->trouble);
     relay->has_journal = !PQgetisnull(result, row, 5);
-    relay->tick_seq = number_at(result, row, 5);
-    relay->epoch = number_at(result, row, 6);
-    relay->holder = text_at(result, row, 7);
+    relay->tick_seq = cell_number(result, row, 5);
+    relay->epoch = cell_number(result, row, 6);
+    relay->holder = cell_text(result, row, 7);
     relay->led = relay->epoch > 0;
-    relay->released = truth_at(result, row, 8);
-    relay->heartbeat_age_us = number_at(result, row, 9);
-    relay->confirmed_seq = number_at(result, row, 10);
-    relay->confirmed_id = number_at(result, row, 11);
-    relay->elsewhere = relay->has_journal && truth_at(result, row, 12);
-    int64_t confirmed = number_at(result, row, 13);
-    relay->rate_us = number_at(result, row, 14);
+    relay->released = cell_truth(result, row, 8);
+    relay->heartbeat_age_us = cell_number(result, row, 9);
+    relay->confirmed_seq = cell_number(result, row, 10);
+    relay->confirmed_id = cell_number(result, row, 11);
+    relay->elsewhere = relay->has_journal && cell_truth(result, row, 12);
+    int64_t confirmed = cell_number(result, row, 13);
+    relay->rate_us = cell_number(result, row, 14);
     /* by ids: a late transaction's are lower than those before it */
     bool has_rate = !PQgetisnull(result, row, 13) && relay->rate_us > 0;
     relay->rate = !has_rate ? -1 : confirmed < 0 ? 0 : (double)confirmed * 1e6 / (double)relay->rate_us;
-    relay->unconfirmed_ids = number_at(result, row, 15);
+    relay->unconfirmed_ids = cell_number(result, row, 15);
 }
 
 static void
 take_lag(const PGresult *result, int64_t unconfirmed_ids, struct status_lag *lag)
 {
-    int64_t counted = number_at(result, 0, 0);
-    lag->known = number_at(result, 0, 3) == 1; /* the row that says what is confirmed is there */
+    int64_t counted = cell_number(result, 0, 0);
+    lag->known = cell_number(result, 0, 3) == 1; /* the row that says what is confirmed is there */
     lag->exact = counted <= STATUS_LAG_COUNTED;
     lag->events = counted;
-    lag->bytes = number_at(result, 0, 1);
-    lag->age_us = number_at(result, 0, 2);
+    lag->bytes = cell_number(result, 0, 1);
+    lag->age_us = cell_number(result, 0, 2);
     if (!lag->exact && unconfirmed_ids > counted) {
         lag->events = unconfirmed_ids;
         lag->bytes = (int64_t)((double)lag->bytes / (double)counted * (double)unconfirmed_ids);
@@ -134,6 +117,65 @@ status_read_relays(struct session *session, struct status *status, struct error 
     return true;
 }
 
+/* ---- what was passed over ---- */
+
+static struct status_relay *
+find_relay(struct status *status, const char *name)
+{
+    for (size_t i = 0; i < status->relay_count; i++)
+        if (strcmp(status->relays[i].name, name) == 0)
+            return &status->relays[i];
+    return NULL;
+}
+
+static void
+take_aside(const PGresult *result, struct status *status)
+{
+    for (int row = 0; row < PQntuples(result); row++) {
+        struct status_relay *relay = find_relay(status, PQgetvalue(result, row, 0));
+        if (relay == NULL)
+            continue; /* registered just now */
+        relay->aside = (struct status_aside){.known = true,
+                                             .paused = cell_truth(result, row, 1),
+                                             .dead_letters = cell_number(result, row, 2),
+                                             .held_events = cell_number(result, row, 3),
+                                             .dead_us = cell_number(result, row, 4),
+                                             .open_requests = cell_number(result, row, 5)};
+    }
+}
+
+static bool
+read_open_requests(struct session *session, struct status *status, struct error *error)
+{
+    if (!requests_prepare(session, error))
+        return false;
+    for (size_t i = 0; i < status->relay_count; i++) {
+        struct status_relay *relay = &status->relays[i];
+        if (relay->aside.open_requests > 0 &&
+            !requests_read_open(session, relay->name, &relay->aside.requests, error))
+            return false;
+    }
+    return true;
+}
+
+bool
+status_read_aside(struct session *session, struct status *status, struct error *error)
+{
+    PGresult *result;
+    if (!oneshot_ask(session, sql_aside, &result, error))
+        return was_cancelled(session, error) || error_prefix(error, "cannot count the dead letters");
+    take_aside(result, status);
+    PQclear(result);
+    if (!pauses_read(session, &status->pauses, error) || !read_open_requests(session, status, error))
+        return false;
+    for (size_t i = 0; i < status->pauses.count; i++) {
+        struct status_relay *relay = find_relay(status, status->pauses.list[i].relay);
+        if (relay != NULL)
+            relay->aside.paused_topics++;
+    }
+    return true;
+}
+
 bool
 status_read_processes(struct session *session, struct status *status, struct error *error)
 {
@@ -144,12 +186,11 @@ status_read_processes(struct session *session, struct status *status, struct err
     status->processes = must_calloc(count, sizeof *status->processes);
     for (status->process_count = 0; status->process_count < count; status->process_count++) {
         int row = (int)status->process_count;
-        status->processes[row] =
-            (struct status_process){.relay = text_at(result, row, 0),
-                                    .pid = (int)number_at(result, row, 1),
-                                    .holder = text_at(result, row, 2),
-                                    .client = PQgetisnull(result, row, 3) ? NULL : text_at(result, row, 3),
-                                    .connected_us = number_at(result, row, 4)};
+        status->processes[row] = (struct status_process){.relay = cell_text(result, row, 0),
+                                                         .pid = (int)cell_number(result, row, 1),
+                                                         .holder = cell_text(result, row, 2),
+                                                         .client = cell_text_or_null(result, row, 3),
+                                                         .connected_us = cell_number(result, row, 4)};
     }
     PQclear(result);
     return true;
@@ -166,11 +207,11 @@ status_read_slots(struct session *session, struct status *status, struct error *
     status->slots = must_calloc(count, sizeof *status->slots);
     for (status->slot_count = 0; status->slot_count < count; status->slot_count++) {
         int row = (int)status->slot_count;
-        status->slots[row] = (struct status_slot){.name = text_at(result, row, 0),
-                                                  .state = text_at(result, row, 1),
-                                                  .events = number_at(result, row, 2),
-                                                  .bytes = number_at(result, row, 3),
-                                                  .newest_age_us = number_at(result, row, 4)};
+        status->slots[row] = (struct status_slot){.name = cell_text(result, row, 0),
+                                                  .state = cell_text(result, row, 1),
+                                                  .events = cell_number(result, row, 2),
+                                                  .bytes = cell_number(result, row, 3),
+                                                  .newest_age_us = cell_number(result, row, 4)};
     }
     PQclear(result);
     return true;
@@ -183,15 +224,14 @@ status_read_oldest(struct session *session, struct status *status, struct error 
     if (!oneshot_ask(session, sql_oldest, &result, error))
         return error_prefix(error, "cannot look for open transactions");
     if (PQntuples(result) == 1)
-        status->oldest =
-            (struct status_transaction){.any = true,
-                                        .pid = (int)number_at(result, 0, 0),
-                                        .gid = PQgetisnull(result, 0, 1) ? NULL : text_at(result, 0, 1),
-                                        .user = text_at(result, 0, 2),
-                                        .application = text_at(result, 0, 3),
-                                        .age_us = number_at(result, 0, 4),
-                                        .age_xids = number_at(result, 0, 5),
-                                        .wrote_events = truth_at(result, 0, 6)};
+        status->oldest = (struct status_transaction){.any = true,
+                                                     .pid = (int)cell_number(result, 0, 0),
+                                                     .gid = cell_text_or_null(result, 0, 1),
+                                                     .user = cell_text(result, 0, 2),
+                                                     .application = cell_text(result, 0, 3),
+                                                     .age_us = cell_number(result, 0, 4),
+                                                     .age_xids = cell_number(result, 0, 5),
+                                                     .wrote_events = cell_truth(result, 0, 6)};
     PQclear(result);
     return true;
 }
@@ -205,6 +245,7 @@ free_relay(struct status_relay *relay)
     free(relay->trouble.topic);
     free(relay->trouble.error);
     free(relay->trouble.message);
+    requests_free(&relay->aside.requests);
 }
 
 void
@@ -221,6 +262,7 @@ status_free(struct status *status)
         free(status->slots[i].name);
         free(status->slots[i].state);
     }
+    pauses_free(&status->pauses);
     free(status->relays);
     free(status->processes);
     free(status->slots);

@@ -5,6 +5,8 @@
 #define OUTBOXD_POSTGRES_STATUS_H
 
 #include "base/error.h"
+#include "postgres/pauses.h"
+#include "postgres/requests.h"
 #include "postgres/session.h"
 
 #include <stdbool.h>
@@ -29,6 +31,17 @@ struct status_trouble {
     int64_t event_id; /* 0, and `topic` "", when `error` is KAFKA_AWAY or KAFKA_REFUSES: nothing goes out */
     char *topic, *error, *message;
     int64_t age_us;
+};
+
+/* What the stream has passed over, and what is done beside it. */
+struct status_aside {
+    bool known;                        /* false: it could not be counted in time */
+    bool paused;                       /* the whole relay, by hand */
+    int64_t dead_letters, held_events; /* events that were refused, and those that wait behind them */
+    int64_t dead_us;                   /* the oldest of them, since its first refusal */
+    int64_t paused_topics;             /* of any kind; status.pauses has them */
+    int64_t open_requests;
+    struct requests requests; /* the first of those */
 };
 
 /* One process of a relay, as far as the server knows and this role may see: it is known by its session's name (session.h). */
@@ -58,13 +71,14 @@ struct status_relay {
     int64_t unconfirmed_ids; /* ids given out beyond the confirmed ones: at least as many as events, about */
     struct status_trouble trouble;
     struct status_lag lag;
+    struct status_aside aside;
 };
 
 /* One partition of the outbox. */
 struct status_slot {
     char *name;
-    char
-        *state; /* empty | young | unconfirmed | ready (outbox.slot_state), or busy: ready but for `writer` */
+    char *
+        state; /* empty | young | unconfirmed | held | ready (outbox.slot_state), or busy: ready but for `writer` */
     int64_t events;        /* about */
     int64_t bytes;         /* table and indexes */
     int64_t newest_age_us; /* negative: empty */
@@ -87,6 +101,7 @@ struct status {
     size_t relay_count;
     struct status_process *processes; /* in the order of the relays, oldest connections first */
     size_t process_count;
+    struct pauses pauses;
     bool slots_known; /* false: they could not be looked at within the deadline */
     struct status_slot *slots;
     size_t slot_count;
@@ -96,6 +111,8 @@ struct status {
 /* Fill parts of `status`, which starts zeroed; on failure the part may be incomplete, and can be freed. That the lag or the
  * slots take too long, millions of uncommitted events being in the way, is no failure: they are then marked as unknown. */
 MUST_CHECK bool status_read_relays(struct session *session, struct status *status, struct error *error);
+/* Of the relays that were read before. */
+MUST_CHECK bool status_read_aside(struct session *session, struct status *status, struct error *error);
 MUST_CHECK bool status_read_processes(struct session *session, struct status *status, struct error *error);
 MUST_CHECK bool status_read_slots(struct session *session, struct status *status, struct error *error);
 MUST_CHECK bool status_read_oldest(struct session *session, struct status *status, struct error *error);

@@ -4,14 +4,12 @@
 #ifndef OUTBOXD_POSTGRES_STATUS_STATEMENTS_H
 #define OUTBOXD_POSTGRES_STATUS_STATEMENTS_H
 
+#include "postgres/moments.h"
 #include "postgres/session.h"
 #include "postgres/statements.h"
 
 /* SQL is laid out by hand. */
 /* clang-format off */
-
-#define SQL_MICROSECONDS(interval) "(extract(epoch from " interval ") * 1000000)::bigint"
-#define SQL_AGE(moment) SQL_MICROSECONDS("clock_timestamp() - " moment)
 
 /* The id up to which row n of relay r has confirmed: every event of the ticks up to confirmed_seq has an id at or below the
  * hi_id of that row; confirmed_id is of the tick after them. */
@@ -38,6 +36,14 @@ static const char sql_relays[] =
     "     where j.written_at < clock_timestamp() - interval '1 minute' order by j.seq desc limit 1)"
     "   union all (select * from outbox.journal j where j.relay = r.name order by j.seq limit 1) limit 1) o on true"
     " where r.retired_at is null order by r.created_at, r.name limit 1000";
+
+static const char sql_aside[] =
+    "select r.name, r.paused,"
+    " (select count(*) from outbox.dead_letter l where l.relay = r.name),"
+    " (select count(*) from outbox.held_event h where h.relay = r.name),"
+    " (select " SQL_AGE("min(l.first_at)") " from outbox.dead_letter l where l.relay = r.name),"
+    " (select count(*) from outbox.request q where q.relay = r.name and q.done_at is null)"
+    " from outbox.relay r where r.retired_at is null order by r.created_at, r.name limit 1000";
 
 /* A session of a relay's name whose role may work as a relay: not everybody who calls himself so. An address or a time that is
  * not to be seen by this role is null; the address of a local socket is null, too. */

@@ -4,6 +4,7 @@
 
 #include "postgres/schema.h"
 #include "postgres/tail_statements.h"
+#include "postgres/walk.h"
 
 #include <inttypes.h>
 #include <libpq-fe.h>
@@ -12,7 +13,7 @@
 
 /* The last statement says where we are and at what time; and the sequence's value, before any poll. */
 static const char prepare_sql[] =
-    SQL_TAIL_POLL SQL_TAIL_LOOK SQL_TAIL_BACK SQL_TAIL_AT SQL_TAIL_READ_FAR SQL_TAIL_READ_CLOSE SQL_TAIL_HERE;
+    SQL_TAIL_POLL SQL_TAIL_LOOK SQL_TAIL_BACK SQL_WALK_AT SQL_TAIL_READ_FAR SQL_TAIL_READ_CLOSE SQL_TAIL_HERE;
 
 /* The columns of SQL_TAIL_HERE and of SQL_TAIL_POLL. */
 enum here { HERE_SYSID, HERE_TIMELINE, HERE_DBID, HERE_SEQUENCE, HERE_NOW };

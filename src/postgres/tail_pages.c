@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "postgres/row.h"
 #include "postgres/tail_statements.h"
+#include "postgres/walk.h"
 
 #include <inttypes.h>
 #include <libpq-fe.h>
@@ -12,18 +13,8 @@
 #include <string.h>
 #include <time.h>
 
-/* Ids that a window spans at first. It grows where it is quickly done (gaps, slots that were emptied) and shrinks where it is
- * not, so that no statement, and so no snapshot, lasts long beside the relay and the emptying of slots. */
-#define FIRST_WIDTH 10000
-#define LEAST_WIDTH 1000
-#define QUICK_US (INT64_C(20) * 1000)
-#define SLOW_US (INT64_C(100) * 1000)
-
 /* What a page may hold, unless it is one event. */
 #define PAGE_COST (INT64_C(4) << 20)
-
-/* An id is drawn before its event's time is taken, and clocks are set: so far the two may be out of step. */
-#define CLOCK_SLACK_US (INT64_C(60) * 1000000)
 
 /* Found events stand close together when on average at least one of so many ids is theirs. */
 #define CLOSE_IDS 4
@@ -63,42 +54,7 @@ since(const struct tail *tail)
     return tail->tick.from.w == TAIL_FIRST_W ? tail->since : "-infinity";
 }
 
-static void
-fit_width(struct tail *tail, int64_t took_us)
-{
-    if (took_us > SLOW_US && tail->width > LEAST_WIDTH)
-        tail->width /= 4;
-    else if (took_us < QUICK_US && tail->width < INT64_MAX / 8)
-        tail->width *= 4;
-}
-
 /* ---- where to begin ---- */
-
-/* By halving the ids: times follow them, but for the slack. */
-static bool
-find_since(struct tail *tail, int64_t since_us, struct error *error)
-{
-    int64_t low = tail->tick.from.lo_id, high = tail->tick.hi_id;
-    while (low < high) {
-        int64_t middle = low + (high - low) / 2;
-        char after[24];
-        const char *values[] = {after};
-        struct oneshot_statement statement = {"outboxd_tail_at", 1, values, false};
-        PGresult *result = NULL;
-        snprintf(after, sizeof after, "%" PRId64, middle);
-        if (!oneshot_run(tail->session, &statement, &result, error))
-            return false;
-        int64_t id = PQntuples(result) == 1 ? strtoll(PQgetvalue(result, 0, 0), NULL, 10) : INT64_MAX;
-        bool early = id <= high && strtoll(PQgetvalue(result, 0, 1), NULL, 10) < since_us - CLOCK_SLACK_US;
-        PQclear(result);
-        if (early)
-            low = id;
-        else
-            high = middle;
-    }
-    tail->tick.from.lo_id = low;
-    return true;
-}
 
 /* One window backwards: *left counts those that are still wanted, *upto goes down. */
 static bool
@@ -116,7 +72,7 @@ look_back(struct tail *tail, int64_t *left, int64_t *upto, struct error *error)
     int64_t asked_us = clock_monotonic_us();
     bool good = oneshot_run(tail->session, &statement, &result, error);
     int rows = good ? PQntuples(result) : 0;
-    fit_width(tail, clock_monotonic_us() - asked_us);
+    tail->width = walk_width(tail->width, clock_monotonic_us() - asked_us);
     if (good && rows < TAIL_ROWS)
         *upto = from;
     for (int row = 0; row<rows && * left> 0; row++) {
@@ -133,7 +89,7 @@ static bool
 find_last(struct tail *tail, struct error *error)
 {
     int64_t left = tail->wish->last, upto = tail->tick.hi_id;
-    tail->width = FIRST_WIDTH;
+    tail->width = WALK_FIRST_WIDTH;
     while (left > 0 && upto > tail->tick.from.lo_id)
         if (!look_back(tail, &left, &upto, error))
             return false;
@@ -154,7 +110,8 @@ tail_find_start(struct tail *tail, int64_t now_us, struct error *error)
         struct tm utc;
         size_t size = strftime(tail->since, 28, "%Y-%m-%d %H:%M:%S", gmtime_r(&seconds, &utc));
         snprintf(tail->since + size, sizeof tail->since - size, ".%06d+00", (int)(since_us % 1000000));
-        if (!find_since(tail, since_us, error))
+        int64_t *lo_id = &tail->tick.from.lo_id;
+        if (!walk_find(tail->session, since_us, *lo_id, tail->tick.hi_id, lo_id, error))
             return false;
     }
     if (wish->last >= 0 && !find_last(tail, error))
@@ -172,7 +129,7 @@ look(struct tail *tail, struct error *error)
 {
     const struct tick *tick = &tail->tick;
     if (tail->width == 0)
-        tail->width = FIRST_WIDTH;
+        tail->width = WALK_FIRST_WIDTH;
     int64_t upto = tick->hi_id - tail->after > tail->width ? tail->after + tail->width : tick->hi_id;
     char after[24], until[24], lo[24], w[24], *unwanted = unwanted_topics(tail);
     snprintf(after, sizeof after, "%" PRId64, tail->after);
@@ -186,7 +143,7 @@ look(struct tail *tail, struct error *error)
     int64_t asked_us = clock_monotonic_us();
     bool good = oneshot_run(tail->session, &statement, &result, error);
     int rows = good ? PQntuples(result) : 0;
-    fit_width(tail, clock_monotonic_us() - asked_us);
+    tail->width = walk_width(tail->width, clock_monotonic_us() - asked_us);
     tail->found_count = tail->taken = 0;
     for (int row = 0; row < rows; row++)
         if (is_wanted(tail, PQgetvalue(result, row, 1)))

@@ -46,11 +46,6 @@
     " and pg_visible_in_snapshot(e.xid, $3) and " SQL_TAIL_WANTED("e", "$4", "$5", "$6")                               \
     " order by e.id desc limit $7;"
 
-/* The first event behind an id, and when it was inserted. */
-#define SQL_TAIL_AT                                                                                                    \
-    "prepare outboxd_tail_at(bigint) as select e.id, (extract(epoch from e.created_at) * 1000000)::bigint"             \
-    " from outbox.event e where e.id > $1 order by e.id limit 1;"
-
 /* Events that were found, as row.h reads them: $1 their ids, in order; $2 how much of key and payload is wanted. Each id is
  * looked up in the index of every slot; where they stand close together, walking over them takes a third of that. */
 #define SQL_TAIL_READ(name, condition)                                                                                 \

@@ -70,3 +70,15 @@ Test(commands_progress, a_long_list_of_brokers_stays_on_one_line_and_cannot_stee
     cr_assert_lt(strlen(said), 81, "%zu: %s", strlen(said), said);
     cr_assert(strchr(said, '\033') == NULL);
 }
+
+Test(commands_progress, what_is_waited_for_may_change_meanwhile)
+{
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK);
+    cr_assert(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+    redirect(open(ptsname(master), O_RDWR | O_NOCTTY));
+    struct progress *progress = progress_begin("replay", "waiting");
+    wait_for(strstr(hear(master), "outboxd replay: waiting ..") != NULL, 900);
+    progress_change(progress, "%d %%", 50);
+    wait_for(strstr(hear(master), "\r\033[Koutboxd replay: 50 % .. 1 s") != NULL, 5000);
+    progress_end(progress);
+}

@@ -1,5 +1,7 @@
 /* metrics_documents.c: docs/metrics.md names every metric and every key of the JSON that scripts read. Run in the root of the
  * repository. */
+#include "command/dead_print.h"
+#include "command/replay_print.h"
 #include "command/report.h"
 #include "http/metrics.h"
 #include "http/status.h"
@@ -114,19 +116,31 @@ print(const struct report *report)
     return text;
 }
 
+static char empty[] = "", name[] = "main";
+static struct request request = {
+    .kind = name, .asked_by = empty, .asked_at = empty, .outcome = empty, .done_at = empty};
+static const struct requests requests = {&request, 1};
+
 Test(metrics_documents, every_key_of_the_command_status_is_explained)
 {
-    char empty[] = "", name[] = "main", topic[] = "orders", error[] = "TOPIC_AUTHORIZATION_FAILED";
+    char topic[] = "orders", error[] = "TOPIC_AUTHORIZATION_FAILED";
     struct status_trouble stuck = {
         .active = true, .event_id = 7, .topic = topic, .error = error, .message = empty};
-    struct status_relay relay = {
-        .name = name, .source = empty, .has_journal = true, .holder = empty, .led = true, .trouble = stuck};
+    struct status_relay relay = {.name = name,
+                                 .source = empty,
+                                 .has_journal = true,
+                                 .holder = empty,
+                                 .led = true,
+                                 .trouble = stuck,
+                                 .aside = {.known = true, .requests = requests}};
+    struct paused paused = {.relay = name, .topic = topic, .waits = true, .error = error, .message = empty};
     struct status_process process = {.relay = name, .holder = empty, .client = empty};
     struct status_slot slot = {.name = empty, .state = empty};
     struct status status = {.relays = &relay,
                             .relay_count = 1,
                             .processes = &process,
                             .process_count = 1,
+                            .pauses = {&paused, 1},
                             .slots_known = true,
                             .slots = &slot,
                             .slot_count = 1,
@@ -136,6 +150,58 @@ Test(metrics_documents, every_key_of_the_command_status_is_explained)
     struct report report = report_make(&settings, &facts, &status);
     char *json = print(&report);
     cr_expect_not_null(strstr(json, "\"event_id\": 7"), "the report has every part");
+    cr_expect_not_null(strstr(json, "progress_id"));
+    cr_expect_not_null(strstr(json, "attempts"));
     expect_keys_of("\n## outboxd status --json\n", json);
     report_free(&report);
+}
+
+Test(metrics_documents, every_key_of_the_dead_letters_is_explained)
+{
+    char bytes[] = {'\xff'}, *text = NULL;
+    size_t size;
+    struct dead_entry entry = {.topic = name,
+                               .error = empty,
+                               .first_at = empty,
+                               .last_at = empty,
+                               .request = 1,
+                               .request_kind = empty};
+    struct dead_entry bare = entry;
+    entry.key = bytes;
+    entry.key_size = 1;
+    struct dead_entry entries[] = {entry, bare};
+    struct dead_list list = {.list = entries, .count = 2, .letters = 2};
+    FILE *to = open_memstream(&text, &size);
+    dead_print_list_json(&list, to);
+    fclose(to);
+    cr_expect_not_null(strstr(text, "key_base64"));
+    expect_keys_of("\n## outboxd dead list --json\n", text);
+}
+
+Test(metrics_documents, every_key_of_a_dead_letter_is_explained)
+{
+    char bytes[] = {'\xff'}, *text = NULL;
+    size_t size;
+    struct topic topic = {.name = name};
+    struct event event = {.topic = &topic, .payload = bytes, .payload_size = 1};
+    struct page kept = {.events = &event, .count = 1};
+    struct dead_letter letter = {
+        .page = &kept, .error = empty, .message = empty, .first_at = empty, .held_first = empty};
+    FILE *to = open_memstream(&text, &size);
+    dead_print_letter_json(&letter, &requests, to);
+    fclose(to);
+    cr_expect_not_null(strstr(text, "payload_base64"));
+    cr_expect_not_null(strstr(text, "outcome"));
+    expect_keys_of("\n## outboxd dead show --json\n", text);
+}
+
+Test(metrics_documents, every_key_of_the_replays_is_explained)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *to = open_memstream(&text, &size);
+    replay_print_list_json(&requests, to);
+    fclose(to);
+    cr_expect_not_null(strstr(text, "progress_id"));
+    expect_keys_of("\n## outboxd replay --list --json\n", text);
 }

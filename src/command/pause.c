@@ -1,0 +1,172 @@
+/* pause.c: `outboxd pause` and `outboxd resume`: a topic, or all of a relay. Called by main; the relay's leader sees it in the
+ * database. */
+#include "command/asking.h"
+
+#include "command/command.h"
+#include "command/print.h"
+#include "event/topic.h"
+#include "postgres/pauses.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char pause_help[] =
+    "Usage: outboxd pause [TOPIC]\n"
+    "\n"
+    "The relay publishes no event of the topic, or without one none at all, until it is resumed. What is in\n"
+    "flight is finished; events go on being committed, wait, and are published in order after\n"
+    "`outboxd resume`. Slots that hold them are not emptied meanwhile. Kept in the database: it holds for\n"
+    "the next leader too.\n"
+    "\n"
+    "  -c, --config FILE   configuration (default " COMMAND_DEFAULT_CONFIG ")\n"
+    "  -h, --help          this text\n"
+    "\n"
+    "Exit codes: 0 it is paused, also when it was before; 64 usage; 69 Postgres did not do it; 70 it gave "
+    "an\n"
+    "answer that must not be; 78 configuration.\n";
+
+static const char resume_help[] =
+    "Usage: outboxd resume [TOPIC]\n"
+    "\n"
+    "Ends what `outboxd pause` with the same argument began: what has waited is published, in order.\n"
+    "\n"
+    "  -c, --config FILE   configuration (default " COMMAND_DEFAULT_CONFIG ")\n"
+    "  -h, --help          this text\n"
+    "\n"
+    "Exit codes: 0 it is not paused by hand, also when it was not before; 64 usage; 69 Postgres did not do\n"
+    "it; 70 it gave an answer that must not be; 78 configuration.\n";
+
+/* An exact name, as the outbox takes it. */
+static bool
+is_topic(const char *text)
+{
+    size_t size = strlen(text);
+    return size > 0 && size < TOPIC_NAME_SIZE && strcmp(text, ".") != 0 && strcmp(text, "..") != 0 &&
+           strncmp(text, "__", 2) != 0 &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == size;
+}
+
+/* By whom and why it is so at present; `paused` may be NULL: it is not. */
+static void
+print_waiting(const struct paused *paused)
+{
+    char age[PRINT_SIZE];
+    if (paused == NULL)
+        return;
+    if (paused->asked_by != NULL) {
+        fputs("  paused by ", stdout);
+        print_text(stdout, paused->asked_by);
+        printf(", since %s ago\n", print_age(paused->since_us, age));
+    } else {
+        fputs("  it waits because it takes nothing, and goes on by itself: ", stdout);
+        print_text(stdout, paused->error);
+        fputs(": ", stdout);
+        print_text(stdout, paused->message);
+        putchar('\n');
+    }
+}
+
+static bool
+set_topic(struct asking *asking, const char *topic, bool pause, struct error *error)
+{
+    const char *relay = asking->settings->relay;
+    struct pauses pauses;
+    bool changed;
+    if (!asking_selects(asking, topic))
+        fprintf(stderr,
+                "outboxd %s: relay %s does not select topic %s: it publishes none of its events anyway\n",
+                asking->command, relay, topic);
+    if (!pauses_set(asking->session, relay, topic, pause, &changed, error))
+        return false;
+    if (pause)
+        printf(
+            changed
+                ? "topic %s is paused for relay %s: what is in flight is finished, further events wait until "
+                  "`outboxd resume %s`\n"
+                : "topic %s was paused for relay %s already; `outboxd resume %s` ends it\n",
+            topic, relay, topic);
+    else
+        printf(changed ? "topic %s is resumed for relay %s: what has waited is published\n"
+                       : "topic %s was not paused by hand for relay %s\n",
+               topic, relay);
+    if (changed)
+        return true;
+    bool good = pauses_read(asking->session, &pauses, error);
+    print_waiting(good ? pauses_find(&pauses, relay, topic) : NULL);
+    pauses_free(&pauses);
+    return good;
+}
+
+static bool
+set_relay(struct asking *asking, bool pause, struct error *error)
+{
+    const char *relay = asking->settings->relay;
+    bool changed;
+    if (!pauses_set(asking->session, relay, NULL, pause, &changed, error))
+        return false;
+    if (pause)
+        printf(
+            changed
+                ? "relay %s is paused: what is in flight is finished, all further events wait until `outboxd "
+                  "resume`\n"
+                : "relay %s was paused already; `outboxd resume` ends it\n",
+            relay);
+    else
+        printf(changed ? "relay %s is resumed: what has waited is published\n" : "relay %s was not paused\n",
+               relay);
+    return true;
+}
+
+static bool
+act(const char *command, const struct settings *settings, const char *topic, struct error *error)
+{
+    struct asking asking;
+    bool pause = strcmp(command, "pause") == 0;
+    bool good = asking_open(&asking, command, settings, false, error);
+    if (good)
+        good = topic != NULL ? set_topic(&asking, topic, pause, error) : set_relay(&asking, pause, error);
+    if (good && !pause) /* whether it goes on now */
+        good = asking_refresh(&asking, error);
+    if (good && !pause)
+        asking_warn(&asking);
+    asking_close(&asking);
+    if (fflush(stdout) != 0 && good)
+        return error_set(error, ERROR_UNUSABLE, "cannot write to standard output: %s", strerror(errno));
+    return good;
+}
+
+static int
+run(int argc, char **argv, const char *help)
+{
+    struct command_line line = {.help = help, .operands_most = 1};
+    struct settings *settings = NULL;
+    struct error error;
+    int exit_code;
+    if (!command_parse(argc, argv, &line, &exit_code))
+        return exit_code;
+    const char *topic = line.operand_count > 0 ? line.operands[0] : NULL;
+    if (topic != NULL && !is_topic(topic)) {
+        error_set(&error, ERROR_USAGE, "'%.300s' is no legal topic name; it is one topic, not a pattern",
+                  topic);
+        return command_misused(argv[0], error.message);
+    }
+    if (!command_load(line.config, &settings, &exit_code))
+        return exit_code;
+    exit_code = act(argv[0], settings, topic, &error) ? 0 : command_failed(argv[0], &error);
+    settings_free(settings);
+    return exit_code;
+}
+
+int
+command_pause(int argc, char **argv)
+{
+    return run(argc, argv, pause_help);
+}
+
+int
+command_resume(int argc, char **argv)
+{
+    return run(argc, argv, resume_help);
+}

@@ -1,0 +1,212 @@
+/* commands_dead_asked.c: `outboxd dead retry` and `discard` ask the leader, wait for it, and end with 0 only when all is done as
+ * asked. The leader's part is a stand-in's; what is shown is commands_dead.c. */
+#include "commands_leader.h"
+
+#include "command/command.h"
+
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+TestSuite(commands_dead_asked, .timeout = 60);
+
+static struct outbox outbox;
+static char *config;
+static struct driver *driver;
+
+static void
+open_all(void)
+{
+    outbox = outbox_open();
+    config = command_config(&outbox, POSTGRES_RELAY, "lease: 1h\n");
+    driver = lead_outbox(&outbox);
+    leader_puts_aside(&outbox, 3);
+}
+
+static void
+close_all(void)
+{
+    driver_close(driver);
+    free(config);
+    outbox_close(&outbox);
+}
+
+static void
+expect(int exit_code, const char *out, const char *err, const char *const *arguments)
+{
+    const char *all[16] = {"dead", "--config", config};
+    for (size_t i = 0; arguments[i] != NULL; i++)
+        all[3 + i] = arguments[i];
+    struct ran ran = run_command(command_dead, all);
+    cr_assert_eq(ran.exit_code, exit_code, "exit code %d: %s%s", ran.exit_code, ran.out, ran.err);
+    cr_assert(out == NULL || strstr(ran.out, out) != NULL, "\"%s\" is not in: %s", out, ran.out);
+    cr_assert(err == NULL || strstr(ran.err, err) != NULL, "\"%s\" is not in: %s", err, ran.err);
+    ran_free(&ran);
+}
+
+#define EXPECT(exit_code, out, err, ...) expect(exit_code, out, err, (const char *[]){__VA_ARGS__, NULL})
+
+static int64_t
+count(const char *from)
+{
+    return postgres_int(outbox.relay, "select count(*) from outbox.%s", from);
+}
+
+/* More dead letters, of topic mail, with nothing behind them: ids 5 to 4 + `more`. */
+static void
+put_more(int more)
+{
+    emit_events(outbox.writer, "mail", more);
+    postgres_exec(outbox.relay,
+                  "select outbox.put_aside('main', jsonb_build_object('dead', (select "
+                  "jsonb_agg(jsonb_build_object('id', i,"
+                  " 'tick', 6, 'hold', null, 'error', 'E', 'message', 'm')) from generate_series(5, %d) i)))",
+                  4 + more);
+}
+
+Test(commands_dead_asked, a_retry_waits_until_all_behind_it_is_published, .init = open_all, .fini = close_all)
+{
+    /* one event a turn, as a slow leader */
+    struct leader *leader = leader_begin(
+        &outbox, LEADER_SETTLES("case when r.events = 3 then " LEADER_ALL " else r.events + 1 end", "1",
+                                "case when r.events = 3 then 'done' end", "null"));
+    EXPECT(0, "1  published, and 3 events that were held behind it\n", "", "retry", "1");
+    leader_end(leader);
+    cr_expect_eq(count("dead_letter") + count("held_event"), 0);
+    EXPECT(64, "1  no such dead letter\n", "1 of 1 are no dead letters of relay \"main\"", "retry", "1");
+}
+
+Test(commands_dead_asked, a_retry_that_is_refused_again_exits_69_and_says_why, .init = open_all,
+     .fini = close_all)
+{
+    struct leader *leader = leader_begin(
+        &outbox, LEADER_SETTLES("0", "0", "'event 1 was refused: INVALID_RECORD'",
+                                "'{\"id\": 1, \"error\": \"INVALID_RECORD\", \"message\": \"again\"}'"));
+    EXPECT(69, "1  event 1 was refused: INVALID_RECORD; it stays a dead letter: again\n",
+           "not all is done: 1 of 1; `outboxd dead list`", "retry", "1");
+    leader_end(leader);
+    cr_expect_eq(count("dead_letter"), 1);
+}
+
+Test(commands_dead_asked, a_held_event_that_is_refused_is_said, .init = open_all, .fini = close_all)
+{
+    struct leader *leader =
+        leader_begin(&outbox, LEADER_SETTLES("1", "1", "'event 2 was refused: E'",
+                                             "'{\"id\": 2, \"error\": \"E\", \"message\": \"m\"}'"));
+    EXPECT(69, "1  published; behind it, event 2 was refused: E\n", "not all is done", "retry", "1");
+    leader_end(leader);
+    cr_expect_eq(count("dead_letter where event_id = 2"), 1);
+    leader = leader_begin(&outbox, LEADER_SETTLES("0", "0", "'event 3 was refused: E'",
+                                                  "'{\"id\": 3, \"error\": \"E\", \"message\": \"m\"}'"));
+    EXPECT(69, "2  discarded; behind it, event 3 was refused: E\n", "not all is done", "discard", "2",
+           "--reason", "x", "--yes");
+    leader_end(leader);
+}
+
+Test(commands_dead_asked, what_ended_for_another_reason_is_not_called_published, .init = open_all,
+     .fini = close_all)
+{
+    struct leader *leader =
+        leader_begin(&outbox, "select outbox.relay_retire('main') where exists (select from outbox.request)");
+    EXPECT(69, "1  the relay was retired; it stays a dead letter: larger than the topic takes\n",
+           "not all is done", "retry", "1");
+    leader_end(leader);
+}
+
+Test(commands_dead_asked, all_of_a_topic_are_retried_and_no_other, .init = open_all, .fini = close_all)
+{
+    put_more(1200); /* more than are asked for, and looked at, at once */
+    struct leader *leader = leader_begin(&outbox, LEADER_SETTLES(LEADER_ALL, "1", "'done'", "null"));
+    EXPECT(0, "1204  published\n", "", "retry", "--all", "--topic", "ma*");
+    cr_expect_eq(count("dead_letter"), 1);
+    EXPECT(0, "no dead letters\n", "", "retry", "--all", "--topic", "ma*");
+    EXPECT(0, "1  published", "", "retry", "--all");
+    EXPECT(0, "no dead letters\n", "", "retry", "--all");
+    leader_end(leader);
+    cr_expect_eq(count("request"), 1201);
+}
+
+Test(commands_dead_asked, ids_that_are_absent_keep_none_of_the_others_back, .init = open_all,
+     .fini = close_all)
+{
+    struct leader *leader = leader_begin(&outbox, LEADER_SETTLES(LEADER_ALL, "4", "'done'", "null"));
+    EXPECT(64, "1  published", "2 of 3 are no dead letters", "retry", "1", "1", "2", "9223372036854775807");
+    leader_end(leader);
+    cr_expect_eq(count("request"), 1);
+}
+
+/* A SIGINT that is pending comes with the first look. */
+static void
+interrupt_next_wait(void)
+{
+    sigset_t blocked;
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGINT);
+    cr_assert_eq(sigprocmask(SIG_BLOCK, &blocked, NULL), 0);
+    cr_assert_eq(raise(SIGINT), 0);
+}
+
+Test(commands_dead_asked, what_is_under_way_is_waited_for_and_not_asked_for_twice, .init = open_all,
+     .fini = close_all)
+{
+    postgres_exec(outbox.relay, "select outbox.dead_retry('main', 1)");
+    EXPECT(69, "1  a retry is under way, request 1\n", "not all is done: 1 of 1", "discard", "1", "--reason",
+           "x", "--yes");
+    EXPECT(0, "asked for: 1 retry\n", "", "retry", "1", "--no-wait");
+    interrupt_next_wait();
+    EXPECT(69, "", "no longer waiting", "retry", "1");
+    cr_expect_eq(count("request"), 1);
+}
+
+Test(commands_dead_asked, a_discard_keeps_the_reason_and_frees_what_waited, .init = open_all,
+     .fini = close_all)
+{
+    struct leader *leader = leader_begin(&outbox, LEADER_SETTLES(LEADER_ALL, "3", "'done'", "null"));
+    EXPECT(0,
+           "1 event will never be published; 3 that are held behind it will be\n1  discarded, and 3 events "
+           "that were",
+           "", "discard", "1", "--reason", "it's \"wrong\"; drop", "--yes");
+    leader_end(leader);
+    cr_expect_eq(count("discarded where reason = 'it''s \"wrong\"; drop'"), 1);
+    cr_expect_eq(count("held_event"), 0);
+}
+
+/* ---- nobody leads ---- */
+
+Test(commands_dead_asked, without_a_leader_it_says_so_and_what_was_asked_for_stays, .init = open_all,
+     .fini = close_all)
+{
+    char *impatient = config;
+    config = command_config(&outbox, POSTGRES_RELAY, "lease: 1s\n");
+    confirm_tick(driver, 0, 0, true);
+    EXPECT(0, "asked for: 1 retry\n", "relay main was stopped 0.", "retry", "1", "--no-wait");
+    EXPECT(69, "", "nothing happens until `outboxd run` leads it", "retry", "1");
+    EXPECT(69, "", "what was asked for stays, and is done when `outboxd run` leads it again", "retry", "1");
+    cr_expect_eq(count("request where done_at is null"), 1);
+    free(config);
+    config = impatient;
+}
+
+Test(commands_dead_asked, a_paused_relay_is_named_as_the_reason, .init = open_all, .fini = close_all)
+{
+    postgres_exec(outbox.relay, "select outbox.pause('main', null)");
+    EXPECT(0, "asked for: 1 retry\n", "relay main is paused; `outboxd resume` lets it go on", "retry", "1",
+           "--no-wait");
+}
+
+Test(commands_dead_asked, who_interrupts_the_wait_leaves_the_request, .init = open_all, .fini = close_all)
+{
+    interrupt_next_wait();
+    EXPECT(69, "", "no longer waiting: what was asked for goes on\n", "retry", "1");
+    cr_expect_eq(count("request where done_at is null"), 1);
+}
+
+Test(commands_dead_asked, a_privilege_that_is_missing_exits_69, .init = open_all, .fini = close_all)
+{
+    postgres_exec(outbox.admin,
+                  "revoke execute on function outbox.dead_retry(text, bigint) from outbox_relay");
+    EXPECT(69, "", "permission denied", "retry", "1");
+    postgres_exec(outbox.admin, "update outbox.schema_version set version = 4");
+    EXPECT(69, "", "the schema is at version 4, this outboxd needs", "list");
+}
