@@ -109,7 +109,8 @@ aside_read_dead(struct session *session, aside_visit_dead *visit, void *context,
         struct aside_dead dead = {.event_id = number_field(result, row, 0),
                                   .hold = number_field(result, row, 1),
                                   .ahead = PQgetvalue(result, row, 2)[0] == 't',
-                                  .topic = PQgetvalue(result, row, 3)};
+                                  .topic = PQgetvalue(result, row, 3),
+                                  .tick = number_field(result, row, 5)};
         char *key = PQgetisnull(result, row, 4) ? NULL : from_hex(PQgetvalue(result, row, 4), &dead.key_size);
         dead.key = key;
         visit(context, &dead);

@@ -45,6 +45,7 @@ MUST_CHECK bool aside_read_ahead(struct session *session, struct aside_ahead *ah
 struct aside_dead {
     int64_t event_id;
     int64_t hold; /* 0: it holds nothing */
+    int64_t tick;
     bool ahead;
     const char *topic, *key; /* key NULL: none; valid during the call */
     size_t key_size;

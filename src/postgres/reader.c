@@ -42,16 +42,36 @@ struct reader {
         cut; /* pages are cut by bytes, because sizes are not known, or an event was too large for a plain page */
 };
 
-struct reader *
-reader_new(struct session *session, struct topic_table *topics, const struct topic *only)
+static struct reader *
+make(struct session *session, struct topic_table *topics, char *filter)
 {
     struct reader *reader = must_calloc(1, sizeof *reader);
     reader->session = session;
     reader->topics = topics;
-    reader->filter = only != NULL ? must_format(" and topic = '%s'", only->name) : must_strdup("");
-    CHECK(strchr(only != NULL ? only->name : "", '\'') == NULL); /* the table's CHECK saw to it */
-    reader->cut = true;                                          /* nothing is known about sizes yet */
+    reader->filter = filter;
+    reader->cut = true; /* nothing is known about sizes yet */
     return reader;
+}
+
+struct reader *
+reader_new(struct session *session, struct topic_table *topics)
+{
+    return make(session, topics, must_strdup(""));
+}
+
+struct reader *
+reader_new_of_topic(struct session *session, struct topic_table *topics, const char *relay,
+                    const struct topic *topic)
+{
+    /* both are names of letters, digits, dots, underscores and hyphens: CHECKs of their tables saw to it */
+    CHECK(strpbrk(relay, "'\\") == NULL && strpbrk(topic->name, "'\\") == NULL);
+    return make(
+        session, topics,
+        must_format(
+            " and topic = '%s'"
+            " and not exists (select from outbox.dead_letter l where l.relay = '%s' and l.event_id = id)"
+            " and not exists (select from outbox.held_event h where h.relay = '%s' and h.event_id = id)",
+            topic->name, relay, relay));
 }
 
 void

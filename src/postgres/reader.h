@@ -10,8 +10,11 @@
 
 struct reader;
 
-/* All must outlive the reader. `only`: events of other topics are left out; NULL: none is. */
-struct reader *reader_new(struct session *session, struct topic_table *topics, const struct topic *only);
+/* All must outlive the reader. */
+struct reader *reader_new(struct session *session, struct topic_table *topics);
+/* Of one topic alone, and without what waits elsewhere: dead letters of this relay, and what is held behind them. */
+struct reader *reader_new_of_topic(struct session *session, struct topic_table *topics, const char *relay,
+                                   const struct topic *topic);
 void reader_free(struct reader *reader); /* NULL is allowed */
 
 /* Takes the tick over (and clears `tick`); events with id <= `after` are left out: they were settled before. */

@@ -110,8 +110,9 @@ take_dead(void *context, const struct aside_dead *dead)
     struct relay *relay = context;
     struct aside *aside = &relay->aside;
     const struct topic *topic = topic_intern_always(relay->topics, dead->topic, strlen(dead->topic));
+    const struct hold hold = {topic, dead->key, dead->key_size, dead->hold, dead->tick, dead->event_id};
     if (dead->hold != 0 && dead->key != NULL)
-        (void)holds_add(&aside->holds, topic, dead->key, dead->key_size, dead->hold);
+        (void)holds_add(&aside->holds, &hold);
     if (!dead->ahead)
         return;
     aside->ahead = must_realloc(aside->ahead, aside->ahead_count + 1, sizeof *aside->ahead);
@@ -152,13 +153,15 @@ aside_takes(struct relay *relay, struct event *event)
     enum event_state state = EVENT_UNSENT;
     if (event->page->side != 0 && side_has_failed(relay, event->page))
         state = EVENT_PASSED;
-    else if (!takes_part(relay, event))
+    else if (!takes_part(relay, event) && !side_waits(relay, event))
         return false;
+    else if (!takes_part(relay, event))
+        state = EVENT_PASSED;
     else if (event->page->side == 0 && event->topic->paused)
         state = pauses_state_of(relay, event->topic);
     else if (aside->ahead_count > 0 && is_dead_already(aside, event))
         state = EVENT_ASIDE;
-    else if (holds_find(&aside->holds, event->topic, event->key, event->key_size) != 0)
+    else if (holds_find(&aside->holds, event) != 0)
         state = EVENT_HELD;
     if (state == EVENT_UNSENT)
         return false;
@@ -176,7 +179,9 @@ aside_bury(struct relay *relay, struct event *event, const struct outcome *why)
     bool holds = relay->settings->dead_letter_policy == DEAD_LETTER_HOLD_KEY && event->key != NULL;
     if (aside->refusal_count == REFUSALS_MOST)
         return true; /* it stays unsent, and is refused again when those before it are written down */
-    if (holds && !holds_add(&aside->holds, event->topic, event->key, event->key_size, event->id))
+    const struct hold hold = {event->topic,          event->key, event->key_size, event->id,
+                              event->page->tick_seq, event->id};
+    if (holds && !holds_add(&aside->holds, &hold))
         return false;
     aside->refusals[aside->refusal_count++] = (struct refusal){event, *why};
     pipeline_set_aside(&relay->pipeline, event, EVENT_REFUSED);
@@ -223,7 +228,7 @@ dead_list(struct relay *relay)
     for (size_t i = 0; i < aside->refusal_count; i++) {
         const struct refusal *refusal = &aside->refusals[i];
         struct event *event = refusal->event;
-        int64_t hold = holds_find(&aside->holds, event->topic, event->key, event->key_size);
+        int64_t hold = holds_of_key(&aside->holds, event);
         json_t *dead =
             json_pack("{s:I, s:I}", "id", (json_int_t)event->id, "tick", (json_int_t)event->page->tick_seq);
         if (hold != 0 && relay->settings->dead_letter_policy == DEAD_LETTER_HOLD_KEY)
@@ -247,7 +252,7 @@ held_list(struct relay *relay)
             struct event *event = &page->events[i];
             if (event->state != EVENT_HELD)
                 continue;
-            int64_t hold = holds_find(&aside->holds, event->topic, event->key, event->key_size);
+            int64_t hold = holds_find(&aside->holds, event);
             json_array_append_new(list, json_pack("[I, I, I]", (json_int_t)event->id,
                                                   (json_int_t)page->tick_seq, (json_int_t)hold));
             note(aside, event);

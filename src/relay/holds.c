@@ -3,23 +3,22 @@
 #include "relay/holds.h"
 
 #include "base/error.h"
+#include "event/page.h"
 
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct waiting_key {
-    const struct topic *topic;
-    const char *key;
-    size_t key_size;
-    int64_t hold;
-    char bytes[]; /* the key of an entry in the tree */
+/* An element of the tree, with the bytes of its key. */
+struct element {
+    struct hold hold;
+    char key[];
 };
 
 static int
 compare(const void *left, const void *right)
 {
-    const struct waiting_key *a = left, *b = right;
+    const struct hold *a = &((const struct element *)left)->hold, *b = &((const struct element *)right)->hold;
     if (a->topic != b->topic)
         return a->topic->index < b->topic->index ? -1 : 1;
     if (a->key_size != b->key_size)
@@ -27,73 +26,76 @@ compare(const void *left, const void *right)
     return a->key_size == 0 ? 0 : memcmp(a->key, b->key, a->key_size);
 }
 
-int64_t
-holds_find(const struct holds *holds, const struct topic *topic, const char *key, size_t key_size)
+static const struct hold *
+find(const struct holds *holds, const struct topic *topic, const char *key, size_t key_size)
 {
     if (holds->count == 0 || key == NULL)
-        return 0;
-    const struct waiting_key wanted = {.topic = topic, .key = key, .key_size = key_size};
+        return NULL;
+    const struct element wanted = {.hold = {.topic = topic, .key = key, .key_size = key_size}};
     void *found = tfind(&wanted, &holds->tree, compare);
-    return found != NULL ? (*(struct waiting_key *const *)found)->hold : 0;
+    return found != NULL ? &(*(struct element *const *)found)->hold : NULL;
+}
+
+int64_t
+holds_of_key(const struct holds *holds, const struct event *event)
+{
+    const struct hold *hold = find(holds, event->topic, event->key, event->key_size);
+    return hold != NULL ? hold->number : 0;
+}
+
+int64_t
+holds_find(const struct holds *holds, const struct event *event)
+{
+    const struct hold *hold = find(holds, event->topic, event->key, event->key_size);
+    if (hold == NULL)
+        return 0;
+    int64_t tick = event->page->tick_seq;
+    bool behind = tick > hold->tick || (tick == hold->tick && event->id > hold->id);
+    return behind ? hold->number : 0;
 }
 
 bool
-holds_add(struct holds *holds, const struct topic *topic, const char *key, size_t key_size, int64_t hold)
+holds_add(struct holds *holds, const struct hold *hold)
 {
-    CHECK(key != NULL);
-    if (holds_find(holds, topic, key, key_size) != 0)
+    CHECK(hold->key != NULL);
+    if (find(holds, hold->topic, hold->key, hold->key_size) != NULL)
         return true;
     if (holds->count == HOLDS_MOST)
         return false;
-    struct waiting_key *entry = must_alloc(sizeof *entry + key_size);
-    memcpy(entry->bytes, key, key_size);
-    entry->topic = topic;
-    entry->key = entry->bytes;
-    entry->key_size = key_size;
-    entry->hold = hold;
-    CHECK(tsearch(entry, &holds->tree, compare) != NULL);
+    struct element *element = must_alloc(sizeof *element + hold->key_size);
+    memcpy(element->key, hold->key, hold->key_size);
+    element->hold = *hold;
+    element->hold.key = element->key;
+    CHECK(tsearch(element, &holds->tree, compare) != NULL);
     holds->count++;
     return true;
 }
 
-/* twalk_r(3) tells each inner node three times. */
 struct search {
-    int64_t hold;
-    struct waiting_key *found;
+    int64_t number;
+    struct element *found;
 };
 
+/* twalk_r(3) tells each inner node three times. */
 static void
-look_for(const void *node, VISIT visit, void *context)
+look_at(const void *node, VISIT visit, void *context)
 {
     struct search *search = context;
-    struct waiting_key *entry = *(struct waiting_key *const *)node;
-    if ((visit == postorder || visit == leaf) && entry->hold == search->hold)
-        search->found = entry;
-}
-
-static struct waiting_key *
-find_hold(const struct holds *holds, int64_t hold)
-{
-    struct search search = {.hold = hold};
-    twalk_r(holds->tree, look_for, &search);
-    return search.found;
+    struct element *element = *(struct element *const *)node;
+    if ((visit == postorder || visit == leaf) && element->hold.number == search->number)
+        search->found = element;
 }
 
 void
-holds_remove(struct holds *holds, int64_t hold)
+holds_remove(struct holds *holds, int64_t number)
 {
-    struct waiting_key *entry = find_hold(holds, hold);
-    if (entry == NULL)
+    struct search search = {.number = number};
+    twalk_r(holds->tree, look_at, &search);
+    if (search.found == NULL)
         return;
-    tdelete(entry, &holds->tree, compare);
-    free(entry);
+    tdelete(search.found, &holds->tree, compare);
+    free(search.found);
     holds->count--;
-}
-
-bool
-holds_has(const struct holds *holds, int64_t hold)
-{
-    return find_hold(holds, hold) != NULL;
 }
 
 void

@@ -13,18 +13,25 @@ struct holds {
     size_t count;
 };
 
-/* The hold (outbox.dead_letter.hold, the id of the event that was refused) that an event of this topic and key waits behind; 0: none. */
-int64_t holds_find(const struct holds *holds, const struct topic *topic, const char *key, size_t key_size);
+/* The hold (outbox.dead_letter.hold, the id of the event that was refused) that this event waits behind; 0: none. What stands before the
+ * refused event in the stream and comes (again) waits for nothing. */
+int64_t holds_find(const struct holds *holds, const struct event *event);
 
-/* From now on it does; the key is copied. A hold that is there stays. False: there are HOLDS_MOST already. */
-bool holds_add(struct holds *holds, const struct topic *topic, const char *key, size_t key_size,
-               int64_t hold);
+/* The hold of the event's topic and key, wherever it stands; 0: none. */
+int64_t holds_of_key(const struct holds *holds, const struct event *event);
+
+/* From now on there is one, behind the event `id` of tick `tick`; the key is copied. A hold that is there stays. False: there are HOLDS_MOST
+ * already. */
+struct hold {
+    const struct topic *topic;
+    const char *key;
+    size_t key_size;
+    int64_t number, tick, id;
+};
+bool holds_add(struct holds *holds, const struct hold *hold);
 
 /* Nothing waits behind it any more. */
-void holds_remove(struct holds *holds, int64_t hold);
-
-/* Is there such a hold? */
-bool holds_has(const struct holds *holds, int64_t hold);
+void holds_remove(struct holds *holds, int64_t number);
 
 void holds_clear(struct holds *holds);
 

@@ -113,7 +113,7 @@ relay_new(struct relay **made, const struct settings *settings, struct error *er
         relay_free(relay);
         return false;
     }
-    relay->reader = reader_new(relay->session, relay->topics, NULL);
+    relay->reader = reader_new(relay->session, relay->topics);
     *made = relay;
     return true;
 }

@@ -63,8 +63,7 @@ marks_held(struct relay *relay, const struct side *side)
             struct event *event = &page->events[i];
             bool takes_part = page->side == 0 || pauses_of_page(relay, page) != NULL;
             if (!takes_part || event->state != EVENT_UNSENT ||
-                holds_find(&relay->aside.holds, event->topic, event->key, event->key_size) !=
-                    side->request.hold)
+                holds_find(&relay->aside.holds, event) != side->request.hold)
                 continue;
             any = true;
             (void)aside_takes(relay, event);
@@ -77,7 +76,7 @@ static void
 end(struct relay *relay, struct side *side, struct page *page)
 {
     side->closing = false;
-    if (side->request.hold != 0)
+    if (side->request.hold != 0 && side->request.kind != REQUEST_KIND_COPY)
         holds_remove(&relay->aside.holds, side->request.hold);
     page->side_end = SIDE_WHOLE;
     side_push(relay, page, side->request.number);

@@ -138,7 +138,8 @@ rounds_answer_late(struct relay *relay, struct error *error)
     bool good = journal_read_late(relay->session, pause != NULL ? &pause->tick : &unused, error);
     if (good && pause != NULL) {
         if (pause->reader == NULL)
-            pause->reader = reader_new(relay->session, relay->topics, pause->topic);
+            pause->reader =
+                reader_new_of_topic(relay->session, relay->topics, relay->settings->relay, pause->topic);
         reader_drop(pause->reader);
         reader_begin(pause->reader, &pause->tick, pause->after_id);
         pause->round = ROUND_READING;

@@ -36,6 +36,19 @@ side_has_failed(const struct relay *relay, const struct page *page)
     return pause != NULL ? pause->failed : side == NULL || side->failed;
 }
 
+/* What waits for the topic would come to the retried events again. */
+bool
+side_waits(struct relay *relay, const struct event *event)
+{
+    struct side *side = side_find(relay, event->page->side);
+    bool retries = side != NULL &&
+                   (side->request.kind == REQUEST_KIND_RETRY || side->request.kind == REQUEST_KIND_DISCARD);
+    if (!retries || !event->topic->paused)
+        return false;
+    side->failed = true;
+    return true;
+}
+
 static void
 forget(struct relay *relay, struct side *side)
 {

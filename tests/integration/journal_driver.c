@@ -68,7 +68,7 @@ driver_open(const char *conninfo, const char *relay)
     snprintf(driver->self.holder, sizeof driver->self.holder, "driver-%p", (void *)driver);
     cr_assert(session_new(&driver->session, &driver->settings, "outboxd test", &error), "%s", error.message);
     driver->topics = topic_table_new(&everything, 1);
-    driver->reader = reader_new(driver->session, driver->topics, NULL);
+    driver->reader = reader_new(driver->session, driver->topics);
     session_connect(driver->session, clock_monotonic_us());
     driver_wait(driver);
     registry_ask_register(driver->session, &driver->settings, true, clock_monotonic_us());

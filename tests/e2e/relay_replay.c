@@ -1,0 +1,146 @@
+/* relay_replay.c: what is retained is published again, marked, beside the stream and without disturbing its order (P2); and copies of dead
+ * letters in a topic of their own (P5). By the command line, as people do. */
+#include "relay_setup.h"
+
+#include "support/consumer.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+TestSuite(relay_replay, .timeout = 180);
+
+static void
+emit_many(struct setup *setup, const char *topic, int count)
+{
+    postgres_exec(setup->app,
+                  "insert into outbox.event (topic, key, payload, headers) select '%s', convert_to('k' || i %% 7, 'UTF8'),"
+                  " convert_to(i::text, 'UTF8'), '{\"kind\": \"test\"}' from generate_series(1, %d) i",
+                  topic, count);
+}
+
+static bool
+header_is(const struct record *record, const char *name, const char *value)
+{
+    const struct record_header *found = record_header(record, name);
+    struct bytes wanted = {(char *)value, strlen(value)};
+    return found != NULL && bytes_equal(found->value, wanted);
+}
+
+/* It must end with 0. */
+static void
+command(struct setup *setup, const char *const *arguments)
+{
+    const char *all[16] = {arguments[0], "--config", daemon_config_path(setup->relay), NULL};
+    for (size_t i = 1; arguments[i] != NULL; i++) {
+        all[i + 2] = arguments[i];
+        all[i + 3] = NULL;
+    }
+    struct outboxd_result result = outboxd_run(all);
+    cr_assert_eq(result.exit_code, 0, "outboxd %s: %d\n%s%s", arguments[0], result.exit_code, result.out,
+                 result.err);
+    outboxd_result_free(&result);
+}
+
+/* Of a topic: records with the header `name`, and those without; each in the order of their ids within a key and a partition. */
+static void
+expect_marked(struct setup *setup, const char *topic, size_t marked, size_t plain)
+{
+    struct records records = {0};
+    size_t with = 0, without = 0;
+    consumer_read_all(&records, broker_bootstrap(setup->broker), (const char *[]){topic, NULL}, false);
+    for (size_t i = 0; i < records.count; i++) {
+        bool is_marked = record_header(&records.list[i], "replay") != NULL;
+        with += is_marked;
+        without += !is_marked;
+        cr_expect(header_is(&records.list[i], "kind", "test"));
+        cr_expect_not_null(record_header(&records.list[i], "id"));
+    }
+    cr_expect_eq(with, marked, "%zu records are marked instead of %zu", with, marked);
+    cr_expect_eq(without, plain, "%zu records are not marked instead of %zu", without, plain);
+    records_free(&records);
+}
+
+static void
+replay(bool exact)
+{
+    struct setup setup = setup_begin();
+    const char *topic = setup_topic(&setup, "wanted", 3, NULL), *other = setup_topic(&setup, "other", 1, NULL);
+    char first[24], last[24];
+    setup_run(&setup, setup_and(exact ? setup_exact(&setup, true) : NULL, "lease=1s"));
+    emit_many(&setup, topic, 3000);
+    emit_many(&setup, other, 1000);
+    emit_many(&setup, topic, 3000);
+    setup_wait_confirmed(&setup, 20000);
+    command(&setup, (const char *[]){"replay", "--since", "1h", "--topic", topic, "--yes", NULL});
+    expect_marked(&setup, topic, 6000, 6000);
+    expect_marked(&setup, other, 0, 1000);
+    snprintf(first, sizeof first, "%" PRId64, postgres_int(setup.admin, "select min(id) + 2990 from outbox.event"));
+    snprintf(last, sizeof last, "%" PRId64, postgres_int(setup.admin, "select min(id) + 3009 from outbox.event"));
+    command(&setup, (const char *[]){"replay", "--from", first, "--to", last, "--yes", NULL});
+    expect_marked(&setup, topic, 6010, 6000);
+    expect_marked(&setup, other, 10, 1000);
+    emit_many(&setup, topic, 10);
+    setup_wait_confirmed(&setup, 10000);
+    expect_marked(&setup, topic, 6010, 6010);
+    setup_end(&setup);
+}
+
+Test(relay_replay, retained_events_are_published_again_marked_by_topic_and_by_id__P2)
+{
+    replay(false);
+}
+
+Test(relay_replay, retained_events_are_published_again_marked_by_topic_and_by_id_exactly_once__P2_P3)
+{
+    replay(true);
+}
+
+/* Killed at any moment, a replay goes on where it was. */
+Test(relay_replay, exactly_once_a_replay_survives_kill_9_and_repeats_nothing__P3__row_44)
+{
+    struct setup setup = setup_begin();
+    const char *topic = setup_topic(&setup, "wanted", 3, NULL);
+    setup_run(&setup, setup_and(setup_exact(&setup, true), "lease=1s"));
+    emit_many(&setup, topic, 20000);
+    setup_wait_confirmed(&setup, 20000);
+    command(&setup, (const char *[]){"replay", "--since", "1h", "--rate", "4000", "--yes", "--no-wait", NULL});
+    for (int i = 0; i < 5; i++) {
+        int64_t before = postgres_int(setup.admin, "select progress from outbox.request");
+        wait_for(postgres_int(setup.admin, "select progress from outbox.request") > before, 20000);
+        daemon_kill(setup.relay);
+        daemon_again(setup.relay);
+    }
+    wait_for(postgres_int(setup.admin, "select count(*) from outbox.request where outcome = 'done'") == 1, 60000);
+    expect_marked(&setup, topic, 20000, 20000);
+    setup_end(&setup);
+}
+
+Test(relay_replay, a_dead_letter_is_copied_with_its_reason_and_retried_from_the_command_line__P5)
+{
+    struct setup setup = setup_begin();
+    const char *compacted =
+        setup_topic(&setup, "compacted", 1, (const char *[]){"cleanup.policy", "compact", NULL});
+    const char *copies = setup_missing_topic(&setup, "copies");
+    char override[300];
+    struct records records = {0};
+    snprintf(override, sizeof override, "dead_letter/topic=%s", copies);
+    broker_create_topic(setup.broker, copies, 1, NULL);
+    setup_run(&setup, setup_and(NULL, override));
+    postgres_exec(setup.app, "select outbox.emit('%s', null, '2', '{\"kind\": \"test\"}')", compacted);
+    wait_for(postgres_int(setup.admin, "select count(*) from outbox.request where kind = 'copy' and outcome = 'done'") ==
+                 1,
+             20000);
+    consumer_read_all(&records, broker_bootstrap(setup.broker), (const char *[]){copies, NULL}, false);
+    cr_assert_eq(records.count, 1);
+    cr_expect(header_is(&records.list[0], "kind", "test"));
+    cr_expect(header_is(&records.list[0], "outbox-dead-topic", compacted));
+    cr_expect(header_is(&records.list[0], "outbox-dead-error", "KEY_REQUIRED"));
+    cr_expect_not_null(record_header(&records.list[0], "outbox-dead-message"));
+    records_free(&records);
+    broker_configure_topic(setup.broker, compacted, "cleanup.policy", "delete");
+    command(&setup, (const char *[]){"dead", "retry", "--all", NULL});
+    cr_expect_eq(postgres_int(setup.admin, "select count(*) from outbox.dead_letter"), 0);
+    cr_expect_eq(consumer_count(broker_bootstrap(setup.broker), compacted), 1);
+    setup_end(&setup);
+}
