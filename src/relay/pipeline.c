@@ -161,7 +161,7 @@ pipeline_oldest(const struct pipeline *pipeline)
     return NULL;
 }
 
-const struct event *
+struct event *
 pipeline_oldest_unanswered(struct pipeline *pipeline)
 {
     for (struct page *page = pipeline->head; page != NULL; page = page->later) {

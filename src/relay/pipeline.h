@@ -58,7 +58,7 @@ bool pipeline_settle(struct pipeline *pipeline, struct pipeline_edge *edge);
 const struct event *pipeline_oldest(const struct pipeline *pipeline);
 
 /* The first event in order that Kafka has not acknowledged, or NULL: exactly once, others before it may wait for their commit. */
-const struct event *pipeline_oldest_unanswered(struct pipeline *pipeline);
+struct event *pipeline_oldest_unanswered(struct pipeline *pipeline);
 
 /* The page of side work at the head of the pipeline, when every event of it is settled; else NULL. */
 struct page *pipeline_side(struct pipeline *pipeline);

@@ -14,6 +14,10 @@
 
 /* An acknowledgement takes milliseconds. After this time, which a change of a partition's leader may take, we ask what is wrong. */
 #define SILENT_US (INT64_C(2) * 1000000)
+/* A topic that takes nothing for so long is paused if others wait for it: longer than it takes to restart a broker. Tried again, it has
+ * to take its first events sooner. */
+#define HANGS_US (INT64_C(15) * 1000000)
+#define HANGS_AGAIN_US (INT64_C(4) * 1000000)
 
 void
 sending_count(void *context, const struct event *event)
@@ -60,38 +64,6 @@ tell_trouble(struct relay *relay)
               LOG_STR("why", trouble->why.message), LOG_END);
 }
 
-/* The oldest event holds up all others: when it has been out for long, the brokers are asked why. What was said of it stands until
- * it is acknowledged, or its partition is well; another instance that has not come as far yet heals nothing. */
-static void
-watch_oldest(struct relay *relay)
-{
-    const struct event *oldest = pipeline_oldest_unanswered(&relay->pipeline);
-    struct outcome obstacle, *why = NULL;
-    bool is_out = oldest != NULL && oldest->state == EVENT_SENT &&
-                  pipeline_serial(oldest) == relay->oldest_serial &&
-                  producer_state(relay->producer) == PRODUCER_READY;
-    if (!is_out && verdict_still_waits(&relay->verdict, oldest))
-        return;
-    if (!is_out) {
-        relay->oldest_serial = oldest != NULL ? pipeline_serial(oldest) : 0;
-        relay->oldest_from_us = relay->now_us;
-    } else if (relay->now_us - relay->oldest_from_us >= SILENT_US &&
-               producer_obstacle(relay->producer, oldest, relay->now_us, relay->oldest_from_us, &obstacle)) {
-        why = &obstacle;
-    }
-    if (!verdict_waits(&relay->verdict, oldest, why))
-        return;
-    relay->trouble_told = false;
-    if (why == NULL) {
-        log_info("waits no longer", LOG_INT("event", relay->verdict.waiting.event_id), LOG_END);
-        return;
-    }
-    relay->counters.errors[SNAPSHOT_ERROR_TOPIC]++;
-    log_error("waits: an event is out and its topic takes nothing", LOG_INT("event", oldest->id),
-              LOG_STR("topic", oldest->topic->name), LOG_STR("error", why->name),
-              LOG_STR("why", why->message), LOG_END);
-}
-
 /* A refusal, by a report or before sending. */
 static void
 refused(struct relay *relay, struct event *event, const struct outcome *why, bool alone)
@@ -119,6 +91,62 @@ refused(struct relay *relay, struct event *event, const struct outcome *why, boo
         pauses_refused(relay, event->topic, why);
         return;
     }
+}
+
+/* Of a topic that hangs, events of others have to wait: for their commit, or because memory is full. */
+static bool
+holds_up_others(const struct relay *relay, const struct event *oldest)
+{
+    for (const struct page *page = relay->pipeline.head; page != NULL; page = page->later)
+        for (size_t i = page->settled; i < page->count; i++)
+            if (page->events[i].topic != oldest->topic)
+                return true;
+    return false;
+}
+
+/* Its events are taken back from librdkafka, which would try for ever. */
+static void
+pause_hanging(struct relay *relay, struct event *oldest, const struct outcome *why)
+{
+    bool attempt = oldest->page->side != 0;
+    if (relay->now_us - relay->oldest_from_us < (attempt ? HANGS_AGAIN_US : HANGS_US) ||
+        !holds_up_others(relay, oldest))
+        return;
+    refused(relay, oldest, why, true);
+    producer_end(relay->producer, relay->now_us, "a topic takes nothing, and others wait");
+}
+
+/* The oldest event holds up all others: when it has been out for long, the brokers are asked why. What was said of it stands until
+ * it is acknowledged, or its partition is well; another instance that has not come as far yet heals nothing. */
+static void
+watch_oldest(struct relay *relay)
+{
+    struct event *oldest = pipeline_oldest_unanswered(&relay->pipeline);
+    struct outcome obstacle, *why = NULL;
+    bool is_out = oldest != NULL && oldest->state == EVENT_SENT &&
+                  pipeline_serial(oldest) == relay->oldest_serial &&
+                  producer_state(relay->producer) == PRODUCER_READY;
+    if (!is_out && verdict_still_waits(&relay->verdict, oldest))
+        return;
+    if (!is_out) {
+        relay->oldest_serial = oldest != NULL ? pipeline_serial(oldest) : 0;
+        relay->oldest_from_us = relay->now_us;
+    } else if (relay->now_us - relay->oldest_from_us >= SILENT_US &&
+               producer_obstacle(relay->producer, oldest, relay->now_us, relay->oldest_from_us, &obstacle)) {
+        why = &obstacle;
+        pause_hanging(relay, oldest, why);
+    }
+    if (!verdict_waits(&relay->verdict, oldest, why))
+        return;
+    relay->trouble_told = false;
+    if (why == NULL) {
+        log_info("waits no longer", LOG_INT("event", relay->verdict.waiting.event_id), LOG_END);
+        return;
+    }
+    relay->counters.errors[SNAPSHOT_ERROR_TOPIC]++;
+    log_error("waits: an event is out and its topic takes nothing", LOG_INT("event", oldest->id),
+              LOG_STR("topic", oldest->topic->name), LOG_STR("error", why->name),
+              LOG_STR("why", why->message), LOG_END);
 }
 
 static void
@@ -287,6 +315,24 @@ expects_more(struct relay *relay)
     return relay->request == REQUEST_PAGE || leading_reads_on(relay);
 }
 
+/* How far everything is settled, for the verdict: by acknowledgements, and by what is written down elsewhere. */
+static void
+follow_edge(struct relay *relay)
+{
+    const struct verdict *verdict = &relay->verdict;
+    const struct event *oldest = pipeline_oldest(&relay->pipeline);
+    uint64_t serial = oldest != NULL ? pipeline_serial(oldest) : relay->pipeline.next_serial;
+    bool passed = (verdict->suspecting && serial > verdict->last_suspect) ||
+                  (verdict->trouble.active && serial > verdict->trouble.serial);
+    if (relay->acknowledged == relay->acknowledged_told && !passed)
+        return;
+    relay->acknowledged_told = relay->acknowledged;
+    if (!verdict_reached(&relay->verdict, serial))
+        return;
+    relay->trouble_told = false;
+    log_info("no longer stuck", LOG_INT("event", verdict->trouble.event_id), LOG_END);
+}
+
 int64_t
 sending_turn(struct relay *relay)
 {
@@ -296,15 +342,7 @@ sending_turn(struct relay *relay)
     leading_settle(relay);
     if (relay->pipeline.events_out == 0 && pipeline_next(&relay->pipeline) == NULL && !exact_is_open(relay))
         relay->progress_us = relay->now_us;
-    if (relay->acknowledged > relay->acknowledged_told) {
-        relay->acknowledged_told = relay->acknowledged;
-        const struct event *oldest = pipeline_oldest(&relay->pipeline);
-        uint64_t serial = oldest != NULL ? pipeline_serial(oldest) : relay->pipeline.next_serial;
-        if (verdict_reached(&relay->verdict, serial)) {
-            relay->trouble_told = false;
-            log_info("no longer stuck", LOG_INT("event", relay->verdict.trouble.event_id), LOG_END);
-        }
-    }
+    follow_edge(relay);
     watch_oldest(relay);
     if (relay->dropping) {
         drop_pages(relay);
