@@ -10,6 +10,7 @@ exact_commit(struct relay *relay, const struct record *record, uint64_t serial)
     char text[RECORD_TEXT_SIZE];
     struct exact *exact = &relay->exact;
     exact->asked = *record;
+    snprintf(exact->asked.relay, sizeof exact->asked.relay, "%s", relay->settings->relay);
     exact->asked.epoch = relay->self.epoch;
     exact->asked.place = relay->seen.here;
     snprintf(exact->asked.cluster, sizeof exact->asked.cluster, "%s",

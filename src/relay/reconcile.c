@@ -86,6 +86,23 @@ say_foreign(const struct reconcile_facts *facts, struct reconciled *result)
                  there->sysid, there->dbid, here->sysid, here->dbid, facts->relay);
 }
 
+/* Not even an operator's word makes that topic ours. */
+static bool
+is_namesakes(const struct reconcile_facts *facts)
+{
+    return facts->kafka != NULL && strcmp(facts->kafka->relay, facts->relay) != 0;
+}
+
+static void
+say_namesake(const struct reconcile_facts *facts, struct reconciled *result)
+{
+    result->verdict = RECONCILE_FOREIGN;
+    snprintf(result->why, sizeof result->why,
+             "the position in Kafka is of the relay %s, this one is %s: joined by a hyphen, source and relay "
+             "are the same for both, and they would fence each other; choose another source for one of them",
+             facts->kafka->relay, facts->relay);
+}
+
 static void
 say_kafka_lost(const struct reconcile_facts *facts, struct reconciled *result)
 {
@@ -163,7 +180,9 @@ reconcile(const struct reconcile_facts *facts, struct reconciled *result)
     const struct record *kafka = facts->kafka;
     *result = (struct reconciled){.common = {.seq = -1}};
     bool anew = facts->row->exact.on && facts->row->exact.position.seq == JOURNAL_EXACT_ANEW;
-    if (anew) {
+    if (is_namesakes(facts)) {
+        say_namesake(facts, result);
+    } else if (anew) {
         result->verdict = RECONCILE_BASE;
         result->start = agreed(facts);
     } else if (is_foreign(facts)) {

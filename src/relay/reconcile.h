@@ -14,6 +14,7 @@
  *   any               | of another history, beyond  | Postgres has lost what was committed                POSTGRES_LOST
  *                     |   what is known here        |
  *   any               | of a later timeline         | an old primary beside the one that was promoted     POSTGRES_LOST
+ *   any, also anew    | of a relay of another name  | two outboxes whose names run into each other        FOREIGN
  *   any               | of another database, and of | a name that is used twice, or a restored database   FOREIGN
  *                     |   no tick that is ours      |
  */

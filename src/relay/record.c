@@ -59,15 +59,16 @@ void
 record_format(const struct record *record, char text[RECORD_TEXT_SIZE])
 {
     int used = snprintf(text, RECORD_TEXT_SIZE,
-                        "v1 seq=%" PRId64 " id=%" PRId64 " epoch=%" PRId64 " sysid=%" PRId64
+                        "v1 relay=%s seq=%" PRId64 " id=%" PRId64 " epoch=%" PRId64 " sysid=%" PRId64
                         " timeline=%d dbid=%" PRId64 " cluster=%s chain=",
-                        record->at.seq, record->at.id, record->epoch, record->place.sysid,
+                        record->relay, record->at.seq, record->at.id, record->epoch, record->place.sysid,
                         record->place.timeline, record->place.dbid, record->cluster);
     for (size_t i = 0; i < record->chain.count; i++) {
         const struct journal_name *name = &record->chain.names[i];
         used += snprintf(text + used, (size_t)(RECORD_TEXT_SIZE - used), "%s%" PRId64 ":%" PRId64,
                          i > 0 ? "," : "", name->seq, name->nonce);
     }
+    used += snprintf(text + used, (size_t)(RECORD_TEXT_SIZE - used), " end");
     CHECK(used < RECORD_TEXT_SIZE);
 }
 
@@ -137,7 +138,9 @@ record_parse(struct record *record, const char *text, struct error *error)
 {
     struct cursor cursor = {.at = text, .good = true};
     *record = (struct record){0};
-    skip(&cursor, "v1 seq=");
+    skip(&cursor, "v1 relay=");
+    word(&cursor, record->relay, sizeof record->relay);
+    skip(&cursor, " seq=");
     record->at.seq = number(&cursor, 0, INT64_MAX);
     skip(&cursor, " id=");
     record->at.id = number(&cursor, 0, INT64_MAX);
@@ -153,6 +156,7 @@ record_parse(struct record *record, const char *text, struct error *error)
     word(&cursor, record->cluster, sizeof record->cluster);
     skip(&cursor, " chain=");
     read_chain(&cursor, &record->chain);
+    skip(&cursor, " end");
     /* the newest tick of the chain is the one that holds the position, or the one after it */
     int64_t newest = record->chain.count > 0 ? record->chain.names[0].seq : 0;
     bool whole = cursor.good && *cursor.at == '\0' && newest - (record->at.id > 0) == record->at.seq;

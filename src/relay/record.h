@@ -1,8 +1,8 @@
 /* record.h: the position record, the last one of every transaction of a relay that delivers exactly once: how far the relay is, in
  * which database, and the chain: by which journal rows another process can tell whether this is its own history, and if not, where
- * the two parted. Pure. One line of ASCII:
+ * the two parted. Pure. One line of ASCII, with a word at its end, so that one that was cut is none:
  *
- *   v1 seq=41 id=0 epoch=7 sysid=7301 timeline=1 dbid=16384 cluster=MkU3 chain=41:8812,40:1034,38:77,34:5
+ *   v1 relay=main seq=41 id=0 epoch=7 sysid=7301 timeline=1 dbid=16384 cluster=MkU3 chain=41:8812,40:1034,38:77,34:5 end
  */
 #ifndef OUTBOXD_RELAY_RECORD_H
 #define OUTBOXD_RELAY_RECORD_H
@@ -19,8 +19,11 @@ struct record_chain {
 };
 
 #define RECORD_CLUSTER_SIZE 64
+#define RECORD_RELAY_SIZE 101 /* 100 bytes at most (schema/001_outbox.sql) */
 
 struct record {
+    char relay
+        [RECORD_RELAY_SIZE]; /* source `a-b` and relay `c` have the topic of source `a` and relay `b-c` */
     struct journal_position at;
     int64_t epoch;
     struct journal_place place;

@@ -2,6 +2,7 @@
  * says what helps. */
 #include "e2e/relay_setup.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,6 +89,62 @@ Test(relay_exact_start, a_position_of_another_outbox_with_the_same_names_is_78_a
     emit(&first, 10);
     setup_expect_all_once(&first, 20000);
     setup_end(&second);
+    setup_end(&first);
+}
+
+/* One that is not the first of its outbox is registered by hand. */
+static void
+add_relay(struct setup *setup, const char *const *overrides)
+{
+    setup_expect_refusal(setup, overrides, 78, "is not registered", "outboxd relay add east-main");
+    struct outboxd_result add = outboxd_run((const char *[]){
+        "relay", "add", "east-main", "--from", "now", "--config", daemon_config_path(setup->relay), NULL});
+    cr_assert_eq(add.exit_code, 0, "%s%s", add.out, add.err);
+    outboxd_result_free(&add);
+}
+
+/* Source `s-east` and relay `main`, source `s` and relay `east-main`: one topic and one transactional.id. The second may be another outbox,
+ * or a second relay of the same one. */
+static void
+expect_namesake_refused(struct setup *first, struct setup *second, const char *east)
+{
+    char west_source[300];
+    snprintf(west_source, sizeof west_source, "source=%s", first->database);
+    const char *const exact_east[] = {east, "delivery=exactly-once", NULL}, *const exact_west[] = {
+                                                                                west_source,
+                                                                                "relay=east-main",
+                                                                                "delivery=exactly-once",
+                                                                                NULL};
+    setup_run(first, exact_east);
+    emit(first, 10);
+    setup_expect_all_once(first, 20000);
+    int64_t count = setup_count(first);
+    if (second->database == first->database)
+        add_relay(second, exact_west);
+    setup_expect_refusal(second, exact_west, 78, "is of the relay main, this one is east-main",
+                         "choose another source");
+    cr_expect_eq(setup_count(first), count, "published under the name of another relay");
+    emit(first, 10); /* fenced by the other one, it goes on */
+    setup_expect_all_once(first, 20000);
+    cr_assert_eq(daemon_terminate(first->relay), 0);
+}
+
+Test(relay_exact_start, a_relay_whose_source_and_name_run_into_those_of_another_one_is_refused_with_78__P3)
+{
+    struct setup first = setup_begin(), stranger = setup_begin(),
+                 sibling = setup_begin_in(postgres_shared(), broker_shared(), first.database);
+    char position[300], east[300];
+    snprintf(position, sizeof position, "outboxd-position-%s-east-main", first.database);
+    snprintf(east, sizeof east, "%s-east", first.database);
+    first.source = east;
+    char override[310];
+    snprintf(override, sizeof override, "source=%s", east);
+    broker_create_topic(first.broker, position, 1, (const char *[]){"cleanup.policy", "compact", NULL});
+    setup_topic(&first, "events", 3, NULL);
+    expect_namesake_refused(&first, &stranger, override);
+    expect_namesake_refused(&first, &sibling, override);
+    setup_end(&sibling);
+    setup_end(&stranger);
     setup_end(&first);
 }
 

@@ -15,8 +15,8 @@ static void
 agree(void)
 {
     static const struct journal_name ticks[] = {{8, 80}, {11, 110}, {12, 120}};
-    kafka =
-        (struct record){.at = {12, 0}, .place = {.sysid = 5, .timeline = 1, .dbid = 9}, .cluster = "here"};
+    kafka = (struct record){
+        .relay = "main", .at = {12, 0}, .place = {.sysid = 5, .timeline = 1, .dbid = 9}, .cluster = "here"};
     memset(&row, 0, sizeof row);
     row.here = row.place = kafka.place;
     row.exact = (struct journal_exact){.on = true, .position = {11, 0}, .nonce = 110};
@@ -50,6 +50,18 @@ expect_start(int64_t seq, int64_t id)
 }
 
 TestSuite(relay_reconcile, .init = agree);
+
+/* Source `a-b` and relay `c`, source `a` and relay `b-c`, of one database or of two. */
+Test(relay_reconcile, a_position_of_a_relay_whose_names_run_into_ours_is_foreign_whatever_else_it_says)
+{
+    snprintf(kafka.relay, sizeof kafka.relay, "other-main");
+    cr_expect_eq(verdict(), RECONCILE_FOREIGN);
+    cr_expect_not_null(strstr(result.why, "of the relay other-main, this one is main"), "%s", result.why);
+    row.exact.position.seq = JOURNAL_EXACT_ANEW;
+    cr_expect_eq(verdict(), RECONCILE_FOREIGN, "an operator's word does not make it ours");
+    row.exact.on = false;
+    cr_expect_eq(verdict(), RECONCILE_FOREIGN);
+}
 
 Test(relay_reconcile, what_was_committed_and_not_yet_confirmed_is_not_sent_again)
 {
