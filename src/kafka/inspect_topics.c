@@ -11,8 +11,9 @@
 #include <string.h>
 
 /* What the cure proposes, and --create does: enough partitions for several consumers, three copies where there are three
- * brokers. */
+ * brokers, and then two of them before anything counts as published, so that one broker may be lost. */
 enum { NEW_PARTITIONS = 8, NEW_REPLICAS = 3 };
+#define NEW_IN_SYNC "2"
 
 static int
 new_replicas(const struct inspection *inspection)
@@ -50,8 +51,9 @@ add_missing(struct inspection *inspection, const char *topic)
 {
     char *cure = must_format(
         "kafka-topics.sh --bootstrap-server %s --create --topic %s --partitions %d "
-        "--replication-factor %d%s",
+        "--replication-factor %d%s%s",
         servers(inspection), topic, new_partitions(inspection, topic), new_replicas(inspection),
+        new_replicas(inspection) == NEW_REPLICAS ? " --config min.insync.replicas=" NEW_IN_SYNC : "",
         is_position(inspection, topic) ? " --config cleanup.policy=compact --config segment.bytes=16777216"
                                        : "");
     findings_add(inspection->findings, FINDING_ERROR, ERROR_UNUSABLE, cure, "topic %s does not exist", topic);
@@ -87,6 +89,9 @@ create_topic(struct inspection *inspection, const char *topic)
     rd_kafka_NewTopic_t *new_topic = rd_kafka_NewTopic_new(topic, new_partitions(inspection, topic),
                                                            new_replicas(inspection), reason, sizeof reason);
     CHECK(new_topic != NULL);
+    if (new_replicas(inspection) == NEW_REPLICAS)
+        CHECK(rd_kafka_NewTopic_set_config(new_topic, "min.insync.replicas", NEW_IN_SYNC) ==
+              RD_KAFKA_RESP_ERR_NO_ERROR);
     for (size_t i = 0;
          is_position(inspection, topic) && i < sizeof position_configs / sizeof *position_configs; i++)
         CHECK(rd_kafka_NewTopic_set_config(new_topic, position_configs[i][0], position_configs[i][1]) ==
@@ -97,6 +102,17 @@ create_topic(struct inspection *inspection, const char *topic)
     if (event != NULL)
         rd_kafka_event_destroy(event);
     rd_kafka_NewTopic_destroy(new_topic);
+}
+
+/* Also when the topic's configuration may not be read. */
+static void
+judge_copies(struct inspection *inspection, const char *topic, int replicas)
+{
+    if (inspection->brokers > 1 && replicas == 1)
+        findings_add(inspection->findings, FINDING_WARNING, ERROR_NONE,
+                     "raise the replication factor with kafka-reassign-partitions.sh",
+                     "topic %s: one copy only: the loss of a broker loses %s", topic,
+                     is_position(inspection, topic) ? "the position, and stops the relay" : "events");
 }
 
 /* Losing one broker must neither lose an event nor stop the topic. */
@@ -112,10 +128,6 @@ judge_safety(struct inspection *inspection, const char *topic, int replicas,
                      ERROR_UNUSABLE, "lower min.insync.replicas of the topic, or give it more replicas",
                      "topic %s: min.insync.replicas=%" PRId64 ", but it has only %d", topic, in_sync,
                      replicas);
-    if (inspection->brokers > 1 && replicas == 1)
-        findings_add(inspection->findings, FINDING_WARNING, ERROR_NONE,
-                     "raise the replication factor with kafka-reassign-partitions.sh",
-                     "topic %s: one copy only: the loss of a broker loses events", topic);
     if (replicas > 1 && in_sync < 2)
         findings_add(
             inspection->findings, FINDING_WARNING, ERROR_NONE, "set min.insync.replicas=2 on the topic",
@@ -158,6 +170,7 @@ judge_topic(struct inspection *inspection, const rd_kafka_metadata_topic_t *meta
         findings_add(inspection->findings, FINDING_WARNING, ERROR_NONE, "start the brokers that hold them",
                      "topic %s: %d partitions without leader: their events wait", metadata->topic,
                      leaderless);
+    judge_copies(inspection, metadata->topic, replicas);
     if (configs == NULL) {
         findings_ok(inspection->findings,
                     "topic %s: %d partitions, replication factor %d; its configuration was not "

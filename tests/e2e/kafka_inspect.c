@@ -3,6 +3,7 @@
 
 #include "kafka_sender.h"
 #include "support/scratch.h"
+#include "support/wait.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -26,6 +27,16 @@ find(const struct findings *findings, enum finding_level level, const char *part
         if (findings->list[i].level == level && strstr(findings->list[i].what, part) != NULL)
             return &findings->list[i];
     return NULL;
+}
+
+static bool
+says(const struct settings *settings, const char *topic, enum finding_level level, const char *part)
+{
+    struct findings findings = {0};
+    kafka_inspect(settings, &topic, 1, false, 20000, &findings);
+    bool found = find(&findings, level, part) != NULL;
+    findings_free(&findings);
+    return found;
 }
 
 Test(kafka_inspect, brokers_and_topics_that_are_well_are_described, .timeout = 120)
@@ -64,10 +75,53 @@ Test(kafka_inspect, a_missing_topic_has_a_ready_command_and_create_makes_the_sam
     findings = inspect(broker_bootstrap(broker), &topic, 1, true, 20000);
     cr_assert_null(findings_first_error(&findings));
     cr_assert_not_null(find(&findings, FINDING_OK, "created, 8 partitions, 1 copy of each"));
-    cr_assert_eq(broker_partition_count(broker, topic), 8);
+    wait_for(broker_partition_count(broker, topic) == 8, 20000);
     findings_free(&findings);
     free(command);
     broker_free(broker);
+}
+
+/* One broker may be lost, and neither events nor the position are. */
+Test(kafka_inspect, on_three_brokers_create_asks_for_two_copies_and_one_copy_is_warned_about, .timeout = 180)
+{
+    struct broker *cluster = broker_start_cluster(
+        BROKER_NODES, &(struct broker_options){.properties = "default.replication.factor=1\n"
+                                                             "offsets.topic.replication.factor=1\n"});
+    struct property property = {
+        .name = "bootstrap.servers", .value = (char *)(uintptr_t)broker_bootstrap(cluster), .line = 1};
+    struct settings settings = {.file = "c.yaml",
+                                .source = "shop",
+                                .relay = "main",
+                                .delivery = DELIVERY_EXACTLY_ONCE,
+                                .kafka = &property,
+                                .kafka_count = 1};
+    const char *topics[] = {broker_topic_name(cluster, "missing"),
+                            broker_new_topic(cluster, "single", 1, NULL)};
+    struct findings findings = {0};
+    kafka_inspect(&settings, topics, 2, false, 20000, &findings);
+    cr_expect_not_null(find(&findings, FINDING_WARNING, "one copy only: the loss of a broker loses events"));
+    for (size_t i = 0; i < findings.count; i++)
+        if (findings.list[i].level == FINDING_ERROR)
+            cr_expect_not_null(
+                strstr(findings.list[i].cure, "--replication-factor 3 --config min.insync.replicas=2"), "%s",
+                findings.list[i].cure);
+    findings_free(&findings);
+    kafka_inspect(&settings, topics, 2, true, 20000, &findings);
+    cr_expect_null(findings_first_error(&findings));
+    findings_free(&findings);
+    /* what one broker has made the others learn a moment later */
+    wait_for(says(&settings, topics[0], FINDING_OK,
+                  "outboxd-position-shop-main: 1 partitions, replication factor 3, min.insync.replicas 2"),
+             30000);
+    wait_for(says(&settings, topics[0], FINDING_OK,
+                  "missing: 8 partitions, replication factor 3, min.insync.replicas 2"),
+             30000);
+    cr_expect_not(says(&settings, topics[0], FINDING_WARNING, "topic"));
+    broker_delete_topic(cluster, "outboxd-position-shop-main");
+    broker_create_topic(cluster, "outboxd-position-shop-main", 1,
+                        (const char *[]){"cleanup.policy", "compact", NULL});
+    wait_for(says(&settings, topics[0], FINDING_WARNING, "loses the position"), 30000);
+    broker_free(cluster);
 }
 
 Test(kafka_inspect, more_replicas_demanded_than_there_are_is_an_error_on_kafka_3_and_a_warning_on_4,
