@@ -87,7 +87,9 @@ ask_metadata(struct topics *topics, enum question question, int64_t now_us)
     }
     if (count == 0)
         return;
-    topics->lookup = lookup_begin(topics->user, count == 1 ? only : NULL, topics->wake_fd);
+    topics->lookup_us = now_us;
+    topics->lookup = lookup_begin(topics->user, count == 1 ? only : NULL, (int)(topics->patience_us / 1000),
+                                  topics->wake_fd);
     topics->asking_for = ASKING_METADATA;
 }
 
@@ -118,6 +120,17 @@ find_topic(const rd_kafka_metadata_t *metadata, const char *name)
         if (strcmp(metadata->topics[i].topic, name) == 0)
             return &metadata->topics[i];
     return NULL;
+}
+
+/* Of a look-up that took so long; in vain: there was no answer. A broker that is further away than we have patience would never be
+ * heard of. */
+static void
+learn_distance(struct topics *topics, int64_t took_us, bool in_vain)
+{
+    int64_t wanted_us = in_vain ? topics->patience_us * 2 : took_us * 4;
+    wanted_us = wanted_us > TOPICS_PATIENCE_US ? wanted_us : TOPICS_PATIENCE_US;
+    int64_t most_us = INT64_C(1000) * ANSWER_TIMEOUT_MS;
+    topics->patience_us = wanted_us < most_us ? wanted_us : most_us;
 }
 
 static void
@@ -207,6 +220,7 @@ take_answer(struct topics *topics, int64_t now_us)
     const rd_kafka_metadata_t *metadata;
     rd_kafka_event_t *event;
     if (topics->asking_for == ASKING_METADATA && lookup_over(topics->lookup, &metadata)) {
+        learn_distance(topics, now_us - topics->lookup_us, metadata == NULL);
         if (metadata != NULL)
             take_metadata(topics, metadata, now_us);
         else

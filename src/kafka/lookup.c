@@ -6,12 +6,10 @@
 
 #include <stdlib.h>
 
-/* A broker that has not answered by then hangs; another one may be asked next. */
-enum { TIMEOUT_MS = 2000 };
-
 struct question {
     struct handle *handle;
     rd_kafka_topic_t *topic; /* NULL: all */
+    int timeout_ms;
     const rd_kafka_metadata_t *metadata;
 };
 
@@ -19,8 +17,8 @@ static void
 ask(void *cargo)
 {
     struct question *question = cargo;
-    if (rd_kafka_metadata(question->handle->rk, 0, question->topic, &question->metadata, TIMEOUT_MS) !=
-        RD_KAFKA_RESP_ERR_NO_ERROR)
+    if (rd_kafka_metadata(question->handle->rk, 0, question->topic, &question->metadata,
+                          question->timeout_ms) != RD_KAFKA_RESP_ERR_NO_ERROR)
         question->metadata = NULL;
 }
 
@@ -37,11 +35,12 @@ drop(void *cargo)
 }
 
 struct errand *
-lookup_begin(struct handle *handle, const char *topic, int wake_fd)
+lookup_begin(struct handle *handle, const char *topic, int timeout_ms, int wake_fd)
 {
     struct question *question = must_alloc(sizeof *question);
     *question = (struct question){.handle = handle_use(handle),
-                                  .topic = topic ? rd_kafka_topic_new(handle->rk, topic, NULL) : NULL};
+                                  .topic = topic ? rd_kafka_topic_new(handle->rk, topic, NULL) : NULL,
+                                  .timeout_ms = timeout_ms};
     return errand_begin(ask, drop, question, wake_fd);
 }
 

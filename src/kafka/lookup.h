@@ -7,9 +7,9 @@
 #include "kafka/handle.h"
 
 /* Asks about one topic, or (NULL) about all that the handle knows; `wake_fd`, an eventfd, becomes readable when the answer is in,
- * or when nobody has answered for two seconds. Also teaches librdkafka, which otherwise holds the first message of a topic back
+ * or when nobody has answered for `timeout_ms`. Also teaches librdkafka, which otherwise holds the first message of a topic back
  * for up to a second. To be ended by errand_end(). */
-struct errand *lookup_begin(struct handle *handle, const char *topic, int wake_fd);
+struct errand *lookup_begin(struct handle *handle, const char *topic, int timeout_ms, int wake_fd);
 
 /* True when it is over; *metadata stays the errand's, and is NULL when nobody answered. */
 bool lookup_over(struct errand *lookup, const rd_kafka_metadata_t **metadata);

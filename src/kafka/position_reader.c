@@ -19,6 +19,8 @@
 /* Records at the end that are looked at first: thousands are a millisecond, and aborted ones may stand in between. */
 enum { WINDOW = 1000, WIDER = 8 };
 enum { SLICE_MS = 200 };
+/* For a question and its answer, and a connection that is made for it: brokers may be seconds away. */
+static const int64_t ANSWER_US = INT64_C(10) * 1000 * 1000;
 /* An end that does not come within this time is held up by somebody. */
 static const int64_t PATIENCE_US = INT64_C(10) * 1000 * 1000;
 
@@ -62,6 +64,15 @@ is_late(const struct reader *reader)
     return clock_monotonic_us() >= reader->deadline_us;
 }
 
+/* How long the next answer is waited for. */
+static int
+answer_ms(const struct reader *reader)
+{
+    int64_t left_us = reader->deadline_us - clock_monotonic_us();
+    int left_ms = (int)((left_us < ANSWER_US ? left_us : ANSWER_US) / 1000);
+    return left_ms > SLICE_MS ? left_ms : SLICE_MS;
+}
+
 /* An error that time may mend; waits a moment. */
 static bool
 may_pass(const struct reader *reader, rd_kafka_resp_err_t code)
@@ -81,7 +92,7 @@ judge_metadata(struct reader *reader)
     const rd_kafka_metadata_t *metadata;
     rd_kafka_resp_err_t code;
     do
-        code = rd_kafka_metadata(reader->rk, 0, reader->topic, &metadata, SLICE_MS * 10);
+        code = rd_kafka_metadata(reader->rk, 0, reader->topic, &metadata, answer_ms(reader));
     while (may_pass(reader, code));
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         return fail(reader, code);
@@ -108,8 +119,9 @@ judge_policy(struct reader *reader)
 {
     rd_kafka_queue_t *answers = rd_kafka_queue_new(reader->rk);
     char policy[64] = "compact";
-    configs_ask(reader->rk, &reader->name, 1, 5000, answers);
-    rd_kafka_event_t *event = rd_kafka_queue_poll(answers, 6000);
+    int patience_ms = answer_ms(reader);
+    configs_ask(reader->rk, &reader->name, 1, patience_ms, answers);
+    rd_kafka_event_t *event = rd_kafka_queue_poll(answers, patience_ms + SLICE_MS);
     const rd_kafka_ConfigResource_t *configs = configs_find(event, reader->name);
     const char *value = configs != NULL ? configs_value(configs, "cleanup.policy") : NULL;
     if (value != NULL)
@@ -131,7 +143,7 @@ static bool
 judge_version(struct reader *reader)
 {
     char text[64];
-    int version = configs_version(reader->rk, reader->broker_id, SLICE_MS * 25, text, sizeof text);
+    int version = configs_version(reader->rk, reader->broker_id, answer_ms(reader), text, sizeof text);
     if (version == 0 || version >= POSITION_BROKER_LEAST)
         return true;
     classify_own(reader->why, OUTCOME_TOPIC, "BROKER_VERSION",
@@ -148,8 +160,8 @@ find_ends(struct reader *reader, int64_t *high)
 {
     rd_kafka_resp_err_t code;
     do
-        code =
-            rd_kafka_query_watermark_offsets(reader->rk, reader->name, 0, &reader->low, high, SLICE_MS * 10);
+        code = rd_kafka_query_watermark_offsets(reader->rk, reader->name, 0, &reader->low, high,
+                                                answer_ms(reader));
     while (may_pass(reader, code));
     return code == RD_KAFKA_RESP_ERR_NO_ERROR || fail(reader, code);
 }
@@ -235,7 +247,7 @@ read_tail(struct reader *reader)
 static void
 ask_cluster(struct reader *reader)
 {
-    char *cluster = rd_kafka_clusterid(reader->rk, SLICE_MS * 10);
+    char *cluster = rd_kafka_clusterid(reader->rk, answer_ms(reader));
     snprintf(reader->found->cluster, sizeof reader->found->cluster, "%s", cluster ? cluster : "");
     if (cluster != NULL)
         rd_kafka_mem_free(reader->rk, cluster);

@@ -12,7 +12,9 @@ enum { LEAST_BATCH_BYTES = 16 * 1024 };
 struct topics *
 topics_new(void)
 {
-    return must_calloc(1, sizeof(struct topics));
+    struct topics *topics = must_calloc(1, sizeof *topics);
+    topics->patience_us = TOPICS_PATIENCE_US;
+    return topics;
 }
 
 void

@@ -50,3 +50,15 @@ Test(kafka_topics, a_refused_batch_halves_the_next_only_where_the_limit_is_unkno
     cr_assert_eq(topic_batch_bytes(unknown), 500000, "that was one large event, not a large batch");
     topics_free(topics);
 }
+
+Test(kafka_topics, topics_of_positions_are_reserved_whatever_the_relay_and_others_are_not)
+{
+    struct topic own = {.name = (char[]){"outboxd-position-shop-main"}, .index = 0},
+                 others = {.name = (char[]){"outboxd-position-"}, .index = 1},
+                 plain = {.name = (char[]){"outboxd-positions"}, .index = 2};
+    struct topics *topics = topics_new();
+    cr_expect(topics_facts(topics, &own)->reserved);
+    cr_expect(topics_facts(topics, &others)->reserved);
+    cr_expect_not(topics_facts(topics, &plain)->reserved);
+    topics_free(topics);
+}
