@@ -33,13 +33,14 @@ struct strike {
 struct fault {
     const char *name;
     int weight;         /* how often, beside the others */
-    int from_ms, to_ms; /* how long it lasts, at most three times as long when its rule has not struck yet */
-    const char
-        *words; /* {3..9}: a number, {this|that}: one of them, nested as need be; NULL: no parameters */
+    int from_ms, to_ms; /* how long it lasts; at most three times as long when its rule has not struck yet */
+    /* {3..9}: a number, {this|that}: one of them, nested as need be; NULL: no parameters */
+    const char *words;
     void (*inject)(struct stage *stage, struct strike *strike);
-    void (*during)(struct stage *stage,
-                   struct strike *strike);                    /* at each turn while it lasts; NULL: nothing */
-    void (*heal)(struct stage *stage, struct strike *strike); /* NULL: inject has healed it */
+    /* at each turn while it lasts; NULL: nothing */
+    void (*during)(struct stage *stage, struct strike *strike);
+    /* NULL: inject has healed it */
+    void (*heal)(struct stage *stage, struct strike *strike);
     bool takeover; /* strikes the leader alone: another one is to lead within the lease and a second */
 };
 

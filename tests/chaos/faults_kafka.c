@@ -154,18 +154,6 @@ unlimit_events(struct stage *stage, struct strike *strike)
     broker_configure_topic(stage->broker, topic(stage, strike), "max.message.bytes", "1048588");
 }
 
-static void
-deny_writing(struct stage *stage, struct strike *strike)
-{
-    broker_deny(stage->broker, topic(stage, strike), "WRITE");
-}
-
-static void
-allow_writing(struct stage *stage, struct strike *strike)
-{
-    broker_allow(stage->broker, topic(stage, strike));
-}
-
 static const struct fault faults[] = {
     /* name, weight, shortest and longest in ms, words, inject, during, heal, takeover */
     {"kill -9 of a broker", 5, 200, 6000, NULL, kill_one, NULL, start_one, false},
@@ -180,7 +168,6 @@ static const struct fault faults[] = {
     {"too few replicas", 2, 2000, 10000, NULL, lack_replicas, NULL, have_replicas, false},
     {"a topic takes small events only", 2, 1000, 8000, "{300..3000}", limit_events, NULL, unlimit_events,
      false},
-    {"writing to a topic is denied", 2, 1000, 8000, NULL, deny_writing, NULL, allow_writing, false},
 };
 
 const struct fault_list faults_kafka = {"Kafka", faults, sizeof faults / sizeof *faults};

@@ -29,7 +29,7 @@ static const char broker_settings[] = "transaction.state.log.replication.factor=
                                       "min.insync.replicas=2\n"
                                       "replica.lag.time.max.ms=3000\n"
                                       "leader.imbalance.check.interval.seconds=15\n"
-                                      "leader.imbalance.per.broker.percentage=0\n" BROKER_WITH_ACLS;
+                                      "leader.imbalance.per.broker.percentage=0\n";
 
 double
 stage_seconds(const struct stage *stage)
