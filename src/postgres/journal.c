@@ -186,20 +186,25 @@ journal_ask_rows(struct session *session, const char *relay, int64_t seq, int li
 }
 
 bool
-journal_read_rows(struct session *session, struct journal_row **rows, size_t *count, struct error *error)
+journal_read_rows(struct session *session, int64_t *epoch, struct journal_row **rows, size_t *count,
+                  struct error *error)
 {
     PGresult *result = session_answer(session, error);
     if (result == NULL)
         return error_prefix(error, "cannot read the journal");
     *count = (size_t)PQntuples(result);
+    *epoch = *count > 0 ? field(result, 0, 0) : 0;
+    if (*count > 0 &&
+        PQgetisnull(result, 0, 1)) /* the newest row's epoch comes even when there is none of them */
+        *count = 0;
     *rows = must_calloc(*count, sizeof **rows);
     for (size_t i = 0; i < *count; i++) {
         struct journal_row *row = &(*rows)[i];
-        row->seq = field(result, (int)i, 0);
-        tick_edge_set(&row->edge, PQgetvalue(result, (int)i, 1), field(result, (int)i, 2),
-                      field(result, (int)i, 3));
-        row->hi_id = field(result, (int)i, 4);
-        row->nonce = field(result, (int)i, 5);
+        row->seq = field(result, (int)i, 1);
+        tick_edge_set(&row->edge, PQgetvalue(result, (int)i, 2), field(result, (int)i, 3),
+                      field(result, (int)i, 4));
+        row->hi_id = field(result, (int)i, 5);
+        row->nonce = field(result, (int)i, 6);
     }
     PQclear(result);
     return true;

@@ -88,9 +88,10 @@ MUST_CHECK bool journal_read_take(struct session *session, struct journal_self *
 
 /* The rows from `seq` on, at most `limit`, oldest first. */
 void journal_ask_rows(struct session *session, const char *relay, int64_t seq, int limit, int64_t now_us);
-/* *rows is allocated; its elements hold seq, edge, hi_id and nonce; free with journal_rows_free. */
-MUST_CHECK bool journal_read_rows(struct session *session, struct journal_row **rows, size_t *count,
-                                  struct error *error);
+/* *epoch is the newest row's: another one than the caller's explains why rows are gone. *rows is allocated; its elements hold seq, edge,
+ * hi_id and nonce; free with journal_rows_free. */
+MUST_CHECK bool journal_read_rows(struct session *session, int64_t *epoch, struct journal_row **rows,
+                                  size_t *count, struct error *error);
 void journal_rows_free(struct journal_row *rows, size_t count);
 
 /* The transactions below from.w that became visible between `tick->from` and `tick->snapshot`: completes a tick that was

@@ -81,8 +81,9 @@
 
 #define SQL_PREPARE_ROWS                                                                                               \
     "prepare outboxd_rows(text, bigint, int) as"                                                                       \
-    " select seq, snapshot::text, w::text, lo_id, hi_id, nonce from outbox.journal where relay = $1 and seq >= $2"     \
-    " order by seq limit $3;"
+    " select l.epoch, j.seq, j.snapshot::text, j.w::text, j.lo_id, j.hi_id, j.nonce from (" SQL_LAST ") l"             \
+    " left join lateral (select * from outbox.journal n where n.relay = l.relay and n.seq >= $2 order by n.seq limit $3) j"\
+    " on true order by j.seq;"
 
 #define SQL_PREPARE_NAMES                                                                                              \
     "prepare outboxd_names(text, bigint[]) as"                                                                         \

@@ -77,11 +77,12 @@ rows(struct request *request)
 {
     struct answer *answer = &request->answer;
     int64_t left = number(request, 3);
-    answer->columns = 6;
+    answer->columns = 7;
     for (size_t seq = (size_t)number(request, 2); seq < database.lines_count && left > 0; seq++) {
         const struct line *line = database.lines[seq];
         if (line == NULL || !snapshot_sees(&request->snapshot, line->by))
             continue;
+        answer_number(answer, request->newest->epoch);
         answer_number(answer, line->seq);
         answer_text(answer, line->snapshot);
         answer_number(answer, line->w);
@@ -90,6 +91,11 @@ rows(struct request *request)
         answer_number(answer, line->nonce);
         left--;
     }
+    if (answer->count > 0)
+        return;
+    answer_number(answer, request->newest->epoch);
+    for (size_t i = 1; i < answer->columns; i++)
+        answer_null(answer);
 }
 
 static bool
@@ -304,7 +310,7 @@ run_text(struct request *request)
         copy_page(request);
     } else if (sscanf(request->sql, MODEL_TRIM "%" SCNd64, &low) == 1) {
         request->answer.columns = 1;
-        answer_number(&request->answer, database_trim(low, processes_have_sleeper()));
+        answer_number(&request->answer, database_trim(low));
     }
 }
 
