@@ -29,7 +29,7 @@ int command_tail(int argc, char **argv);
 /* Lets relays go on in a database in which their journals mean nothing any more. */
 int command_rebase(int argc, char **argv);
 
-/* ---- for the commands themselves (command/options.c, confirm.c) ---- */
+/* ---- for the commands themselves (command/options.c, since.c, confirm.c) ---- */
 
 /* Values of an option that may be given several times; the caller frees `texts`. */
 struct command_list {
@@ -66,6 +66,9 @@ MUST_CHECK bool command_parse(int argc, char **argv, struct command_line *line, 
 
 /* Says what is wrong with the command line on stderr; 64. */
 int command_misused(const char *command, const char *what);
+
+/* The value of --since: a time, or how long ago; the other one is 0. ERROR_USAGE: neither. */
+MUST_CHECK bool command_since(const char *value, int64_t *since_us, int64_t *back_us, struct error *error);
 
 /* Loads the configuration and the librdkafka properties in it, all mistakes on stderr; false with *exit_code set. */
 MUST_CHECK bool command_load(const char *path, struct settings **settings, int *exit_code);

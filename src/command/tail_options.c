@@ -5,7 +5,6 @@
 
 #include <inttypes.h>
 #include <string.h>
-#include <time.h>
 
 /* Without -n, --since and --from: what fits on a screen. */
 #define LAST_DEFAULT 10
@@ -32,48 +31,11 @@ static const char help[] =
     "Exit codes: 0 done, 64 usage, 69 Postgres cannot be reached or read, 70 it gave an answer that must\n"
     "not be, 78 configuration.\n";
 
-/* RFC 3339: a zone must be given. False: it is none. */
-static bool
-parse_time(const char *text, int64_t *us)
-{
-    struct tm given = {0};
-    int fraction = 0;
-    const char *at = strptime(text, "%Y-%m-%d", &given);
-    if (at == NULL || (*at != 'T' && *at != 't') || (at = strptime(at + 1, "%H:%M:%S", &given)) == NULL)
-        return false;
-    if (*at == '.') {
-        int scale = 100000;
-        int size = (int)strspn(++at, "0123456789");
-        for (int i = 0; i < size; i++, scale /= 10)
-            fraction += (at[i] - '0') * scale;
-        at += size;
-        if (size == 0)
-            return false;
-    }
-    if (*at == 'z')
-        at++;
-    else if ((at = strptime(at, "%z", &given)) == NULL)
-        return false;
-    long east = given.tm_gmtoff;
-    struct tm known = given;
-    int64_t seconds = timegm(&known);
-    bool exists = known.tm_mday == given.tm_mday && known.tm_sec == given.tm_sec; /* no 31st of June */
-    *us = (seconds - east) * 1000000 + fraction;
-    return exists && *at == '\0' && *us > 0;
-}
-
 static bool
 take_since(void *context, const char *value, struct error *error)
 {
     struct tail_wish *wish = &((struct tail_options *)context)->wish;
-    wish->since_us = wish->back_us = 0;
-    if (parse_time(value, &wish->since_us) ||
-        (units_parse_duration(value, &wish->back_us, error) && wish->back_us > 0))
-        return true;
-    return error_set(error, ERROR_USAGE,
-                     "--since: '%s' is neither a time with its zone, such as 2026-01-31T12:00:00Z, nor a "
-                     "duration, such as 10m (ms, s, m, h or d)",
-                     value);
+    return command_since(value, &wish->since_us, &wish->back_us, error);
 }
 
 static bool
