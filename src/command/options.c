@@ -46,7 +46,7 @@ command_misused(const char *command, const char *what)
 
 /* Their values in getopt's terms: no letters. */
 #define OWN_FIRST 256
-#define OWN_MOST 8
+#define OWN_MOST 12
 
 /* Appends them to `longs` and `letters`, which are zero behind what they have. */
 static void

@@ -142,12 +142,13 @@ journal_ask_set_back(struct session *session, const char *relay, int64_t now_us)
 }
 
 bool
-journal_read_set_back(struct session *session, bool *set_back, struct error *error)
+journal_read_set_back(struct session *session, bool *set_back, bool *numbers_back, struct error *error)
 {
     PGresult *result = answer_one_row(session, error);
     if (result == NULL)
         return error_prefix(error, "cannot look for events that would be passed over");
     *set_back = flag(result, 0, 0);
+    *numbers_back = flag(result, 0, 1);
     PQclear(result);
     return true;
 }
@@ -226,14 +227,15 @@ journal_ask_names(struct session *session, const char *relay, const char *seqs, 
 }
 
 bool
-journal_read_names(struct session *session, int64_t *epoch, struct journal_name **names, size_t *count,
-                   struct error *error)
+journal_read_names(struct session *session, int64_t *epoch, bool *rebased, struct journal_name **names,
+                   size_t *count, struct error *error)
 {
     PGresult *result = session_answer(session, error);
     if (result == NULL)
         return error_prefix(error, "cannot look up ticks in the journal");
     int rows = PQntuples(result);
     *epoch = rows > 0 ? field(result, 0, 0) : 0;
+    *rebased = rows > 0 && flag(result, 0, 3);
     *count = 0;
     *names = must_calloc((size_t)rows + 1, sizeof **names);
     for (int i = 0; i < rows; i++)

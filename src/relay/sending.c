@@ -217,6 +217,8 @@ send_some(struct relay *relay)
         switch (producer_send(relay->producer, event, &why)) {
         case PRODUCER_SENT:
             pipeline_sent(pipeline, event);
+            if (event->id > relay->sent_id)
+                relay->sent_id = event->id;
             exact_sent(relay);
             break;
         case PRODUCER_FULL:

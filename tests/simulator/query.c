@@ -68,8 +68,9 @@ set_back(struct request *request)
     for (size_t i = 0; i < database.rows_count && database.rows[i]->id <= last->lo_id; i++)
         found = found || (database.rows[i]->by->xid >= last->w &&
                           snapshot_sees(&request->snapshot, database.rows[i]->by));
-    request->answer.columns = 1;
+    request->answer.columns = 2;
     answer_flag(&request->answer, found);
+    answer_flag(&request->answer, false); /* transaction numbers grow here */
 }
 
 static void
@@ -112,7 +113,7 @@ static void
 names(struct request *request)
 {
     struct answer *answer = &request->answer;
-    answer->columns = 3;
+    answer->columns = 4;
     for (size_t i = database.lines_count; i-- > 0;) {
         const struct line *line = database.lines[i];
         if (line == NULL || !is_in(request->values[1], line->seq) ||
@@ -121,12 +122,14 @@ names(struct request *request)
         answer_number(answer, request->newest->epoch);
         answer_number(answer, line->seq);
         answer_number(answer, line->nonce);
+        answer_flag(answer, false); /* nobody rebases */
     }
     if (answer->count > 0)
         return;
     answer_number(answer, request->newest->epoch);
     answer_null(answer);
     answer_null(answer);
+    answer_flag(answer, false);
 }
 
 static void
