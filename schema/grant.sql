@@ -61,7 +61,7 @@ begin
             'execute on function outbox.relay_register(text, text, text[], interval),'
             ' outbox.relay_trouble(text, jsonb), outbox.slot_state(integer), outbox.slot_empty(integer),'
             ' outbox.journal_trim(text, bigint), outbox.relay_add(text, text, text[], interval, boolean),'
-            ' outbox.relay_retire(text)']),
+            ' outbox.relay_retire(text), outbox.sequence_pass(bigint)']),
         ('consumers', 'may use the inbox', array[
             'execute on function outbox.inbox_accept(text, bigint, text), outbox.inbox_prune(interval, integer, text)'])
         ) d(plural, may, privileges)

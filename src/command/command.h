@@ -39,7 +39,7 @@ int command_resume(int argc, char **argv);
 /* Lets relays go on in a database in which their journals mean nothing any more. */
 int command_rebase(int argc, char **argv);
 
-/* ---- for the commands themselves (command/options.c, confirm.c) ---- */
+/* ---- for the commands themselves (command/options.c, since.c, confirm.c) ---- */
 
 /* Values of an option that may be given several times; the caller frees `texts`. */
 struct command_list {

@@ -1,9 +1,10 @@
 /* rebase.c: `outboxd rebase`: shows what it would do to a database in which the relays' journals mean nothing any more, asks,
- * and has it done. Called by main; what is to be done is decided in schema/002_relays.sql. */
+ * and has it done. Called by main; what is to be done is decided in schema/006_failover.sql. The doors that read Kafka are in
+ * rebase_kafka.c. */
 #include "postgres/rebase.h"
 
-#include "command/command.h"
-#include "command/print.h"
+#include "command/moment.h"
+#include "command/rebase_kafka.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -12,7 +13,9 @@
 #include <string.h>
 
 static const char help[] =
-    "Usage: outboxd rebase --conninfo ADMIN [--same-xids | --position RELAY] [--dry-run] [--yes]\n"
+    "Usage: outboxd rebase --conninfo ADMIN [--same-xids] [--dry-run] [--yes]\n"
+    "       outboxd rebase --conninfo ADMIN --position RELAY | --phantoms [--since TIME]\n"
+    "                      [--topic PATTERN].. [--json] [--config FILE] [--dry-run] [--yes]\n"
     "\n"
     "Lets the relays of a database go on when it is not the one in which they stood: a dump that was\n"
     "restored, a clone, a cluster after pg_upgrade; or when the id sequence was set back, or the journal is\n"
@@ -24,21 +27,36 @@ static const char help[] =
     "                         such as the one that ran `migrate`\n"
     "      --same-xids        the transaction numbers mean the same as before: after pg_upgrade. Then no\n"
     "                         event is looked at or changed. Not needed within one cluster\n"
-    "      --position RELAY   for `delivery: exactly-once`, when Postgres and Kafka disagree about what was\n"
-    "                         published, or the position in Kafka is another database's: the journal is\n"
-    "                         right. Its position is written to Kafka anew; what Kafka has beyond it is\n"
-    "                         published again, but for ticks that both know; what it has lost before it\n"
-    "                         is not\n"
     "      --dry-run          only show what would be done\n"
     "      --yes              do not ask\n"
-    "  -c, --config FILE      accepted as by every command; no administrator is in it, so it is not read\n"
+    "\n"
+    "After a failover or a restore that lost commits, with the configuration of the relay; its principal\n"
+    "must be allowed to READ the topics. Both count and list the phantoms, which are events that consumers\n"
+    "know and the database has lost, and move the id sequence above every id that is in Kafka:\n"
+    "\n"
+    "      --position RELAY   when Postgres and Kafka disagree about what was published: the journal is\n"
+    "                         right. Its position is written to Kafka anew, and what it does not confirm is\n"
+    "                         published, but for what Kafka has. Stop the relay before. New events whose\n"
+    "                         ids consumers know as those of phantoms get others\n"
+    "      --phantoms         nothing else\n"
+    "      --since TIME       what was published since then: 2026-01-31T12:00:00Z, or so long ago: 90s, "
+    "10m,\n"
+    "                         2h, 1d. Default: ten minutes before what is not confirmed (--position, which\n"
+    "                         reads that in any case), or before the last promotion that the journal\n"
+    "                         remembers (--phantoms)\n"
+    "      --topic PATTERN    in these topics, too; may be given several times. In any case: those that the\n"
+    "                         relay selects by name, and those it selects that the outbox has events of\n"
+    "      --json             one JSON object a line: each phantom, then the numbers\n"
+    "  -c, --config FILE      configuration (default " COMMAND_DEFAULT_CONFIG "); read only for these two\n"
     "  -h, --help             this text\n"
     "\n"
-    "Exit codes: 0 done, or nothing to do; 64 usage (also: not agreed to); 69 Postgres did not do it.\n";
+    "Exit codes: 0 done, or nothing to do; 64 usage (also: not agreed to); 69 Postgres did not do it, or\n"
+    "Kafka cannot be read; 78 configuration.\n";
 
 struct rebase_options {
     const char *conninfo, *position;
-    bool same_xids, dry_run, yes;
+    bool same_xids, phantoms, dated;
+    struct rebase_wish wish;
 };
 
 static void
@@ -51,15 +69,16 @@ print_relay(const struct rebase_relay *relay, const struct rebase_plan *plan)
         state = " (its journal is gone: what it published is not known)";
     else if (strcmp(relay->wrong, "gaps") == 0)
         state = " (rows of its journal are missing)";
+    else if (strcmp(relay->wrong, "numbers") == 0)
+        state = " (transaction numbers were set back since its journal was written)";
     printf("relay %s%s:\n  %" PRId64 " events are not confirmed: they will be published\n  %" PRId64
            " are confirmed: they stay, and are not published again\n",
            relay->name, state, relay->unconfirmed, plan->events - relay->unconfirmed);
     if (relay->killed && !plan->moved)
-        printf("  it delivered exactly once and was not stopped with SIGTERM: some of what it had not "
-               "confirmed may be in\n"
-               "  Kafka, and will be there twice. To avoid that, let it run once more where it was, end it "
-               "with SIGTERM,\n"
-               "  and dump then\n");
+        printf("  it delivered exactly once and was not stopped with SIGTERM: if some of what it had not "
+               "confirmed is in\n"
+               "  Kafka, it stops and asks for `outboxd rebase --position %s`, which finds out what\n",
+               relay->name);
 }
 
 static void
@@ -100,9 +119,9 @@ act(struct rebase *rebase, const struct rebase_options *options, struct error *e
     else
         printf("nothing to do: the journals belong to this database, and the ids grow\n");
     rebase_plan_free(&plan);
-    if (!needed || options->dry_run)
+    if (!needed || options->wish.dry_run)
         return true;
-    if (!command_confirm("rebase", "Rebase? Writers wait until it is done.", options->yes, error))
+    if (!command_confirm("rebase", "Rebase? Writers wait until it is done.", options->wish.yes, error))
         return false;
     bool good = rebase_run(rebase, options->same_xids, command_waits, "rebase", &done, error);
     if (good)
@@ -112,60 +131,83 @@ act(struct rebase *rebase, const struct rebase_options *options, struct error *e
 }
 
 static bool
-act_on_position(struct rebase *rebase, const struct rebase_options *options, struct error *error)
+take_since(void *context, const char *value, struct error *error)
 {
-    struct rebase_position position;
-    const char *relay = options->position;
-    if (!rebase_position_look(rebase, relay, &position, error))
+    struct rebase_options *options = context;
+    options->dated = true;
+    return moment_parse("--since", value, &options->wish.since_us, &options->wish.back_us, error);
+}
+
+/* NULL: nothing contradicts anything. */
+static const char *
+contradiction(const struct rebase_options *options)
+{
+    bool reads = options->position != NULL || options->phantoms;
+    if (options->conninfo == NULL)
+        return "--conninfo is missing";
+    if (options->position != NULL && options->same_xids)
+        return "--position and --same-xids are two things: one after the other";
+    if (options->phantoms && (options->position != NULL || options->same_xids))
+        return "--phantoms goes alone; --position lists phantoms, too";
+    if (!reads && (options->dated || options->wish.topics.count > 0 || options->wish.json))
+        return "--since, --topic and --json are for --position and --phantoms";
+    return NULL;
+}
+
+/* The doors that read Kafka. */
+static bool
+load(struct rebase_options *options, const char *config, struct settings **settings, int *exit_code)
+{
+    if (!command_load(config, settings, exit_code))
         return false;
-    if (!position.known)
-        return error_set(error, ERROR_UNUSABLE,
-                         "there is no living relay \"%s\" with a journal: see outboxd relay list, and rebase "
-                         "without --position",
-                         relay);
-    printf("relay %s: confirmed by its journal up to tick %" PRId64 ", id %" PRId64 "\n", relay,
-           position.confirmed_seq, position.confirmed_id);
-    if (position.exact && position.exact_seq >= 0)
-        printf("  seen committed in Kafka up to tick %" PRId64 ", id %" PRId64 "\n", position.exact_seq,
-               position.exact_id);
-    printf("  what the journal says will be written to topic outboxd-position-<source>-%s\n"
-           "  events that Kafka has beyond it, in ticks that are not known here, are published again; events "
-           "that it has lost before it are not\n",
-           relay);
-    if (options->dry_run)
+    options->wish.settings = *settings;
+    options->wish.position = options->position != NULL;
+    if (options->position == NULL || strcmp(options->position, (*settings)->relay) == 0)
         return true;
-    if (!command_confirm("rebase", "Is the journal right?", options->yes, error) ||
-        !rebase_position_run(rebase, relay, error))
-        return false;
-    printf("relay %s takes its position from the journal\n", relay);
-    return true;
+    struct error error;
+    error_set(&error, ERROR_CONFIG,
+              "%s is the configuration of relay \"%s\": give that of \"%s\" with --config", config,
+              (*settings)->relay, options->position);
+    *exit_code = command_failed("rebase", &error);
+    return false;
+}
+
+static bool
+work(const struct rebase_options *options, struct error *error)
+{
+    struct rebase *rebase = NULL;
+    bool good = rebase_open(&rebase, options->conninfo, error) &&
+                (options->wish.settings != NULL ? rebase_with_kafka(rebase, &options->wish, error)
+                                                : act(rebase, options, error));
+    rebase_close(rebase);
+    if (good && fflush(stdout) != 0)
+        good = error_set(error, ERROR_UNUSABLE, "cannot write to standard output: %s", strerror(errno));
+    return good;
 }
 
 int
 command_rebase(int argc, char **argv)
 {
     struct rebase_options options = {0};
-    struct command_option own[] = {{"conninfo", .text = &options.conninfo},
-                                   {"position", .text = &options.position},
-                                   {"same-xids", .flag = &options.same_xids},
-                                   {"dry-run", .flag = &options.dry_run},
-                                   {"yes", .flag = &options.yes},
-                                   {0}};
-    struct command_line line = {.help = help, .options = own};
-    struct rebase *rebase = NULL;
+    struct command_option own[] = {
+        {"conninfo", .text = &options.conninfo}, {"position", .text = &options.position},
+        {"phantoms", .flag = &options.phantoms}, {"since", .take = take_since},
+        {"topic", .list = &options.wish.topics}, {"same-xids", .flag = &options.same_xids},
+        {"json", .flag = &options.wish.json},    {"dry-run", .flag = &options.wish.dry_run},
+        {"yes", .flag = &options.wish.yes},      {0}};
+    struct command_line line = {.help = help, .options = own, .context = &options};
+    struct settings *settings = NULL;
     struct error error;
     int exit_code;
     if (!command_parse(argc, argv, &line, &exit_code))
         return exit_code;
-    if (options.conninfo == NULL)
-        return command_misused("rebase", "--conninfo is missing");
-    if (options.position != NULL && options.same_xids)
-        return command_misused("rebase", "--position and --same-xids are two things: one after the other");
-    bool good = rebase_open(&rebase, options.conninfo, &error) &&
-                (options.position != NULL ? act_on_position(rebase, &options, &error)
-                                          : act(rebase, &options, &error));
-    rebase_close(rebase);
-    if (good && fflush(stdout) != 0)
-        good = error_set(&error, ERROR_UNUSABLE, "cannot write to standard output: %s", strerror(errno));
-    return good ? 0 : command_failed("rebase", &error);
+    const char *wrong = contradiction(&options);
+    bool reads = options.position != NULL || options.phantoms;
+    if (wrong != NULL)
+        exit_code = command_misused("rebase", wrong);
+    else if (!reads || load(&options, line.config, &settings, &exit_code))
+        exit_code = work(&options, &error) ? 0 : command_failed("rebase", &error);
+    settings_free(settings);
+    free(options.wish.topics.texts);
+    return exit_code;
 }

@@ -118,12 +118,13 @@ journal_ask_set_back(struct session *session, const char *relay, int64_t now_us)
 }
 
 bool
-journal_read_set_back(struct session *session, bool *set_back, struct error *error)
+journal_read_set_back(struct session *session, bool *set_back, bool *numbers_back, struct error *error)
 {
     PGresult *result = answer_one_row(session, error);
     if (result == NULL)
         return error_prefix(error, "cannot look for events that would be passed over");
     *set_back = flag(result, 0, 0);
+    *numbers_back = flag(result, 0, 1);
     PQclear(result);
     return true;
 }
@@ -172,20 +173,25 @@ journal_ask_round(struct session *session, const char *relay, int64_t from_seq, 
 }
 
 bool
-journal_read_rows(struct session *session, struct journal_row **rows, size_t *count, struct error *error)
+journal_read_rows(struct session *session, int64_t *epoch, struct journal_row **rows, size_t *count,
+                  struct error *error)
 {
     PGresult *result = session_answer(session, error);
     if (result == NULL)
         return error_prefix(error, "cannot read the journal");
     *count = (size_t)PQntuples(result);
+    *epoch = *count > 0 ? number_field(result, 0, 0) : 0;
+    if (*count > 0 &&
+        PQgetisnull(result, 0, 1)) /* the newest row's epoch comes even when there is none of them */
+        *count = 0;
     *rows = must_calloc(*count, sizeof **rows);
     for (size_t i = 0; i < *count; i++) {
         struct journal_row *row = &(*rows)[i];
-        row->seq = number_field(result, (int)i, 0);
-        tick_edge_set(&row->edge, PQgetvalue(result, (int)i, 1), number_field(result, (int)i, 2),
-                      number_field(result, (int)i, 3));
-        row->hi_id = number_field(result, (int)i, 4);
-        row->nonce = number_field(result, (int)i, 5);
+        row->seq = number_field(result, (int)i, 1);
+        tick_edge_set(&row->edge, PQgetvalue(result, (int)i, 2), number_field(result, (int)i, 3),
+                      number_field(result, (int)i, 4));
+        row->hi_id = number_field(result, (int)i, 5);
+        row->nonce = number_field(result, (int)i, 6);
     }
     PQclear(result);
     return true;
@@ -207,14 +213,15 @@ journal_ask_names(struct session *session, const char *relay, const char *seqs, 
 }
 
 bool
-journal_read_names(struct session *session, int64_t *epoch, struct journal_name **names, size_t *count,
-                   struct error *error)
+journal_read_names(struct session *session, int64_t *epoch, bool *rebased, struct journal_name **names,
+                   size_t *count, struct error *error)
 {
     PGresult *result = session_answer(session, error);
     if (result == NULL)
         return error_prefix(error, "cannot look up ticks in the journal");
     int rows = PQntuples(result);
     *epoch = rows > 0 ? number_field(result, 0, 0) : 0;
+    *rebased = rows > 0 && flag(result, 0, 3);
     *count = 0;
     *names = must_calloc((size_t)rows + 1, sizeof **names);
     for (int i = 0; i < rows; i++)

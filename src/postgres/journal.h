@@ -72,9 +72,11 @@ void journal_ask_newest(struct session *session, const char *relay, int64_t now_
 MUST_CHECK bool journal_read_newest(struct session *session, struct journal_row *row, struct error *error);
 
 /* Asks whether there are events that the newest row says cannot be: the sequence was set back while nobody looked, and has
- * perhaps passed its old value again. Before each takeover, for the new leader would pass them over. */
+ * perhaps passed its old value again; or transaction numbers were, and have. Before each takeover, for the new leader would pass them
+ * over. */
 void journal_ask_set_back(struct session *session, const char *relay, int64_t now_us);
-MUST_CHECK bool journal_read_set_back(struct session *session, bool *set_back, struct error *error);
+MUST_CHECK bool journal_read_set_back(struct session *session, bool *set_back, bool *numbers_back,
+                                      struct error *error);
 
 /* Takeover: appends a copy of `seen` with seq + 1, epoch + 1 and our holder, if it still is the newest row and is released,
  * ours, or older than `lease_us`; and if it belongs to this cluster and database. False in *taken: somebody was faster, or
@@ -88,9 +90,10 @@ MUST_CHECK bool journal_read_take(struct session *session, struct journal_self *
 
 /* The rows from `seq` on, at most `limit`, oldest first. */
 void journal_ask_rows(struct session *session, const char *relay, int64_t seq, int limit, int64_t now_us);
-/* *rows is allocated; its elements hold seq, edge, hi_id and nonce; free with journal_rows_free. */
-MUST_CHECK bool journal_read_rows(struct session *session, struct journal_row **rows, size_t *count,
-                                  struct error *error);
+/* *epoch is the newest row's: another one than the caller's explains why rows are gone. *rows is allocated; its elements hold seq, edge,
+ * hi_id and nonce; free with journal_rows_free. */
+MUST_CHECK bool journal_read_rows(struct session *session, int64_t *epoch, struct journal_row **rows,
+                                  size_t *count, struct error *error);
 void journal_rows_free(struct journal_row *rows, size_t count);
 
 /* Two of them, read likewise: the ends of a tick that may span many. */
@@ -103,10 +106,10 @@ void journal_ask_late(struct session *session, const struct tick *tick, int64_t 
 MUST_CHECK bool journal_read_late(struct session *session, struct tick *tick, struct error *error);
 
 /* Which of these rows the journal has: *names is allocated, newest first; free() it. `seqs` is an array of Postgres, "{7,9}". And the
- * epoch of the newest row of all. */
+ * epoch of the newest row of all, and whether a rebase says what it calls confirmed. */
 void journal_ask_names(struct session *session, const char *relay, const char *seqs, int64_t now_us);
-MUST_CHECK bool journal_read_names(struct session *session, int64_t *epoch, struct journal_name **names,
-                                   size_t *count, struct error *error);
+MUST_CHECK bool journal_read_names(struct session *session, int64_t *epoch, bool *rebased,
+                                   struct journal_name **names, size_t *count, struct error *error);
 
 /* What a step tells the database, and where it starts from. */
 struct journal_step {

@@ -1,19 +1,13 @@
 /* rebase.c: calls rebase_plan and rebase of schema/002_relays.sql as the owner of the schema. Called by `outboxd rebase`;
  * decides nothing. */
-#include "postgres/rebase.h"
+#include "postgres/rebase_parts.h"
 
 #include "postgres/failure.h"
 #include "postgres/schema.h"
 
-#include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct rebase {
-    PGconn *connection;
-    char *conninfo;
-};
 
 /* The lock time-out is that of a look, which is in nobody's way. */
 static const char sql_session[] =
@@ -53,41 +47,49 @@ failed(PGconn *connection, PGresult *result, struct error *error)
     return false;
 }
 
-static bool
-accept(PGconn *connection, PGresult *result, struct error *error)
+bool
+rebase_accept(struct rebase *rebase, PGresult *result, struct error *error)
 {
     ExecStatusType status = PQresultStatus(result);
-    if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
+    if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK || status == PGRES_COPY_IN)
         return true;
-    return failed(connection, result, error);
+    return failed(rebase->connection, result, error);
 }
 
-static bool
-ask(PGconn *connection, const char *sql, PGresult **result, struct error *error)
+bool
+rebase_ask(struct rebase *rebase, const char *sql, PGresult **result, struct error *error)
 {
-    *result = PQexec(connection, sql);
-    return accept(connection, *result, error);
+    *result = PQexec(rebase->connection, sql);
+    return rebase_accept(rebase, *result, error);
 }
 
-static bool
-tell(PGconn *connection, const char *sql, struct error *error)
+bool
+rebase_ask_with(struct rebase *rebase, const char *sql, int count, const char *const *values,
+                PGresult **result, struct error *error)
+{
+    *result = PQexecParams(rebase->connection, sql, count, NULL, values, NULL, NULL, 0);
+    return rebase_accept(rebase, *result, error);
+}
+
+bool
+rebase_tell(struct rebase *rebase, const char *sql, struct error *error)
 {
     PGresult *result;
-    if (!ask(connection, sql, &result, error))
+    if (!rebase_ask(rebase, sql, &result, error))
         return false;
     PQclear(result);
     return true;
 }
 
 static bool
-become_owner(PGconn *connection, struct error *error)
+become_owner(struct rebase *rebase, struct error *error)
 {
     PGresult *result;
-    if (!ask(connection, sql_owner, &result, error))
+    if (!rebase_ask(rebase, sql_owner, &result, error))
         return false;
     bool good = PQntuples(result) == 1;
     if (!good)
-        error_set(error, ERROR_UNUSABLE, "database \"%s\" has no outbox", PQdb(connection));
+        error_set(error, ERROR_UNUSABLE, "database \"%s\" has no outbox", PQdb(rebase->connection));
     else if (PQgetvalue(result, 0, 4)[0] == 't')
         good = error_set(error, ERROR_UNUSABLE, "this server is a standby: connect to the primary");
     else if (PQgetvalue(result, 0, 5)[0] == 't') /* whose functions would run with our rights */
@@ -99,16 +101,16 @@ become_owner(PGconn *connection, struct error *error)
                          "role \"%s\" may not act for the owner of the schema: grant \"%s\" to \"%s\"",
                          PQgetvalue(result, 0, 2), PQgetvalue(result, 0, 1), PQgetvalue(result, 0, 2));
     else
-        good = tell(connection, PQgetvalue(result, 0, 0), error);
+        good = rebase_tell(rebase, PQgetvalue(result, 0, 0), error);
     PQclear(result);
     return good;
 }
 
 static bool
-has_functions(PGconn *connection, struct error *error)
+has_functions(struct rebase *rebase, struct error *error)
 {
     PGresult *result;
-    if (!ask(connection, "select version from outbox.schema_version", &result, error))
+    if (!rebase_ask(rebase, "select version from outbox.schema_version", &result, error))
         return false;
     long version = PQntuples(result) == 1 ? strtol(PQgetvalue(result, 0, 0), NULL, 10) : 0;
     PQclear(result);
@@ -128,8 +130,8 @@ rebase_open(struct rebase **rebase, const char *conninfo, struct error *error)
     *rebase = must_calloc(1, sizeof **rebase);
     (*rebase)->connection = connection;
     (*rebase)->conninfo = must_strdup(conninfo);
-    if (tell(connection, sql_session, error) && become_owner(connection, error) &&
-        has_functions(connection, error))
+    if (rebase_tell(*rebase, sql_session, error) && become_owner(*rebase, error) &&
+        has_functions(*rebase, error))
         return true;
     rebase_close(*rebase);
     *rebase = NULL;
@@ -142,18 +144,21 @@ rebase_close(struct rebase *rebase)
     if (rebase == NULL)
         return;
     PQfinish(rebase->connection);
+    if (rebase->stream != NULL)
+        CHECK(fclose(rebase->stream) == 0);
+    free(rebase->lines);
     free(rebase->conninfo);
     free(rebase);
 }
 
-static int64_t
-number_at(const PGresult *result, int row, int column)
+int64_t
+rebase_number(const PGresult *result, int row, int column)
 {
     return strtoll(PQgetvalue(result, row, column), NULL, 10);
 }
 
-static bool
-truth_at(const PGresult *result, int row, int column)
+bool
+rebase_truth(const PGresult *result, int row, int column)
 {
     return PQgetvalue(result, row, column)[0] == 't';
 }
@@ -162,19 +167,19 @@ truth_at(const PGresult *result, int row, int column)
 static void
 read_plan(const PGresult *result, struct rebase_plan *plan)
 {
-    *plan = (struct rebase_plan){.needed = truth_at(result, 0, 0),
-                                 .moved = truth_at(result, 0, 1),
-                                 .set_back = truth_at(result, 0, 2),
-                                 .highest = number_at(result, 0, 3),
-                                 .renumbered = number_at(result, 0, 4)};
+    *plan = (struct rebase_plan){.needed = rebase_truth(result, 0, 0),
+                                 .moved = rebase_truth(result, 0, 1),
+                                 .set_back = rebase_truth(result, 0, 2),
+                                 .highest = rebase_number(result, 0, 3),
+                                 .renumbered = rebase_number(result, 0, 4)};
     int rows = PQntuples(result);
     plan->relays = must_calloc((size_t)rows, sizeof *plan->relays);
     for (int row = 0; row < rows && !PQgetisnull(result, row, 5); row++)
         plan->relays[plan->relay_count++] =
             (struct rebase_relay){.name = must_strdup(PQgetvalue(result, row, 5)),
                                   .wrong = must_strdup(PQgetvalue(result, row, 6)),
-                                  .unconfirmed = number_at(result, row, 7),
-                                  .killed = truth_at(result, row, 8)};
+                                  .unconfirmed = rebase_number(result, row, 7),
+                                  .killed = rebase_truth(result, row, 8)};
 }
 
 void
@@ -201,88 +206,56 @@ rebase_look(struct rebase *rebase, bool same_xids, struct rebase_plan *plan, str
     PGresult *result;
     char *sql = call_sql("rebase_plan", same_xids);
     *plan = (struct rebase_plan){0};
-    bool good = ask(rebase->connection, sql, &result, error);
+    bool good = rebase_ask(rebase, sql, &result, error);
     free(sql);
     if (!good)
         return error_prefix(error, "cannot look at the outbox");
     read_plan(result, plan);
     PQclear(result);
-    if (!ask(rebase->connection, "select count(*) from outbox.event", &result, error))
+    if (!rebase_ask(rebase, "select count(*) from outbox.event", &result, error))
         return error_prefix(error, "cannot look at the outbox");
-    plan->events = number_at(result, 0, 0);
+    plan->events = rebase_number(result, 0, 0);
     PQclear(result);
     return true;
 }
 
-/* One transaction. */
 static bool
-try_it(struct rebase *rebase, struct admin_patience *patience, const char *sql, struct rebase_plan *done,
+try_it(struct rebase *rebase, struct admin_patience *patience, const char *sql, PGresult **result,
        struct error *error)
 {
     char timeout[64];
     snprintf(timeout, sizeof timeout, "set lock_timeout = %d", admin_lock_timeout_ms(patience));
-    if (!tell(rebase->connection, timeout, error))
+    if (!rebase_tell(rebase, timeout, error))
         return false;
-    PGresult *result = admin_exec(patience, rebase->connection, sql);
-    if (!accept(rebase->connection, result, error))
-        return false;
-    read_plan(result, done);
-    PQclear(result);
-    return true;
+    *result = admin_exec(patience, rebase->connection, sql);
+    return rebase_accept(rebase, *result, error);
+}
+
+bool
+rebase_try(struct rebase *rebase, const char *sql, admin_listener *waits, void *context, PGresult **result,
+           struct error *error)
+{
+    struct admin_patience patience = admin_patience_make(rebase->conninfo, waits, context);
+    bool good;
+    do
+        good = try_it(rebase, &patience, sql, result, error);
+    while (!good && admin_try_again(&patience, rebase->connection, error));
+    admin_patience_end(&patience);
+    return good || error_prefix(error, "nothing was changed");
 }
 
 bool
 rebase_run(struct rebase *rebase, bool same_xids, admin_listener *waits, void *context,
            struct rebase_plan *done, struct error *error)
 {
-    struct admin_patience patience = admin_patience_make(rebase->conninfo, waits, context);
+    PGresult *result;
     char *sql = call_sql("rebase", same_xids);
-    bool good;
     *done = (struct rebase_plan){0};
-    do
-        good = try_it(rebase, &patience, sql, done, error);
-    while (!good && admin_try_again(&patience, rebase->connection, error));
+    bool good = rebase_try(rebase, sql, waits, context, &result, error);
     free(sql);
-    admin_patience_end(&patience);
-    return good || error_prefix(error, "nothing was changed");
-}
-
-/* ---- the position in Kafka ---- */
-
-bool
-rebase_position_look(struct rebase *rebase, const char *relay, struct rebase_position *position,
-                     struct error *error)
-{
-    static const char sql[] =
-        "select j.confirmed_seq, coalesce(j.confirmed_id, 0), j.exact_seq is not null,"
-        " coalesce(j.exact_seq, 0), coalesce(j.exact_id, 0)"
-        " from outbox.journal j join outbox.relay r on r.name = j.relay and r.retired_at is null"
-        " where j.relay = $1 order by j.seq desc limit 1";
-    PGresult *result = PQexecParams(rebase->connection, sql, 1, NULL, &relay, NULL, NULL, 0);
-    *position = (struct rebase_position){0};
-    if (!accept(rebase->connection, result, error))
-        return error_prefix(error, "cannot look at the journal");
-    position->known = PQntuples(result) == 1;
-    if (position->known)
-        *position = (struct rebase_position){.known = true,
-                                             .exact = truth_at(result, 0, 2),
-                                             .confirmed_seq = number_at(result, 0, 0),
-                                             .confirmed_id = number_at(result, 0, 1),
-                                             .exact_seq = number_at(result, 0, 3),
-                                             .exact_id = number_at(result, 0, 4)};
+    if (!good)
+        return false;
+    read_plan(result, done);
     PQclear(result);
     return true;
-}
-
-bool
-rebase_position_run(struct rebase *rebase, const char *relay, struct error *error)
-{
-    PGresult *result =
-        PQexecParams(rebase->connection, "select outbox.rebase_position($1)", 1, NULL, &relay, NULL, NULL, 0);
-    if (!accept(rebase->connection, result, error))
-        return error_prefix(error, "nothing was changed");
-    bool known = truth_at(result, 0, 0);
-    PQclear(result);
-    return known ||
-           error_set(error, ERROR_UNUSABLE, "nothing was changed: relay \"%s\" was retired meanwhile", relay);
 }

@@ -12,7 +12,7 @@
 
 struct rebase_relay {
     char *name;
-    char *wrong;         /* "elsewhere", "no journal", "gaps", or "" */
+    char *wrong;         /* "elsewhere", "no journal", "gaps", "numbers", or "" */
     int64_t unconfirmed; /* events that it will publish */
     bool killed; /* delivered exactly once, did not release the lead: Kafka may have more than its journal */
 };
@@ -46,17 +46,5 @@ MUST_CHECK bool rebase_look(struct rebase *rebase, bool same_xids, struct rebase
  * pause before it. Each try that failed is told to `waits` (may be NULL), with who is in the way. */
 MUST_CHECK bool rebase_run(struct rebase *rebase, bool same_xids, admin_listener *waits, void *context,
                            struct rebase_plan *done, struct error *error);
-
-/* What the journal of a relay says. */
-struct rebase_position {
-    bool known; /* there is such a relay, and it lives */
-    bool exact; /* it delivered exactly once, as far as (exact_seq, exact_id) is known to be in Kafka */
-    int64_t confirmed_seq, confirmed_id, exact_seq, exact_id;
-};
-MUST_CHECK bool rebase_position_look(struct rebase *rebase, const char *relay,
-                                     struct rebase_position *position, struct error *error);
-
-/* Declares that the truth: the next leader that delivers exactly once writes it to the position topic anew. */
-MUST_CHECK bool rebase_position_run(struct rebase *rebase, const char *relay, struct error *error);
 
 #endif

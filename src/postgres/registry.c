@@ -142,3 +142,22 @@ registry_read_trim(struct session *session, int64_t *low, struct error *error)
     PQclear(result);
     return true;
 }
+
+void
+registry_ask_pass(struct session *session, int64_t id, int64_t now_us)
+{
+    char *sql = must_format("select outbox.sequence_pass(%" PRId64 ")", id);
+    session_ask(session, sql, now_us);
+    free(sql);
+}
+
+bool
+registry_read_pass(struct session *session, int64_t *sequence, struct error *error)
+{
+    PGresult *result = session_answer(session, error);
+    if (result == NULL)
+        return error_prefix(error, "cannot move the id sequence past what was published");
+    *sequence = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+    PQclear(result);
+    return true;
+}

@@ -21,6 +21,10 @@ MUST_CHECK bool registry_read_trouble(struct session *session, struct error *err
 void registry_ask_empty(struct session *session, int slot, int64_t now_us);
 MUST_CHECK bool registry_read_empty(struct session *session, char *outcome, size_t size, struct error *error);
 
+/* Moves the id sequence to `id` at least, never back; *sequence is its value then. ERROR_INTERNAL: it is too far away. */
+void registry_ask_pass(struct session *session, int64_t id, int64_t now_us);
+MUST_CHECK bool registry_read_pass(struct session *session, int64_t *sequence, struct error *error);
+
 /* Deletes journal rows from the old end; *low is the low-water mark, given and taken. */
 void registry_ask_trim(struct session *session, const char *relay, int64_t low, int64_t now_us);
 MUST_CHECK bool registry_read_trim(struct session *session, int64_t *low, struct error *error);

@@ -30,6 +30,13 @@
     "  where f.id <= l.lo_id and f.xid >= l.w)"                                                                        \
     " or " SQL_MISPLACED("e.xid, e.id") " or " SQL_MISPLACED("e.xid desc, e.id desc") ")"
 
+/* Events with ids above those that row `l` has read, and so inserted later, whose transactions its snapshot shows: the numbers of
+ * transactions were set back, and went on again. The first and the last of them are looked at. */
+#define SQL_SHOWN(order)                                                                                               \
+    "exists (select from (select e.xid from outbox.event e where e.id > l.hi_id order by " order " limit 100) f"       \
+    "  where pg_visible_in_snapshot(f.xid, l.snapshot))"
+#define SQL_NUMBERS_BACK "(" SQL_SHOWN("e.id") " or " SQL_SHOWN("e.id desc") ")"
+
 /* The number of the next transaction: unassigned when the snapshot of this statement was taken. */
 #define SQL_UNASSIGNED                                                                                                 \
     "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"                                                            \
@@ -65,7 +72,7 @@
     "  l.holder = 'retired', l.exact_seq, l.exact_id, l.exact_nonce"                                                   \
     " from (" SQL_LAST ") l;"
 
-#define SQL_PREPARE_SET_BACK "prepare outboxd_set_back(text) as select " SQL_SET_BACK " from (" SQL_LAST ") l;"
+#define SQL_PREPARE_SET_BACK "prepare outboxd_set_back(text) as select " SQL_SET_BACK ", " SQL_NUMBERS_BACK " from (" SQL_LAST ") l;"
 
 /* $1 relay, $2 seq and $3 epoch of the row that was seen, $4 holder, $5 lease in microseconds, $6 nonce */
 #define SQL_PREPARE_TAKE                                                                                               \
@@ -81,12 +88,15 @@
 
 #define SQL_PREPARE_ROWS                                                                                               \
     "prepare outboxd_rows(text, bigint, int) as"                                                                       \
-    " select seq, snapshot::text, w::text, lo_id, hi_id, nonce from outbox.journal where relay = $1 and seq >= $2"     \
-    " order by seq limit $3;"
+    " select l.epoch, j.seq, j.snapshot::text, j.w::text, j.lo_id, j.hi_id, j.nonce from (" SQL_LAST ") l"             \
+    " left join lateral (select * from outbox.journal n where n.relay = l.relay and n.seq >= $2 order by n.seq limit $3) j"\
+    " on true order by j.seq;"
 
 #define SQL_PREPARE_NAMES                                                                                              \
     "prepare outboxd_names(text, bigint[]) as"                                                                         \
-    " select l.epoch, n.seq, n.nonce from (" SQL_LAST ") l left join outbox.journal n on n.relay = l.relay and n.seq = any ($2)"\
+    " select l.epoch, n.seq, n.nonce, (select c.holder = 'rebase' from outbox.journal c where c.relay = l.relay"           \
+    "  and c.seq = l.confirmed_seq)"                                                                                       \
+    " from (" SQL_LAST ") l left join outbox.journal n on n.relay = l.relay and n.seq = any ($2)"                          \
     " order by n.seq desc;"
 
 /* $1 snapshot and $2 w of the tick before, $3 snapshot of the tick */
@@ -250,7 +260,8 @@
 /* $1 relay, $2 and $3 rows of the journal: the tick between them */
 #define SQL_PREPARE_ROUND                                                                                              \
     "prepare outboxd_round(text, bigint, bigint) as"                                                                   \
-    " select seq, snapshot::text, w::text, lo_id, hi_id, nonce from outbox.journal where relay = $1 and seq in ($2, $3) order by seq;"
+    " select epoch, seq, snapshot::text, w::text, lo_id, hi_id, nonce from outbox.journal where relay = $1 and seq in ($2, $3)" \
+    " order by seq;"
 
 /* clang-format on */
 

@@ -148,6 +148,7 @@ start_from(struct relay *relay, struct journal_position start)
     relay->dirty = relay->dirty || record_compare(start, relay->confirmed) != 0;
     relay->confirmed = start;
     relay->loaded_seq = start.seq;
+    relay->begun_seq = start.seq;
     relay->catching_up = true;
     exact->based = true;
 }
@@ -163,9 +164,15 @@ take_along(struct relay *relay)
     pipeline_commit(&relay->pipeline, exact->asked_serial, sending_count, relay);
 }
 
+static bool
+is_here(const struct journal_place *place, const struct journal_place *here)
+{
+    return place->sysid == here->sysid && place->timeline == here->timeline && place->dbid == here->dbid;
+}
+
 /* The last instance's commit was in doubt: it has happened if the position says so. A position that is neither the last one that we
- * knew nor the one that we asked for was committed by another process that has led meanwhile. Behind a promotion the position is committed
- * anew, before any event: its timeline shuts out the old primary. */
+ * knew nor the one that we asked for was committed by another process that has led meanwhile. Behind a promotion, and in a restored database,
+ * the position is committed anew, before any event: its place shuts out who leads there still. */
 static void
 go_on(struct relay *relay, const struct reconciled *result)
 {
@@ -183,7 +190,7 @@ go_on(struct relay *relay, const struct reconciled *result)
     set_told(relay, found);
     exact->told.on = is_wanted(relay);
     exact->state = exact->told.on == journal_says(exact) ? EXACT_ON : EXACT_TELLING;
-    if (exact->told.on && found->place.timeline != relay->seen.here.timeline)
+    if (exact->told.on && !is_here(&found->place, &relay->seen.here))
         exact_commit(relay, found,
                      relay->pipeline.committed); /* before anything is published an old primary is shut out */
 }
@@ -215,7 +222,8 @@ exact_answer_names(struct relay *relay, struct error *error)
     struct journal_row row = relay->seen;
     struct reconciled result;
     int64_t epoch;
-    if (!journal_read_names(relay->session, &epoch, &names, &count, error))
+    bool rebased;
+    if (!journal_read_names(relay->session, &epoch, &rebased, &names, &count, error))
         return false;
     row.exact = exact->journal;
     /* Somebody has taken the lead, and may have committed before we fenced him: the journal is looked at before anything. */
@@ -233,6 +241,7 @@ exact_answer_names(struct relay *relay, struct error *error)
                                           .cluster = producer_found(relay->producer)->cluster,
                                           .row = &row,
                                           .confirmed = relay->confirmed,
+                                          .rebased = rebased,
                                           .names = names,
                                           .names_count = count};
     bool good = true;
@@ -246,6 +255,7 @@ exact_answer_names(struct relay *relay, struct error *error)
         break;
     case RECONCILE_KAFKA_LOST:
     case RECONCILE_POSTGRES_LOST:
+    case RECONCILE_REBASED:
         good = error_set(error, ERROR_INTERNAL, "%s", result.why);
         break;
     case RECONCILE_FOREIGN:
@@ -339,9 +349,10 @@ take_commit(struct relay *relay)
     exact->commits = producer_commits(relay->producer);
     exact->committing = false;
     exact->committed = exact->asked;
-    exact->events = 0;
     set_told(relay, &exact->committed);
     take_along(relay);
+    exact->events = pipeline_unsent_settled(&relay->pipeline); /* passed over meanwhile */
+    exact->opened_us = relay->now_us;
     if (exact->state == EXACT_BASING)
         exact->state = EXACT_TELLING;
 }

@@ -2,6 +2,7 @@
  *   relay.c    state machine, turn                   link.c     the way to Postgres: connect, look, take the lead
  *   leading.c  what the leader asks of Postgres      answers.c  ticks and pages from what it answers
  *   sending.c  the producer: send, reports, trouble  observe.c  the snapshot
+ *   soundness.c  may we lead here, by what the journal says
  *   exact.c    exactly once: who knows how far we are
  *   committing.c  exactly once: what a transaction holds
  *   outage.c   Kafka as a whole is away, or refuses everything
@@ -30,6 +31,7 @@ enum request {
     REQUEST_REGISTER,
     REQUEST_PREPARE,
     REQUEST_NEWEST,
+    REQUEST_PASS,
     REQUEST_SET_BACK,
     REQUEST_TAKE,
     REQUEST_ROWS,
@@ -84,6 +86,8 @@ struct relay {
     int64_t away_told_us;
     struct journal_row seen;   /* the newest row, as last looked at */
     int64_t unchanged_from_us; /* since when `seen` has been the newest row, by our own clock */
+    int takes_in_vain;         /* in a row, although nobody else has written a row behind `seen` */
+    int64_t taken_seq;         /* of the row behind which the lead was asked for */
     bool take_unknown;         /* a takeover was asked for, and the connection was lost before its answer */
     int64_t look_at_us;        /* when to look again */
 
@@ -140,6 +144,7 @@ struct relay {
     uint64_t acknowledged;        /* events, since the start of the process .. */
     uint64_t acknowledged_told;   /* .. and how many of them the verdict has been told of */
     int64_t progress_us;          /* the last acknowledgement, or when there was nothing to wait for */
+    int64_t sent_id;              /* largest id that was handed over: consumers may know it */
     int64_t highest_id;           /* largest id that was acknowledged or is known to be settled */
     int64_t drain_until_us;
 
@@ -172,6 +177,14 @@ void link_lost(struct relay *relay, const struct error *why);
 void link_healed(struct relay *relay); /* Postgres does what it is asked for again */
 void link_failed(struct relay *relay,
                  const struct error *error); /* a request failed: what its kind asks for */
+
+/* soundness.c */
+bool soundness_of_row(struct relay *relay); /* the newest row, as last looked at */
+/* What is wrong with the events behind it. */
+bool soundness_of_events(struct relay *relay, bool set_back, bool numbers_back);
+bool soundness_of_refusal(struct relay *relay); /* the lead was asked for, and not given */
+/* A standby was promoted that lacks events which we have sent. */
+bool soundness_behind_us(const struct relay *relay);
 
 /* leading.c */
 void leading_begin(struct relay *relay, bool kept); /* the lead was taken */

@@ -81,7 +81,7 @@ leading_begin(struct relay *relay, bool kept)
         relay->confirmed = row->confirmed;
         relay->loaded_seq = row->confirmed.seq;
         relay->journal_low = 0;
-        relay->begun_seq = 0;
+        relay->begun_seq = row->confirmed.seq; /* who led before has read so far */
         side_clear(relay);
         aside_begin(relay);
         relay->highest_id = row->confirmed.id > row->edge.lo_id ? row->confirmed.id : row->edge.lo_id;

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "postgres/failure.h"
+#include "postgres/registry.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -146,81 +147,6 @@ answer_inspect(struct relay *relay, bool outbox)
     }
 }
 
-/* Retired under us, or while we were away: an administrator's wish, and nobody's to take back but an administrator's. */
-static bool
-is_living(struct relay *relay)
-{
-    struct error error;
-    const char *name = relay->settings->relay;
-    if (!relay->seen.retired)
-        return true;
-    error_set(
-        &error, ERROR_CONFIG,
-        "relay \"%s\" was retired: it publishes nothing any more; `outboxd relay add %s --from now` (or "
-        "`beginning`) starts it anew",
-        name, name);
-    relay_fail(relay, &error);
-    return false;
-}
-
-/* Not the cluster or the database that the journal was written in: its xids mean nothing here. */
-static bool
-is_this_database(struct relay *relay)
-{
-    const struct journal_row *row = &relay->seen;
-    if (row->place.sysid == row->here.sysid && row->place.dbid == row->here.dbid)
-        return true;
-    struct error error;
-    error_set(
-        &error, ERROR_INTERNAL,
-        "the journal was written in another cluster or database (system identifier %" PRId64
-        ", database %" PRId64 "; this is %" PRId64 ", %" PRId64
-        "): this is a restored dump or a clone, whose transaction numbers mean "
-        "nothing here; run `outboxd rebase`, see docs/operations.md, \"Not the same database any more\"",
-        row->place.sysid, row->place.dbid, row->here.sysid, row->here.dbid);
-    relay_fail(relay, &error);
-    return false;
-}
-
-/* Where we have led, a standby was promoted; this is the server from before that, and what is written here is of another history. With
- * several hosts in conninfo it may be the first that takes connections. */
-static bool
-is_newest_timeline(struct relay *relay)
-{
-    struct error error;
-    if (relay->seen.here.timeline >= relay->timeline)
-        return true;
-    error_set(&error, ERROR_RETRY,
-              "this server is on timeline %d, and the relay has led on timeline %d: an old primary that came "
-              "back; stop it; or, if it is to be the primary again, restart the relay",
-              relay->seen.here.timeline, relay->timeline);
-    link_failed(relay, &error);
-    return false;
-}
-
-static void
-fail_set_back(struct relay *relay)
-{
-    const struct journal_row *row = &relay->seen;
-    struct error error;
-    error_set(&error, ERROR_INTERNAL,
-              "the sequence outbox.event_id_seq was set back (it is at %" PRId64
-              ", the journal has seen %" PRId64 "): new events would be passed over; run `outboxd rebase`, "
-              "see docs/operations.md, \"The sequence went backwards\"",
-              row->sequence, row->hi_id);
-    relay_fail(relay, &error);
-}
-
-/* The ids that the journal knows are still ahead of those that are given out. */
-static bool
-sequence_is_sound(struct relay *relay)
-{
-    if (relay->seen.sequence >= relay->seen.hi_id)
-        return true;
-    fail_set_back(relay);
-    return false;
-}
-
 /* The journal's newest row is not ours (any more): whatever we hold was or will be published by somebody else. */
 static void
 lose_the_lead(struct relay *relay, const char *why)
@@ -242,6 +168,23 @@ is_stale(const struct relay *relay)
     return relay->now_us - relay->unchanged_from_us > relay->settings->lease_us;
 }
 
+/* Before the lead is taken: whatever is inserted from now on has an id that nobody knows. */
+static void
+answer_pass(struct relay *relay)
+{
+    struct error error;
+    int64_t sequence;
+    if (!registry_read_pass(relay->session, &sequence, &error)) {
+        link_failed(relay, &error);
+        return;
+    }
+    log_warning("a standby was promoted that lacks what was published: its id sequence was moved past that; "
+                "`outboxd rebase --phantoms` counts and lists what consumers know and the database has lost",
+                LOG_INT("timeline", relay->seen.here.timeline), LOG_INT("from", relay->seen.sequence),
+                LOG_INT("to", sequence), LOG_END);
+    relay->look_at_us = relay->now_us;
+}
+
 static void
 answer_newest(struct relay *relay)
 {
@@ -254,8 +197,7 @@ answer_newest(struct relay *relay)
     }
     if (row->seq != seq_before || row->epoch != epoch_before)
         relay->unchanged_from_us = relay->now_us;
-    if (!is_living(relay) || !is_this_database(relay) || !is_newest_timeline(relay) ||
-        !sequence_is_sound(relay))
+    if (!soundness_of_row(relay))
         return;
     bool ours = strcmp(row->holder, relay->self.holder) == 0;
     bool same_history = row->here.timeline == relay->timeline;
@@ -265,6 +207,11 @@ answer_newest(struct relay *relay)
         lose_the_lead(relay, same_history ? "another process leads" : "the database has a new timeline");
     if (relay->state == RELAY_STOPPED)
         return;
+    if (soundness_behind_us(relay)) {
+        registry_ask_pass(relay->session, relay->sent_id, relay->now_us);
+        relay_asked(relay, REQUEST_PASS);
+        return;
+    }
     bool free_to_take = row->released || ours || row->age_us > relay->settings->lease_us || is_stale(relay);
     if (free_to_take && !relay->dropping) {
         journal_ask_set_back(relay->session, relay->settings->relay, relay->now_us);
@@ -284,12 +231,10 @@ static void
 answer_set_back(struct relay *relay)
 {
     struct error error;
-    bool set_back = false;
-    if (!journal_read_set_back(relay->session, &set_back, &error)) {
+    bool set_back = false, numbers_back = false;
+    if (!journal_read_set_back(relay->session, &set_back, &numbers_back, &error)) {
         link_failed(relay, &error);
-    } else if (set_back) {
-        fail_set_back(relay);
-    } else {
+    } else if (soundness_of_events(relay, set_back, numbers_back)) {
         journal_ask_take(relay->session, &relay->self, &relay->seen,
                          is_stale(relay) ? JOURNAL_ANY_AGE : relay->settings->lease_us, relay->now_us);
         relay_asked(relay, REQUEST_TAKE);
@@ -307,6 +252,8 @@ answer_take(struct relay *relay)
         return;
     }
     relay->take_unknown = false;
+    if (!taken && !soundness_of_refusal(relay))
+        return;
     if (!taken) {
         relay->look_at_us = relay->now_us + LOOK_SOON_US;
         if (relay->state == RELAY_DRAINING && !relay->owns)
@@ -354,6 +301,9 @@ link_answer(struct relay *relay)
         return;
     case REQUEST_NEWEST:
         answer_newest(relay);
+        return;
+    case REQUEST_PASS:
+        answer_pass(relay);
         return;
     case REQUEST_SET_BACK:
         answer_set_back(relay);

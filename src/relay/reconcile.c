@@ -56,13 +56,22 @@ newest_common(const struct reconcile_facts *facts)
     return (struct journal_name){.seq = -1};
 }
 
-/* After a rebase the journal still has the ticks of the place before. */
+/* After a rebase the journal still has the ticks of the place before, or remembers the last position there. */
 static bool
 is_foreign(const struct reconcile_facts *facts)
 {
     if (facts->kafka == NULL)
         return false;
-    return !is_this_cluster(facts) || (!is_this_database(facts) && !has(facts, facts->kafka->chain.names[0]));
+    return !is_this_cluster(facts) || (!is_this_database(facts) && !is_known(facts));
+}
+
+/* The row of a rebase confirms what is in the journal alone. What Kafka had beyond that is in its unconfirmed rest. */
+static bool
+was_rebased(const struct reconcile_facts *facts)
+{
+    const struct journal_row *row = facts->row;
+    return facts->rebased && record_compare(facts->kafka->at, row->exact.position) > 0 &&
+           record_compare(facts->kafka->at, row->confirmed) < 0;
 }
 
 static void
@@ -147,6 +156,18 @@ say_older_timeline(const struct reconcile_facts *facts, struct reconciled *resul
         facts->kafka->place.timeline, facts->row->here.timeline, facts->relay);
 }
 
+static void
+say_rebased(const struct reconcile_facts *facts, struct reconciled *result)
+{
+    result->verdict = RECONCILE_REBASED;
+    snprintf(
+        result->why, sizeof result->why,
+        "the journal was rebased while Kafka had events up to tick %" PRId64 ", id %" PRId64
+        " of which it did not know: a relay that was killed; run `outboxd rebase --position %s`, which finds "
+        "out which they are",
+        facts->kafka->at.seq, facts->kafka->at.id, facts->relay);
+}
+
 /* An operator says that the journal is right. Where Kafka has been in ticks that it knows, it has them for certain: they are not repeated,
  * even when this journal, a standby's or a backup's, has not heard of all the confirmations. */
 static struct journal_position
@@ -195,6 +216,8 @@ reconcile(const struct reconcile_facts *facts, struct reconciled *result)
         say_kafka_lost(facts, result);
     } else if (!is_known(facts)) {
         say_postgres_lost(facts, result);
+    } else if (was_rebased(facts)) {
+        say_rebased(facts, result);
     } else {
         result->verdict = RECONCILE_GO_ON;
         result->start = record_compare(kafka->at, facts->confirmed) > 0 ? kafka->at : facts->confirmed;

@@ -11,6 +11,8 @@
  *                     |   the journal has seen      |
  *   exactly once      | missing, or before what     | Kafka has lost what was committed                   KAFKA_LOST
  *                     |   the journal has seen      |
+ *   exactly once      | known, and before what the  | a rebase did not know of it                         REBASED
+ *                     |   row says is confirmed     |
  *   any               | of another history, beyond  | Postgres has lost what was committed                POSTGRES_LOST
  *                     |   what is known here        |
  *   any               | of a later timeline         | an old primary beside the one that was promoted     POSTGRES_LOST
@@ -28,6 +30,7 @@ enum reconcile {
     RECONCILE_BASE,
     RECONCILE_KAFKA_LOST,
     RECONCILE_POSTGRES_LOST,
+    RECONCILE_REBASED,
     RECONCILE_FOREIGN,
 };
 
@@ -37,6 +40,7 @@ struct reconcile_facts {
     const char *cluster;               /* Kafka's own name; "": not told */
     const struct journal_row *row;     /* the newest of the journal */
     struct journal_position confirmed; /* p */
+    bool rebased;                      /* what is confirmed is so by the word of a rebase */
     const struct journal_name *names;  /* those rows of k's chain that the journal has, newest first */
     size_t names_count;
 };

@@ -105,9 +105,10 @@ bool
 rounds_answer(struct relay *relay, struct error *error)
 {
     struct journal_row *rows = NULL;
+    int64_t epoch;
     size_t count = 0;
     struct pause *pause = asked(relay);
-    if (!journal_read_rows(relay->session, &rows, &count, error))
+    if (!journal_read_rows(relay->session, &epoch, &rows, &count, error))
         return false;
     bool good = pause == NULL || count == 2;
     if (!good)

@@ -216,7 +216,8 @@ start_producer(struct relay *relay)
     look_back(relay);
     const struct event *event = pipeline_next(&relay->pipeline);
     bool wanted = relay->now_us >= relay->verdict.start_at_us &&
-                  (event == NULL || verdict_allows(&relay->verdict, pipeline_serial(event), relay->now_us));
+                  (event == NULL || verdict_allows(&relay->verdict, pipeline_serial(event), relay->now_us) ||
+                   relay->exact.events > 0); /* what was passed over is to be committed */
     if (!wanted)
         return;
     size_t suspects = relay->verdict.refused, batch_events = verdict_narrow(&relay->verdict);
@@ -269,6 +270,8 @@ send_some(struct relay *relay)
         switch (producer_send(relay->producer, event, &why)) {
         case PRODUCER_SENT:
             pipeline_sent(pipeline, event);
+            if (event->id > relay->sent_id)
+                relay->sent_id = event->id;
             exact_sent(relay);
             break;
         case PRODUCER_FULL:

@@ -181,6 +181,33 @@ Test(fault_crashpoint, exactly_once_a_leader_stopped_at_a_commit_publishes_nothi
     cr_expect_eq(stop_at(true, rules, sizeof rules / sizeof *rules).duplicates, 0);
 }
 
+/* Between taking the lead and reading the journal back: its fourth statement. The rows that it wants are gone when it wakes up. */
+Test(fault_crashpoint, a_leader_that_slept_for_longer_than_the_journal_is_kept_stands_by__I4__row_45)
+{
+    struct crashpoint *crashpoint = crashpoint_new();
+    struct setup setup = setup_begin();
+    const char *topic = setup_topic(&setup, "slept", 1, NULL);
+    static const char *const overrides[] = {"lease=1s", NULL};
+    crashpoint_set(crashpoint, "PQsendQueryPrepared:4:before:stop");
+    setup_start(&setup, overrides);
+    crashpoint_unset();
+    wait_for(crashpoint_hits(crashpoint, "action=stop\n") == 1, HIT_MS);
+    struct daemon *sleeper = setup.relay;
+    setup.relay = NULL;
+    setup_run(&setup, overrides);
+    postgres_exec(setup.app, "select outbox.emit('%s', 'k', to_jsonb(i)) from generate_series(1, 10) i",
+                  topic);
+    setup_expect_all_once(&setup, 20000);
+    postgres_exec(setup.admin, "delete from outbox.journal where seq < (select max(confirmed_seq) from "
+                               "outbox.journal)"); /* as journal_trim does after an hour */
+    daemon_continue(sleeper);
+    wait_for(daemon_log_contains(sleeper, "another process leads"), HIT_MS);
+    cr_expect_eq(daemon_terminate(sleeper), 0);
+    daemon_free(sleeper);
+    crashpoint_free(crashpoint);
+    setup_end(&setup);
+}
+
 Test(fault_crashpoint, calls_that_fail_cost_a_connection_or_an_instance_and_no_event__P1_P2__rows_21_57)
 {
     static const char rules[] = "rd_kafka_producev:500:before:error=-195;PQconnectPoll:1:before:error;"

@@ -34,8 +34,7 @@ static void
 rebase_position(struct setup *setup)
 {
     const char *admin = postgres_conninfo(setup->postgres, setup->database, POSTGRES_ADMIN);
-    struct outboxd_result result =
-        outboxd_run((const char *[]){"rebase", "--conninfo", admin, "--position", "main", "--yes", NULL});
+    struct outboxd_result result = daemon_rebase_position(setup->relay, admin);
     cr_assert_eq(result.exit_code, 0, "%s%s", result.out, result.err);
     cr_assert_not_null(strstr(result.out, "takes its position from the journal"), "%s", result.out);
     outboxd_result_free(&result);

@@ -14,7 +14,8 @@ static void
 emit_many(struct setup *setup, const char *topic, int count)
 {
     postgres_exec(setup->app,
-                  "insert into outbox.event (topic, key, payload, headers) select '%s', convert_to('k' || i %% 7, 'UTF8'),"
+                  "insert into outbox.event (topic, key, payload, headers) select '%s', convert_to('k' || i "
+                  "%% 7, 'UTF8'),"
                   " convert_to(i::text, 'UTF8'), '{\"kind\": \"test\"}' from generate_series(1, %d) i",
                   topic, count);
 }
@@ -65,7 +66,8 @@ static void
 replay(bool exact)
 {
     struct setup setup = setup_begin();
-    const char *topic = setup_topic(&setup, "wanted", 3, NULL), *other = setup_topic(&setup, "other", 1, NULL);
+    const char *topic = setup_topic(&setup, "wanted", 3, NULL),
+               *other = setup_topic(&setup, "other", 1, NULL);
     char first[24], last[24];
     setup_run(&setup, setup_and(exact ? setup_exact(&setup, true) : NULL, "lease=1s"));
     emit_many(&setup, topic, 3000);
@@ -75,8 +77,10 @@ replay(bool exact)
     command(&setup, (const char *[]){"replay", "--since", "1h", "--topic", topic, "--yes", NULL});
     expect_marked(&setup, topic, 6000, 6000);
     expect_marked(&setup, other, 0, 1000);
-    snprintf(first, sizeof first, "%" PRId64, postgres_int(setup.admin, "select min(id) + 2990 from outbox.event"));
-    snprintf(last, sizeof last, "%" PRId64, postgres_int(setup.admin, "select min(id) + 3009 from outbox.event"));
+    snprintf(first, sizeof first, "%" PRId64,
+             postgres_int(setup.admin, "select min(id) + 2990 from outbox.event"));
+    snprintf(last, sizeof last, "%" PRId64,
+             postgres_int(setup.admin, "select min(id) + 3009 from outbox.event"));
     command(&setup, (const char *[]){"replay", "--from", first, "--to", last, "--yes", NULL});
     expect_marked(&setup, topic, 6010, 6000);
     expect_marked(&setup, other, 10, 1000);
@@ -104,14 +108,16 @@ Test(relay_replay, exactly_once_a_replay_survives_kill_9_and_repeats_nothing__P3
     setup_run(&setup, setup_and(setup_exact(&setup, true), "lease=1s"));
     emit_many(&setup, topic, 20000);
     setup_wait_confirmed(&setup, 20000);
-    command(&setup, (const char *[]){"replay", "--since", "1h", "--rate", "4000", "--yes", "--no-wait", NULL});
+    command(&setup,
+            (const char *[]){"replay", "--since", "1h", "--rate", "4000", "--yes", "--no-wait", NULL});
     for (int i = 0; i < 5; i++) {
         int64_t before = postgres_int(setup.admin, "select progress from outbox.request");
         wait_for(postgres_int(setup.admin, "select progress from outbox.request") > before, 20000);
         daemon_kill(setup.relay);
         daemon_again(setup.relay);
     }
-    wait_for(postgres_int(setup.admin, "select count(*) from outbox.request where outcome = 'done'") == 1, 60000);
+    wait_for(postgres_int(setup.admin, "select count(*) from outbox.request where outcome = 'done'") == 1,
+             60000);
     expect_marked(&setup, topic, 20000, 20000);
     setup_end(&setup);
 }
@@ -128,7 +134,8 @@ Test(relay_replay, a_dead_letter_is_copied_with_its_reason_and_retried_from_the_
     broker_create_topic(setup.broker, copies, 1, NULL);
     setup_run(&setup, setup_and(NULL, override));
     postgres_exec(setup.app, "select outbox.emit('%s', null, '2', '{\"kind\": \"test\"}')", compacted);
-    wait_for(postgres_int(setup.admin, "select count(*) from outbox.request where kind = 'copy' and outcome = 'done'") ==
+    wait_for(postgres_int(setup.admin,
+                          "select count(*) from outbox.request where kind = 'copy' and outcome = 'done'") ==
                  1,
              20000);
     consumer_read_all(&records, broker_bootstrap(setup.broker), (const char *[]){copies, NULL}, false);

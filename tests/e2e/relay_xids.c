@@ -1,4 +1,5 @@
 /* relay_xids.c: transaction numbers that start anew (row 76): what is read, late or not, does not depend on them. */
+#include "e2e/relay_setup.h"
 #include "e2e/relay_story.h"
 
 #include "support/wait.h"
@@ -105,4 +106,59 @@ Test(relay_xids, numbers_that_jump_by_pg_resetwal_lose_nothing__P1__P2__row_76)
 Test(relay_xids, numbers_that_jump_by_pg_resetwal_repeat_nothing_with_exactly_once__P1__P2__P3__row_76)
 {
     jump_twice(true);
+}
+
+/* ---- numbers that were used up come again ---- */
+
+static void
+publish(struct setup *setup, int events)
+{
+    postgres_exec(setup->app, "select outbox.emit('%s', 'k', to_jsonb(i)) from generate_series(1, %d) i",
+                  setup->topics[0], events);
+}
+
+static void
+reopen(struct setup *setup)
+{
+    setup->admin = postgres_open(setup->postgres, setup->database, POSTGRES_ADMIN);
+    setup->app = postgres_open(setup->postgres, setup->database, POSTGRES_WRITER);
+}
+
+static void
+leave(struct setup *setup)
+{
+    PQfinish(setup->admin);
+    PQfinish(setup->app);
+}
+
+/* Rows of the newest transactions are hidden, of the journal too: nobody can lead. When the numbers have come as far again, the journal
+ * calls seen what was inserted in between. */
+Test(relay_xids, numbers_that_pg_resetwal_sets_back_stop_the_relay_and_pass_over_nothing__P1__row_76)
+{
+    struct setup setup = setup_begin_on(postgres_start(NULL), broker_shared());
+    setup_topic(&setup, "back", 1, NULL);
+    setup_run(&setup, NULL);
+    publish(&setup, 5);
+    setup_expect_all_once(&setup, 20000);
+    postgres_exec(
+        setup.admin,
+        "do $$ begin for i in 1 .. 3000 loop perform pg_current_xact_id(); commit; end loop; end $$");
+    publish(&setup, 5);
+    setup_expect_all_once(&setup, 20000);
+    cr_assert_eq(daemon_terminate(setup.relay), 0);
+    leave(&setup);
+    postgres_set_numbers_back(setup.postgres, 1000);
+    reopen(&setup);
+    cr_assert_eq(postgres_int(setup.admin, "select count(*) from outbox.event"), 5, "the others are hidden");
+    publish(&setup, 3);
+    setup_expect_refusal(&setup, NULL, 70, "cannot be seen", "Transaction numbers went backwards");
+    leave(&setup);
+    postgres_jump_numbers(setup.postgres, 0, 5000000);
+    reopen(&setup);
+    setup_expect_refusal(&setup, NULL, 70, "transaction numbers were set back", "outboxd rebase");
+    setup_rebase(&setup, NULL, "relay main goes on with 3 unconfirmed events");
+    setup_run(&setup, NULL);
+    publish(&setup, 2);
+    setup_expect_all_once(&setup, 20000);
+    setup_end(&setup);
 }

@@ -141,8 +141,7 @@ confirm_tick(struct driver *driver, int64_t seq, int64_t id, bool release)
     driver->confirmed = (struct journal_position){seq, id};
     const struct journal_exact exact = {0};
     const struct journal_row_next next = {&driver->self, driver->confirmed, &exact};
-    journal_ask_confirm(driver->session, &next,
-                        release, clock_monotonic_us());
+    journal_ask_confirm(driver->session, &next, release, clock_monotonic_us());
     driver_wait(driver);
     cr_assert(journal_read_confirm(driver->session, &driver->self, &stepped, &error), "%s", error.message);
     cr_assert(stepped.appended);

@@ -167,11 +167,12 @@ driver_read_back(struct driver *driver, int64_t seq, int64_t events, struct ids 
     struct error error;
     struct journal_row *rows = NULL;
     size_t count = 0;
+    int64_t epoch;
     struct tick tick = {.seq = seq};
     *ids = (struct ids){0};
     journal_ask_rows(driver->session, driver->settings.relay, seq - 1, 2, clock_monotonic_us());
     driver_wait(driver);
-    cr_assert(journal_read_rows(driver->session, &rows, &count, &error), "%s", error.message);
+    cr_assert(journal_read_rows(driver->session, &epoch, &rows, &count, &error), "%s", error.message);
     cr_assert(count == 2);
     tick_edge_set(&tick.from, rows[0].edge.snapshot, rows[0].edge.w, rows[0].edge.lo_id);
     tick.snapshot = must_strdup(rows[1].edge.snapshot);

@@ -64,8 +64,7 @@ ask_confirm(void)
 {
     const struct journal_exact exact = {0};
     const struct journal_row_next next = {&driver->self, driver->confirmed, &exact};
-    journal_ask_confirm(driver->session, &next, false,
-                        clock_monotonic_us());
+    journal_ask_confirm(driver->session, &next, false, clock_monotonic_us());
 }
 
 /* The answer to the confirmation that was asked: appended, and whether it is durable. */

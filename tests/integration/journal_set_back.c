@@ -57,10 +57,11 @@ static bool
 set_back(void)
 {
     struct error error;
-    bool answer = false;
+    bool answer = false, numbers_back = false;
     journal_ask_set_back(driver->session, "main", clock_monotonic_us());
     driver_wait(driver);
-    cr_assert(journal_read_set_back(driver->session, &answer, &error), "%s", error.message);
+    cr_assert(journal_read_set_back(driver->session, &answer, &numbers_back, &error), "%s", error.message);
+    cr_expect_not(numbers_back);
     return answer;
 }
 

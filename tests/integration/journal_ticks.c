@@ -175,10 +175,10 @@ Test(journal_ticks, P1_a_step_that_finds_the_sequence_set_back_leaves_a_row_that
     cr_assert(!journal_read_step(driver->session, &driver->self, &step, &stepped, &error));
     cr_assert(error.kind == ERROR_INTERNAL);
     journal_stepped_clear(&stepped);
-    bool set_back = false;
+    bool set_back = false, numbers_back = false;
     journal_ask_set_back(driver->session, "main", clock_monotonic_us());
     driver_wait(driver);
-    cr_assert(journal_read_set_back(driver->session, &set_back, &error), "%s", error.message);
+    cr_assert(journal_read_set_back(driver->session, &set_back, &numbers_back, &error), "%s", error.message);
     cr_assert(set_back, "the next leader would go on, and the event would never be published");
 }
 

@@ -184,11 +184,21 @@ Test(rebase_ids, mistakes_on_the_command_line_exit_64)
          *extra[] = {"rebase", "--conninfo", "dbname=x", "more", NULL},
          *incomplete[] = {"rebase", "--conninfo", NULL},
          *conninfo[] = {"rebase", "--conninfo", "nonsense=1", NULL},
+         *both[] = {"rebase", "--conninfo", "dbname=x", "--phantoms", "--position", "main", NULL},
+         *same[] = {"rebase", "--conninfo", "dbname=x", "--same-xids", "--position", "main", NULL},
+         *idle[] = {"rebase", "--conninfo", "dbname=x", "--since", "1h", NULL},
+         *when[] = {"rebase", "--conninfo", "dbname=x", "--phantoms", "--since", "noon", NULL},
+         *unread[] = {"rebase", "--conninfo", "dbname=x", "--phantoms", "--config", "/nonexistent", NULL},
          *away[] = {"rebase", "--conninfo", "host=127.0.0.1 port=1", NULL};
     cr_assert_eq(command_rebase(1, none), 64);
     cr_assert_eq(command_rebase(2, unknown), 64);
     cr_assert_eq(command_rebase(4, extra), 64);
     cr_assert_eq(command_rebase(2, incomplete), 64);
     cr_assert_eq(command_rebase(3, conninfo), 64);
+    cr_assert_eq(command_rebase(6, both), 64);
+    cr_assert_eq(command_rebase(6, same), 64);
+    cr_assert_eq(command_rebase(5, idle), 64);
+    cr_assert_eq(command_rebase(6, when), 64);
+    cr_assert_eq(command_rebase(6, unread), 78);
     cr_assert_eq(command_rebase(3, away), 69);
 }

@@ -230,12 +230,12 @@ database_append(struct line *line)
 }
 
 int64_t
-database_trim(int64_t low, bool sleeps)
+database_trim(int64_t low)
 {
     struct pg_snapshot now;
     database_snapshot(&now);
     const struct line *newest = database_newest(&now);
-    if (newest == NULL || sleeps || database.lines[newest->confirmed.seq] == NULL)
+    if (newest == NULL || database.lines[newest->confirmed.seq] == NULL)
         return low;
     for (int64_t seq = low; seq < newest->confirmed.seq; seq++)
         database.lines[seq] = NULL;

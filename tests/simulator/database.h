@@ -105,7 +105,7 @@ bool snapshot_sees(const struct pg_snapshot *snapshot, const struct transaction 
 const struct line *database_newest(const struct pg_snapshot *snapshot);
 /* Adds a line of a transaction that is running. */
 void database_append(struct line *line);
-/* outbox.journal_trim(). Its hour is here: for as long as a process `sleeps` that takes itself for the leader. */
-int64_t database_trim(int64_t low, bool sleeps);
+/* outbox.journal_trim(), without its hour: as whoever sleeps for longer finds the journal. */
+int64_t database_trim(int64_t low);
 
 #endif

@@ -127,20 +127,6 @@ processes_led_by(const char *holder, int64_t epoch)
     }
 }
 
-bool
-processes_have_sleeper(void)
-{
-    for (int i = 0; i < MODEL_PROCESSES; i++) {
-        const struct process *process = &processes[i];
-        if (process->relay == NULL || process->fenced_from_us == 0)
-            continue;
-        enum relay_state state = relay_state(process->relay);
-        if (state == RELAY_LEADING || state == RELAY_DRAINING)
-            return true;
-    }
-    return false;
-}
-
 void
 process_start(struct process *process)
 {

@@ -39,9 +39,6 @@ void process_name(struct process *process, const char *application);
 /* A row of this holder has become the newest of the journal. */
 void processes_led_by(const char *holder, int64_t epoch);
 
-/* One of them still takes itself for the leader. */
-bool processes_have_sleeper(void);
-
 void process_start(struct process *process);
 void process_kill(struct process *process);
 void process_strike(void *subject);         /* the same, planned for later */

@@ -68,8 +68,9 @@ set_back(struct request *request)
     for (size_t i = 0; i < database.rows_count && database.rows[i]->id <= last->lo_id; i++)
         found = found || (database.rows[i]->by->xid >= last->w &&
                           snapshot_sees(&request->snapshot, database.rows[i]->by));
-    request->answer.columns = 1;
+    request->answer.columns = 2;
     answer_flag(&request->answer, found);
+    answer_flag(&request->answer, false); /* transaction numbers grow here */
 }
 
 static void
@@ -77,11 +78,12 @@ rows(struct request *request)
 {
     struct answer *answer = &request->answer;
     int64_t left = number(request, 3);
-    answer->columns = 6;
+    answer->columns = 7;
     for (size_t seq = (size_t)number(request, 2); seq < database.lines_count && left > 0; seq++) {
         const struct line *line = database.lines[seq];
         if (line == NULL || !snapshot_sees(&request->snapshot, line->by))
             continue;
+        answer_number(answer, request->newest->epoch);
         answer_number(answer, line->seq);
         answer_text(answer, line->snapshot);
         answer_number(answer, line->w);
@@ -90,6 +92,11 @@ rows(struct request *request)
         answer_number(answer, line->nonce);
         left--;
     }
+    if (answer->count > 0)
+        return;
+    answer_number(answer, request->newest->epoch);
+    for (size_t i = 1; i < answer->columns; i++)
+        answer_null(answer);
 }
 
 static bool
@@ -106,7 +113,7 @@ static void
 names(struct request *request)
 {
     struct answer *answer = &request->answer;
-    answer->columns = 3;
+    answer->columns = 4;
     for (size_t i = database.lines_count; i-- > 0;) {
         const struct line *line = database.lines[i];
         if (line == NULL || !is_in(request->values[1], line->seq) ||
@@ -115,12 +122,14 @@ names(struct request *request)
         answer_number(answer, request->newest->epoch);
         answer_number(answer, line->seq);
         answer_number(answer, line->nonce);
+        answer_flag(answer, false); /* nobody rebases */
     }
     if (answer->count > 0)
         return;
     answer_number(answer, request->newest->epoch);
     answer_null(answer);
     answer_null(answer);
+    answer_flag(answer, false);
 }
 
 static void
@@ -304,7 +313,7 @@ run_text(struct request *request)
         copy_page(request);
     } else if (sscanf(request->sql, MODEL_TRIM "%" SCNd64, &low) == 1) {
         request->answer.columns = 1;
-        answer_number(&request->answer, database_trim(low, processes_have_sleeper()));
+        answer_number(&request->answer, database_trim(low));
     }
 }
 

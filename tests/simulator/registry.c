@@ -127,3 +127,20 @@ registry_read_trim(struct session *session, int64_t *low, struct error *error)
     session_forget(result);
     return true;
 }
+
+/* No standby is promoted here. */
+void
+registry_ask_pass(struct session *session, int64_t id, int64_t now_us)
+{
+    (void)session;
+    (void)id;
+    (void)now_us;
+    check_failed(__FILE__, __LINE__, "a promotion in a world with one timeline");
+}
+
+bool
+registry_read_pass(struct session *session, int64_t *sequence, struct error *error)
+{
+    *sequence = 0;
+    return took(session, error);
+}

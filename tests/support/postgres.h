@@ -36,6 +36,8 @@ void postgres_near_wraparound(struct postgres *postgres, uint32_t epoch, uint32_
 /* Restarts a server of the test's own with transaction numbers that have jumped, as after pg_resetwal: so many epochs and numbers, more
  * than two million, are left out. */
 void postgres_jump_numbers(struct postgres *postgres, uint32_t epochs, uint32_t numbers);
+/* With numbers that were used up already, so many of them: rows that their transactions have written are hidden until they come again. */
+void postgres_set_numbers_back(struct postgres *postgres, uint32_t numbers);
 
 /* The suite's server (OUTBOXD_TEST_POSTGRES, see postgres_share); a server of its own when there is none.
  * Never stop or kill it: postgres_free() only lets go. */

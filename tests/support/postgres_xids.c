@@ -32,8 +32,11 @@ freeze(struct postgres *postgres, const char *database)
 
 /* An empty piece of the commit log for that number, as the server would have made it on its way there. */
 static void
-make_commit_log(const char *data, uint64_t number, const struct stat *owner)
+make_commit_log(const char *data, uint64_t number)
 {
+    struct stat owner;
+    if (stat(data, &owner) != 0)
+        test_fail("%s: %s", data, strerror(errno));
     char *path = must_format("%s/pg_xact/%04X", data, (unsigned)(number / FILE_NUMBERS));
     FILE *file = fopen(path, "we");
     static const char page[PAGE_SIZE];
@@ -41,7 +44,7 @@ make_commit_log(const char *data, uint64_t number, const struct stat *owner)
         if (fwrite(page, sizeof page, 1, file) != 1)
             test_fail("%s: %s", path, strerror(errno));
     if (file == NULL || fclose(file) != 0 || chmod(path, 0600) != 0 ||
-        chown(path, owner->st_uid, owner->st_gid) != 0)
+        chown(path, owner.st_uid, owner.st_gid) != 0)
         test_fail("%s: %s", path, strerror(errno));
     free(path);
 }
@@ -68,7 +71,6 @@ reset(const struct postgres *postgres, const char *data, uint32_t epoch, uint64_
     int exit_code = process_run(&options, RESET_MS);
     if (exit_code != 0)
         test_fail("pg_resetwal: exit code %d:\n%s", exit_code, scratch_read_file(log));
-    make_commit_log(data, number, &owner);
     free(oldest), free(of), free(next), free(log), free(program);
 }
 
@@ -86,6 +88,26 @@ postgres_near_wraparound(struct postgres *postgres, uint32_t epoch, uint32_t lef
     PQfinish(admin);
     postgres_stop_fast(postgres);
     reset(postgres, data, epoch, NUMBERS - left, NUMBERS - left - FROZEN);
+    make_commit_log(data, NUMBERS - left);
+    postgres_up(postgres);
+    free(data);
+}
+
+/* The server is up again, and counts on from there. */
+static void
+count_on(struct postgres *postgres, uint32_t epochs, int64_t numbers)
+{
+    char *data = must_format("%s/data", postgres_directory(postgres));
+    PGconn *admin = postgres_open(postgres, "postgres", POSTGRES_ADMIN);
+    int64_t next = postgres_int(admin, "select pg_current_xact_id()::text::bigint") + 1;
+    uint64_t oldest =
+        (uint64_t)postgres_int(admin, "select oldest_xid::text::bigint from pg_control_checkpoint()");
+    PQfinish(admin);
+    postgres_stop_fast(postgres);
+    uint64_t number = (uint64_t)(next % (int64_t)NUMBERS + numbers);
+    reset(postgres, data, (uint32_t)(next / (int64_t)NUMBERS) + epochs, number, oldest);
+    if (numbers > 0)
+        make_commit_log(data, number);
     postgres_up(postgres);
     free(data);
 }
@@ -94,14 +116,11 @@ void
 postgres_jump_numbers(struct postgres *postgres, uint32_t epochs, uint32_t numbers)
 {
     CHECK(numbers > 2 * FILE_NUMBERS); /* what there is of the commit log stays as it is */
-    char *data = must_format("%s/data", postgres_directory(postgres));
-    PGconn *admin = postgres_open(postgres, "postgres", POSTGRES_ADMIN);
-    uint64_t next = (uint64_t)postgres_int(admin, "select pg_current_xact_id()::text::bigint") + 1;
-    uint64_t oldest =
-        (uint64_t)postgres_int(admin, "select oldest_xid::text::bigint from pg_control_checkpoint()");
-    PQfinish(admin);
-    postgres_stop_fast(postgres);
-    reset(postgres, data, (uint32_t)(next / NUMBERS) + epochs, next % NUMBERS + numbers, oldest);
-    postgres_up(postgres);
-    free(data);
+    count_on(postgres, epochs, numbers);
+}
+
+void
+postgres_set_numbers_back(struct postgres *postgres, uint32_t numbers)
+{
+    count_on(postgres, 0, -(int64_t)numbers);
 }

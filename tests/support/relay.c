@@ -287,6 +287,14 @@ outboxd_run(const char *const *arguments)
     return result;
 }
 
+struct outboxd_result
+daemon_rebase_position(const struct daemon *daemon, const char *admin)
+{
+    const char *config = daemon_config_path(daemon);
+    return outboxd_run((const char *[]){"rebase", "--conninfo", admin, "--config", config, "--position",
+                                        DAEMON_RELAY, "--yes", NULL});
+}
+
 void
 outboxd_result_free(struct outboxd_result *result)
 {

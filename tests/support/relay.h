@@ -60,4 +60,7 @@ struct outboxd_result {
 struct outboxd_result outboxd_run(const char *const *arguments);
 void outboxd_result_free(struct outboxd_result *result);
 
+/* `outboxd rebase --position` of this relay, with its configuration, as this administrator, without asking. */
+struct outboxd_result daemon_rebase_position(const struct daemon *daemon, const char *admin);
+
 #endif

@@ -86,6 +86,31 @@ Test(relay_reconcile, a_position_whose_tick_was_trimmed_is_known_by_what_the_new
     cr_expect_eq(verdict(), RECONCILE_POSTGRES_LOST);
 }
 
+/* A rebase has confirmed tick 20, of which it knew that (11, 0) was in Kafka. */
+Test(relay_reconcile, what_a_rebase_did_not_know_of_stops_it)
+{
+    facts.confirmed = row.confirmed = (struct journal_position){20, 0};
+    facts.rebased = true;
+    cr_expect_eq(verdict(), RECONCILE_REBASED);
+    cr_expect_not_null(strstr(result.why, "outboxd rebase --position main"), "%s", result.why);
+    row.place.sysid = row.here.sysid = 6; /* also in a restored dump, which has the ticks of the old place */
+    cr_expect_eq(verdict(), RECONCILE_REBASED);
+    row.exact = (struct journal_exact){.on = true, .position = {12, 0}, .nonce = 120};
+    expect_start(20, 0);
+}
+
+Test(relay_reconcile,
+     a_restored_database_knows_the_last_position_of_the_place_before_when_its_tick_is_trimmed)
+{
+    row.place.sysid = row.here.sysid = 6;
+    row.exact = (struct journal_exact){.on = true, .position = {12, 0}, .nonce = 120};
+    facts.confirmed = row.confirmed = (struct journal_position){20, 0};
+    facts.names_count = 0;
+    expect_start(20, 0);
+    row.exact.nonce = 121;
+    cr_expect_eq(verdict(), RECONCILE_FOREIGN);
+}
+
 Test(relay_reconcile, a_position_within_a_tick_is_judged_by_that_tick)
 {
     kafka.at = (struct journal_position){11, 7000};

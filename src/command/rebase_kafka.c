@@ -1,0 +1,192 @@
+/* rebase_kafka.c: reads from Kafka what consumers know of this outbox, counts and lists what the database has lost of it, and has the
+ * relay go on behind it. Called by rebase.c; what follows from what is decided in schema/006_failover.sql. */
+#include "command/rebase_kafka.h"
+
+#include "base/clock.h"
+#include "command/progress.h"
+#include "command/rebase_print.h"
+#include "event/topic.h"
+#include "kafka/position_reader.h"
+#include "kafka/published_reader.h"
+#include "relay/record.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A start reads the position in milliseconds. */
+#define POSITION_PATIENCE_US (INT64_C(60) * 1000000)
+
+/* ---- the position ---- */
+
+/* How far the position in Kafka and the journal agree; seq -1: nowhere. */
+static bool
+find_common(struct rebase *rebase, const struct settings *settings, const struct position_found *found,
+            struct journal_position *common, struct error *error)
+{
+    struct record record;
+    struct error unreadable;
+    bool ours = found->text != NULL && record_parse(&record, found->text, &unreadable) &&
+                (found->cluster[0] == '\0' || record.cluster[0] == '\0' ||
+                 strcmp(found->cluster, record.cluster) == 0);
+    *common = (struct journal_position){.seq = -1};
+    if (!ours)
+        return true;
+    if (!rebase_common(rebase, settings->relay, record.chain.names, record.chain.count, &common->seq, error))
+        return false;
+    if (common->seq == record.chain.names[0].seq)
+        *common = record.at;
+    return true;
+}
+
+static bool
+read_position(struct rebase *rebase, const struct settings *settings, struct journal_position *common,
+              struct error *error)
+{
+    char topic[POSITION_TOPIC_SIZE];
+    struct position_found found;
+    struct outcome why;
+    rd_kafka_conf_t *conf = position_reader_conf(settings, error);
+    if (conf == NULL)
+        return false;
+    position_topic(settings, topic);
+    bool good = position_read(conf, topic, clock_monotonic_us() + POSITION_PATIENCE_US, &found, &why);
+    bool missing = !good && strstr(why.name, "UNKNOWN_TOPIC") != NULL;
+    if (!good && !missing)
+        return error_set(error, ERROR_UNUSABLE, "cannot read the position: %s: %s", why.name, why.message);
+    good = find_common(rebase, settings, &found, common, error);
+    free(found.text);
+    return good;
+}
+
+/* ---- the records ---- */
+
+struct names {
+    const char **list;
+    size_t count;
+};
+
+static void
+names_add(struct names *names, const char *name)
+{
+    for (size_t i = 0; i < names->count; i++)
+        if (strcmp(names->list[i], name) == 0)
+            return;
+    names->list[names->count++] = name;
+}
+
+/* Those that are named, and those of the events here that match: of other topics, whoever they belong to, nothing is read. */
+static void
+choose_topics(struct names *names, const char *const *patterns, size_t pattern_count, char *const *here,
+              size_t count)
+{
+    struct topic_table *selection = topic_table_new((char *const *)patterns, pattern_count);
+    for (size_t i = 0; i < count; i++)
+        if (topic_intern(selection, here[i], strlen(here[i]))->selected)
+            names_add(names, here[i]);
+    for (size_t i = 0; i < pattern_count; i++)
+        if (strpbrk(patterns[i], "*?[\\") == NULL)
+            names_add(names, patterns[i]);
+    topic_table_free(selection);
+}
+
+static bool
+read_topics(struct rebase *rebase, const struct settings *settings, const struct names *topics,
+            int64_t since_ms, struct error *error)
+{
+    struct progress *progress = progress_begin("rebase", "reading %zu topics from Kafka", topics->count);
+    bool good =
+        rebase_kafka_begin(rebase, error) &&
+        published_read(settings, topics->list, topics->count, since_ms, rebase_kafka_add, rebase, error);
+    progress_end(progress);
+    return good;
+}
+
+static bool
+read_records(struct rebase *rebase, const struct rebase_wish *wish, struct rebase_report *report,
+             struct error *error)
+{
+    const struct settings *settings = wish->settings;
+    char **here = NULL;
+    size_t count = 0;
+    if (!rebase_topics(rebase, &here, &count, error))
+        return false;
+    struct names topics = {
+        .list = must_calloc(count + settings->topics_count + wish->topics.count, sizeof *topics.list)};
+    choose_topics(&topics, (const char *const *)settings->topics, settings->topics_count, here, count);
+    choose_topics(&topics, wish->topics.texts, wish->topics.count, here, count);
+    bool good = read_topics(rebase, settings, &topics, report->since_ms, error) &&
+                rebase_kafka_judge(rebase, &report->found, error);
+    report->topics = topics.count;
+    free(topics.list);
+    for (size_t i = 0; i < count; i++)
+        free(here[i]);
+    free(here);
+    return good;
+}
+
+/* Whoever decides needs all that is not confirmed, and may look further back. */
+static bool
+find_since(struct rebase *rebase, const struct rebase_wish *wish, int64_t *since_ms, struct error *error)
+{
+    int64_t given_ms = wish->since_us / 1000;
+    if (wish->back_us > 0)
+        given_ms = (clock_wall_us() - wish->back_us) / 1000;
+    *since_ms = given_ms;
+    if (given_ms > 0 && !wish->position)
+        return true;
+    if (!rebase_since(rebase, wish->settings->relay, wish->position, since_ms, error))
+        return false;
+    if (given_ms > 0 && (given_ms < *since_ms || *since_ms == 0))
+        *since_ms = given_ms;
+    return *since_ms > 0 ||
+           error_set(error, ERROR_USAGE,
+                     "--since is missing: the journal of relay \"%s\" does not remember when; "
+                     "give a time before what happened",
+                     wish->settings->relay);
+}
+
+/* ---- what is done ---- */
+
+static bool
+decide(struct rebase *rebase, const struct rebase_wish *wish, struct rebase_report *report,
+       const struct journal_position *common, struct error *error)
+{
+    const char *relay = wish->settings->relay;
+    int64_t highest = report->found.highest;
+    if (wish->position)
+        return command_confirm("rebase", "Is the journal right?", wish->yes, error) &&
+               rebase_position_run(rebase, relay, &report->position, *common, highest, command_waits,
+                                   "rebase", &report->done, error);
+    if (highest <= report->found.sequence)
+        return true;
+    return command_confirm("rebase", "Move the id sequence?", wish->yes, error) &&
+           rebase_pass_ids(rebase, highest, error);
+}
+
+bool
+rebase_with_kafka(struct rebase *rebase, const struct rebase_wish *wish, struct error *error)
+{
+    const struct settings *settings = wish->settings;
+    struct rebase_report report = {.relay = settings->relay, .source = settings->source, .json = wish->json};
+    struct journal_position common = {.seq = -1};
+    if (!rebase_position_look(rebase, settings->relay, &report.position, error))
+        return false;
+    if (!report.position.known)
+        return error_set(error, ERROR_UNUSABLE,
+                         "there is no living relay \"%s\" with a journal: see outboxd relay list, and rebase "
+                         "without --position",
+                         settings->relay);
+    report.decides = wish->position;
+    if (!find_since(rebase, wish, &report.since_ms, error))
+        return false;
+    if (wish->position && report.position.exact && !read_position(rebase, settings, &common, error))
+        return false;
+    if (!read_records(rebase, wish, &report, error) || !rebase_print_found(rebase, &report, error))
+        return false;
+    if (!wish->dry_run && !decide(rebase, wish, &report, &common, error))
+        return false;
+    rebase_print_done(&report, wish->dry_run);
+    return true;
+}

@@ -1,0 +1,23 @@
+/* rebase_print.h: what `outboxd rebase` says of what it has read from Kafka, and of what it has done. For rebase_kafka.c only. */
+#ifndef OUTBOXD_COMMAND_REBASE_PRINT_H
+#define OUTBOXD_COMMAND_REBASE_PRINT_H
+
+#include "postgres/rebase_kafka.h"
+
+struct rebase_report {
+    const char *relay, *source;
+    bool json, decides; /* a line of JSON for each; the position is to be written anew */
+    int64_t since_ms;
+    size_t topics; /* that were read */
+    struct rebase_position position;
+    struct rebase_found found;
+    struct rebase_positioned done;
+};
+
+/* For people, the first phantoms and how many there are; as JSON, all of them. */
+MUST_CHECK bool rebase_print_found(struct rebase *rebase, const struct rebase_report *report,
+                                   struct error *error);
+/* As JSON, the line that ends the list: all the numbers. */
+void rebase_print_done(const struct rebase_report *report, bool dry_run);
+
+#endif

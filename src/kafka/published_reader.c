@@ -1,0 +1,277 @@
+/* published_reader.c: reads topics back from a time on, all partitions into one queue. Called by `outboxd rebase`; the relay never reads
+ * what it has published. */
+#include "kafka/published_reader.h"
+
+#include "base/clock.h"
+#include "kafka/position_reader.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ASK_MS = 15000, SLICE_MS = 200, AT_ONCE = 1000 };
+/* Kafka ends an open transaction of a relay that died after 30 s, and may take some more to notice. */
+#define PATIENCE_US (INT64_C(90) * 1000000)
+
+struct part {
+    int32_t number;
+    int64_t from, end; /* offsets; the end as it was when reading began, of uncommitted records too */
+    bool done;
+};
+
+struct source_topic {
+    const char *name;
+    rd_kafka_topic_t *handle; /* whose opaque is this */
+    struct part *parts;
+    size_t count;
+};
+
+struct reader {
+    const struct settings *settings;
+    rd_kafka_t *rk;
+    rd_kafka_queue_t *queue;
+    struct source_topic *topics;
+    size_t count;
+    size_t open; /* parts that are not done */
+    published_sink *sink;
+    void *context;
+};
+
+static bool
+fail(const char *topic, rd_kafka_resp_err_t code, struct error *error)
+{
+    if (code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+        return error_set(error, ERROR_UNUSABLE,
+                         "topic %s: its records have to be read: allow READ and DESCRIBE on it to the "
+                         "principal of this configuration, or give another --config",
+                         topic);
+    return error_set(error, ERROR_UNUSABLE, "cannot read topic %s: %s", topic, rd_kafka_err2str(code));
+}
+
+/* ---- what there is to read ---- */
+
+static bool
+find_parts(struct reader *reader, struct source_topic *topic, struct error *error)
+{
+    const rd_kafka_metadata_t *metadata;
+    rd_kafka_topic_conf_t *conf = rd_kafka_default_topic_conf_dup(reader->rk);
+    rd_kafka_topic_conf_set_opaque(conf, topic);
+    topic->handle = rd_kafka_topic_new(reader->rk, topic->name, conf);
+    if (topic->handle == NULL)
+        return fail(topic->name, rd_kafka_last_error(), error);
+    rd_kafka_resp_err_t code = rd_kafka_metadata(reader->rk, 0, topic->handle, &metadata, ASK_MS);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return fail(topic->name, code, error);
+    code = metadata->topics[0].err;
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        topic->count = (size_t)metadata->topics[0].partition_cnt;
+        topic->parts = must_calloc(topic->count, sizeof *topic->parts);
+        for (size_t i = 0; i < topic->count; i++)
+            topic->parts[i].number = metadata->topics[0].partitions[i].id;
+    }
+    rd_kafka_metadata_destroy(metadata);
+    bool missing = code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR || missing || fail(topic->name, code, error);
+}
+
+/* The first record that is not older, in each part; RD_KAFKA_OFFSET_END: none. */
+static bool
+find_starts(const struct reader *reader, struct source_topic *topic, int64_t since_ms, struct error *error)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)topic->count);
+    for (size_t i = 0; i < topic->count; i++)
+        rd_kafka_topic_partition_list_add(list, topic->name, topic->parts[i].number)->offset = since_ms;
+    rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(reader->rk, list, ASK_MS);
+    for (int i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && i < list->cnt; i++) {
+        code = list->elems[i].err;
+        topic->parts[i].from = list->elems[i].offset;
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR || fail(topic->name, code, error);
+}
+
+static bool
+find_ends(const struct reader *reader, struct source_topic *topic, struct error *error)
+{
+    for (size_t i = 0; i < topic->count; i++) {
+        struct part *part = &topic->parts[i];
+        int64_t low = 0;
+        rd_kafka_resp_err_t code =
+            rd_kafka_query_watermark_offsets(reader->rk, topic->name, part->number, &low, &part->end, ASK_MS);
+        if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+            return fail(topic->name, code, error);
+        part->done = part->from < 0 || part->from >= part->end;
+    }
+    return true;
+}
+
+static bool
+begin(struct reader *reader, struct source_topic *topic, int64_t since_ms, struct error *error)
+{
+    if (!find_parts(reader, topic, error))
+        return false;
+    if (topic->count > 0 && !find_starts(reader, topic, since_ms, error))
+        return false;
+    if (!find_ends(reader, topic, error))
+        return false;
+    for (size_t i = 0; i < topic->count; i++) {
+        const struct part *part = &topic->parts[i];
+        if (part->done)
+            continue;
+        if (rd_kafka_consume_start_queue(topic->handle, part->number, part->from, reader->queue) != 0)
+            return fail(topic->name, rd_kafka_last_error(), error);
+        reader->open++;
+    }
+    return true;
+}
+
+/* ---- records ---- */
+
+/* The last header of this name, as text that ends where `size` says. */
+static const char *
+header(rd_kafka_message_t *message, const char *name, size_t *size)
+{
+    rd_kafka_headers_t *headers;
+    const void *value = NULL;
+    if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+        rd_kafka_header_get_last(headers, name, &value, size) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return NULL;
+    return value;
+}
+
+/* False: a record of somebody else. */
+static bool
+read_id(const struct reader *reader, rd_kafka_message_t *message, int64_t *id)
+{
+    size_t source_size, id_size;
+    char text[24];
+    const char *ours = reader->settings->source;
+    const char *source = header(message, "source", &source_size), *digits = header(message, "id", &id_size);
+    bool known = source != NULL && digits != NULL && source_size == strlen(ours) &&
+                 memcmp(source, ours, source_size) == 0 && id_size > 0 && id_size < sizeof text;
+    if (!known)
+        return false;
+    memcpy(text, digits, id_size);
+    text[id_size] = '\0';
+    char *end;
+    *id = strtoll(text, &end, 10);
+    return *end == '\0' && *id > 0;
+}
+
+static bool
+take_record(struct reader *reader, rd_kafka_message_t *message, struct error *error)
+{
+    rd_kafka_timestamp_type_t type;
+    struct published record = {.topic = rd_kafka_topic_name(message->rkt),
+                               .partition = message->partition,
+                               .offset = message->offset,
+                               .key = message->key,
+                               .payload = message->payload,
+                               .key_size = message->key_len,
+                               .payload_size = message->len};
+    if (!read_id(reader, message, &record.id))
+        return true;
+    record.time_ms = rd_kafka_message_timestamp(message, &type);
+    record.appended = type != RD_KAFKA_TIMESTAMP_CREATE_TIME;
+    return reader->sink(reader->context, &record, error);
+}
+
+static void
+take_end(struct reader *reader, const rd_kafka_message_t *message)
+{
+    struct source_topic *topic = rd_kafka_topic_opaque(message->rkt);
+    for (size_t i = 0; i < topic->count; i++) {
+        struct part *part = &topic->parts[i];
+        if (part->number != message->partition || part->done || message->offset < part->end)
+            continue; /* before it, a transaction is open */
+        part->done = true;
+        reader->open--;
+        rd_kafka_consume_stop(topic->handle, part->number);
+    }
+}
+
+static bool
+take(struct reader *reader, rd_kafka_message_t *message, struct error *error)
+{
+    switch (message->err) {
+    case RD_KAFKA_RESP_ERR_NO_ERROR:
+        return take_record(reader, message, error);
+    case RD_KAFKA_RESP_ERR__PARTITION_EOF:
+        take_end(reader, message);
+        return true;
+    case RD_KAFKA_RESP_ERR__TRANSPORT:
+    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
+        return true;
+    default:
+        return fail(message->rkt != NULL ? rd_kafka_topic_name(message->rkt) : "(any)", message->err, error);
+    }
+}
+
+static bool
+read_all(struct reader *reader, struct error *error)
+{
+    rd_kafka_message_t *messages[AT_ONCE];
+    int64_t progress_us = clock_monotonic_us();
+    bool good = true;
+    while (good && reader->open > 0) {
+        ssize_t count = rd_kafka_consume_batch_queue(reader->queue, SLICE_MS, messages, AT_ONCE);
+        size_t open = reader->open;
+        bool came = false;
+        for (ssize_t i = 0; i < count; i++) {
+            came = came || messages[i]->err == RD_KAFKA_RESP_ERR_NO_ERROR;
+            good = good && take(reader, messages[i], error);
+            rd_kafka_message_destroy(messages[i]);
+        }
+        if (came || reader->open < open)
+            progress_us = clock_monotonic_us();
+        if (good && clock_monotonic_us() - progress_us > PATIENCE_US)
+            good = error_set(error, ERROR_UNUSABLE,
+                             "Kafka does not give the end of %zu partitions: it is slow, or a transaction "
+                             "stays open there",
+                             reader->open);
+    }
+    return good;
+}
+
+static void
+end(struct reader *reader)
+{
+    for (size_t i = 0; i < reader->count; i++) {
+        struct source_topic *topic = &reader->topics[i];
+        for (size_t j = 0; j < topic->count; j++)
+            if (!topic->parts[j].done)
+                rd_kafka_consume_stop(topic->handle, topic->parts[j].number);
+        if (topic->handle != NULL)
+            rd_kafka_topic_destroy(topic->handle);
+        free(topic->parts);
+    }
+    free(reader->topics);
+    rd_kafka_queue_destroy(reader->queue);
+    rd_kafka_destroy(reader->rk);
+}
+
+bool
+published_read(const struct settings *settings, const char *const *topics, size_t count, int64_t since_ms,
+               published_sink *sink, void *context, struct error *error)
+{
+    char reason[200];
+    struct reader reader = {.settings = settings, .count = count, .sink = sink, .context = context};
+    rd_kafka_conf_t *conf = position_reader_conf(settings, error);
+    if (conf == NULL)
+        return false;
+    reader.rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof reason);
+    if (reader.rk == NULL) {
+        rd_kafka_conf_destroy(conf);
+        return error_set(error, ERROR_UNUSABLE, "cannot read from Kafka: %s", reason);
+    }
+    reader.queue = rd_kafka_queue_new(reader.rk);
+    reader.topics = must_calloc(count, sizeof *reader.topics);
+    bool good = true;
+    for (size_t i = 0; good && i < count; i++) {
+        reader.topics[i].name = topics[i];
+        good = begin(&reader, &reader.topics[i], since_ms, error);
+    }
+    good = good && read_all(&reader, error);
+    end(&reader);
+    return good;
+}

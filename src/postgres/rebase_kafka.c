@@ -1,0 +1,288 @@
+/* rebase_kafka.c: brings what was read from Kafka into the session of a rebase, and calls the functions of
+ * schema/006_failover.sql. Called by `outboxd rebase`; decides nothing. */
+#include "postgres/rebase_kafka.h"
+
+#include "postgres/rebase_parts.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* So much is gathered before it is handed to libpq. */
+#define LINES_SIZE ((size_t)64 * 1024)
+
+bool
+rebase_position_look(struct rebase *rebase, const char *relay, struct rebase_position *position,
+                     struct error *error)
+{
+    static const char sql[] =
+        "select j.confirmed_seq, coalesce(j.confirmed_id, 0), j.exact_seq is not null,"
+        " coalesce(j.exact_seq, 0), coalesce(j.exact_id, 0), outbox.rebase_seen(j)"
+        " from outbox.journal j join outbox.relay r on r.name = j.relay and r.retired_at is null"
+        " where j.relay = $1 order by j.seq desc limit 1";
+    PGresult *result;
+    *position = (struct rebase_position){0};
+    if (!rebase_ask_with(rebase, sql, 1, &relay, &result, error))
+        return error_prefix(error, "cannot look at the journal");
+    position->known = PQntuples(result) == 1;
+    if (position->known) {
+        position->confirmed =
+            (struct journal_position){rebase_number(result, 0, 0), rebase_number(result, 0, 1)};
+        position->exact = rebase_truth(result, 0, 2);
+        position->kafka = (struct journal_position){rebase_number(result, 0, 3), rebase_number(result, 0, 4)};
+        snprintf(position->seen, sizeof position->seen, "%s", PQgetvalue(result, 0, 5));
+    }
+    PQclear(result);
+    return true;
+}
+
+/* An array of one half of the names, as text. */
+static char *
+names_array(const struct journal_name *names, size_t count, bool nonces)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&text, &size);
+    CHECK(stream != NULL);
+    for (size_t i = 0; i < count; i++)
+        fprintf(stream, "%c%" PRId64, i == 0 ? '{' : ',', nonces ? names[i].nonce : names[i].seq);
+    fputs(count == 0 ? "{}" : "}", stream);
+    CHECK(fclose(stream) == 0);
+    return text;
+}
+
+bool
+rebase_common(struct rebase *rebase, const char *relay, const struct journal_name *names, size_t count,
+              int64_t *seq, struct error *error)
+{
+    static const char sql[] =
+        "select coalesce(max(j.seq), -1) from unnest($2::bigint[], $3::bigint[]) n(seq, nonce)"
+        " join outbox.journal j on j.relay = $1 and j.seq = n.seq and j.nonce = n.nonce";
+    PGresult *result;
+    char *seqs = names_array(names, count, false), *nonces = names_array(names, count, true);
+    const char *values[] = {relay, seqs, nonces};
+    bool good = rebase_ask_with(rebase, sql, 3, values, &result, error);
+    free(seqs);
+    free(nonces);
+    if (!good)
+        return error_prefix(error, "cannot look at the journal");
+    *seq = rebase_number(result, 0, 0);
+    PQclear(result);
+    return true;
+}
+
+bool
+rebase_topics(struct rebase *rebase, char ***names, size_t *count, struct error *error)
+{
+    PGresult *result;
+    if (!rebase_ask(rebase, "select distinct topic from outbox.event order by topic", &result, error))
+        return error_prefix(error, "cannot look at the outbox");
+    *count = (size_t)PQntuples(result);
+    *names = must_calloc(*count, sizeof **names);
+    for (size_t i = 0; i < *count; i++)
+        (*names)[i] = must_strdup(PQgetvalue(result, (int)i, 0));
+    PQclear(result);
+    return true;
+}
+
+bool
+rebase_since(struct rebase *rebase, const char *relay, bool position, int64_t *since_ms, struct error *error)
+{
+    static const char sql[] =
+        "select coalesce(floor(extract(epoch from t - interval '10 minutes') * 1000), 0)::bigint"
+        " from outbox.rebase_since($1, $2) t";
+    const char *values[] = {relay, position ? "false" : "true"};
+    PGresult *result;
+    if (!rebase_ask_with(rebase, sql, 2, values, &result, error))
+        return error_prefix(error, "cannot look at the journal");
+    *since_ms = rebase_number(result, 0, 0);
+    PQclear(result);
+    return true;
+}
+
+/* ---- records ---- */
+
+bool
+rebase_kafka_begin(struct rebase *rebase, struct error *error)
+{
+    PGresult *result;
+    bool good = rebase_tell(rebase,
+                            "create temporary table outboxd_record (id bigint not null, topic text not null,"
+                            " partition integer not null, at bigint not null,"
+                            " created_at timestamptz not null, appended boolean not null, key bytea,"
+                            " payload bytea)",
+                            error) &&
+                rebase_ask(rebase, "copy pg_temp.outboxd_record from stdin", &result, error);
+    if (!good)
+        return error_prefix(error, "cannot make a temporary table");
+    PQclear(result);
+    rebase->stream = open_memstream(&rebase->lines, &rebase->lines_size);
+    CHECK(rebase->stream != NULL);
+    return true;
+}
+
+static void
+write_bytes(FILE *stream, const void *bytes, size_t size)
+{
+    const unsigned char *at = bytes;
+    fputs(bytes == NULL ? "\t\\N" : "\t\\\\x", stream);
+    for (size_t i = 0; bytes != NULL && i < size; i++)
+        fprintf(stream, "%02x", at[i]);
+}
+
+static void
+write_time(FILE *stream, int64_t time_ms)
+{
+    char text[64];
+    struct tm parts;
+    time_t seconds = (time_t)(time_ms / 1000);
+    CHECK(gmtime_r(&seconds, &parts) != NULL);
+    strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &parts);
+    fprintf(stream, "\t%s.%03d+00", text, (int)(time_ms % 1000));
+}
+
+static bool
+hand_over(struct rebase *rebase, struct error *error)
+{
+    CHECK(fflush(rebase->stream) == 0);
+    if (PQputCopyData(rebase->connection, rebase->lines, (int)rebase->lines_size) != 1)
+        return error_set(error, ERROR_UNUSABLE, "cannot write into a temporary table: %s",
+                         PQerrorMessage(rebase->connection));
+    rewind(rebase->stream);
+    return true;
+}
+
+/* Topics have no character that COPY would take for another. Bytes are compared only where the time does not tell. */
+bool
+rebase_kafka_add(void *context, const struct published *record, struct error *error)
+{
+    struct rebase *rebase = context;
+    FILE *stream = rebase->stream;
+    bool timed = record->time_ms >= 0;
+    fprintf(stream, "%" PRId64 "\t%s\t%d\t%" PRId64, record->id, record->topic, (int)record->partition,
+            record->offset);
+    write_time(stream, timed ? record->time_ms : 0);
+    fputs(record->appended ? "\tt" : "\tf", stream);
+    write_bytes(stream, record->appended ? record->key : NULL, record->key_size);
+    write_bytes(stream, record->appended ? record->payload : NULL, record->payload_size);
+    fputc('\n', stream);
+    return ftell(stream) < (long)LINES_SIZE || hand_over(rebase, error);
+}
+
+static bool
+end_records(struct rebase *rebase, struct error *error)
+{
+    if (!hand_over(rebase, error))
+        return false;
+    if (PQputCopyEnd(rebase->connection, NULL) != 1)
+        return error_set(error, ERROR_UNUSABLE, "cannot write into a temporary table: %s",
+                         PQerrorMessage(rebase->connection));
+    bool good = true;
+    for (PGresult *result; (result = PQgetResult(rebase->connection)) != NULL;) {
+        good = good && rebase_accept(rebase, result, error);
+        if (good)
+            PQclear(result);
+    }
+    return good;
+}
+
+bool
+rebase_kafka_judge(struct rebase *rebase, struct rebase_found *found, struct error *error)
+{
+    PGresult *result;
+    *found = (struct rebase_found){0};
+    if (!end_records(rebase, error) ||
+        !rebase_ask(rebase,
+                    "select records, published, phantoms, reused, untold, highest, sequence"
+                    " from outbox.rebase_judge()",
+                    &result, error))
+        return error_prefix(error, "cannot compare what Kafka has");
+    *found = (struct rebase_found){.records = rebase_number(result, 0, 0),
+                                   .events = rebase_number(result, 0, 1),
+                                   .phantoms = rebase_number(result, 0, 2),
+                                   .reused = rebase_number(result, 0, 3),
+                                   .untold = rebase_number(result, 0, 4),
+                                   .highest = rebase_number(result, 0, 5),
+                                   .sequence = rebase_number(result, 0, 6)};
+    PQclear(result);
+    return true;
+}
+
+static void
+give(const PGresult *result, rebase_phantom_sink *sink, void *context)
+{
+    struct rebase_phantom phantom = {.id = rebase_number(result, 0, 0),
+                                     .topic = PQgetvalue(result, 0, 1),
+                                     .partition = (int32_t)rebase_number(result, 0, 2),
+                                     .offset = rebase_number(result, 0, 3),
+                                     .reused = rebase_truth(result, 0, 4),
+                                     .created_at = PQgetvalue(result, 0, 5)};
+    sink(context, &phantom);
+}
+
+bool
+rebase_each_phantom(struct rebase *rebase, int64_t most, rebase_phantom_sink *sink, void *context,
+                    struct error *error)
+{
+    char *sql = must_format("select id, topic, partition, at, reused,"
+                            " to_char(created_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
+                            " from pg_temp.outboxd_phantom order by id, topic, partition, at"
+                            " limit nullif(%" PRId64 ", 0)",
+                            most);
+    bool good = PQsendQuery(rebase->connection, sql) == 1 && PQsetSingleRowMode(rebase->connection) == 1;
+    free(sql);
+    if (!good)
+        return error_set(error, ERROR_UNUSABLE, "cannot list phantoms: %s",
+                         PQerrorMessage(rebase->connection));
+    for (PGresult *result; (result = PQgetResult(rebase->connection)) != NULL;) {
+        if (PQresultStatus(result) == PGRES_SINGLE_TUPLE)
+            give(result, sink, context);
+        else if (!rebase_accept(rebase, result, error)) {
+            good = false;
+            continue;
+        }
+        PQclear(result);
+    }
+    return good;
+}
+
+/* ---- the decision ---- */
+
+bool
+rebase_position_run(struct rebase *rebase, const char *relay, const struct rebase_position *looked,
+                    struct journal_position common, int64_t known, admin_listener *waits, void *context,
+                    struct rebase_positioned *done, struct error *error)
+{
+    PGresult *result;
+    *done = (struct rebase_positioned){0};
+    char *name = PQescapeLiteral(rebase->connection, relay, strlen(relay));
+    CHECK(name != NULL); /* a legal name, in UTF-8 */
+    char *sql =
+        must_format("select done, passed_over, renumbered from outbox.rebase_position(%s, '%s', %" PRId64
+                    ", %" PRId64 ", %" PRId64 ")",
+                    name, looked->seen, common.seq, common.id, known);
+    PQfreemem(name);
+    bool good = rebase_try(rebase, sql, waits, context, &result, error);
+    free(sql);
+    if (!good)
+        return false;
+    bool known_relay = rebase_truth(result, 0, 0);
+    *done = (struct rebase_positioned){rebase_number(result, 0, 1), rebase_number(result, 0, 2)};
+    PQclear(result);
+    return known_relay ||
+           error_set(error, ERROR_UNUSABLE, "nothing was changed: relay \"%s\" was retired meanwhile", relay);
+}
+
+bool
+rebase_pass_ids(struct rebase *rebase, int64_t id, struct error *error)
+{
+    char text[24];
+    const char *values[] = {text};
+    PGresult *result;
+    snprintf(text, sizeof text, "%" PRId64, id);
+    if (!rebase_ask_with(rebase, "select outbox.sequence_pass($1)", 1, values, &result, error))
+        return error_prefix(error, "cannot move the id sequence");
+    PQclear(result);
+    return true;
+}
