@@ -215,16 +215,17 @@ end
 $$;
 comment on function outbox.request_settle(text, bigint, bigint, bigint, text, jsonb) is 'outboxd: how far a request is';
 
--- The same for a paused topic; returns its number from now on. The two largest numbers as progress: all up to to_seq is published, and the next attempt goes up to
+-- The same for a paused topic; returns its number from now on, NULL: there is none of this number. The two largest numbers as progress: all up to to_seq is published, and the next attempt goes up to
 -- `new_to`; and the largest: all of it, and its events take part in the stream again.
 create function outbox.topic_settle(relay text, number bigint, progress bigint, new_to bigint, error text, message text) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-    now_number bigint := number;
+    now_number bigint;
 begin
     if progress = 9223372036854775807 then
-        delete from outbox.paused_topic t where t.relay = topic_settle.relay and t.number = topic_settle.number;
+        delete from outbox.paused_topic t where t.relay = topic_settle.relay and t.number = topic_settle.number
+        returning t.number into now_number;
     elsif progress = 9223372036854775806 then
         update outbox.paused_topic t
            set from_seq = t.to_seq, to_seq = coalesce(topic_settle.new_to, t.to_seq), after_id = 0,
@@ -236,7 +237,8 @@ begin
            set after_id = greatest(t.after_id, progress), last_at = clock_timestamp(),
                attempts = t.attempts + case when topic_settle.error is null then 0 else 1 end,
                error = coalesce(topic_settle.error, t.error), message = coalesce(topic_settle.message, t.message)
-         where t.relay = topic_settle.relay and t.number = topic_settle.number;
+         where t.relay = topic_settle.relay and t.number = topic_settle.number
+        returning t.number into now_number;
     end if;
     return now_number;
 end

@@ -151,7 +151,7 @@ aside_takes(struct relay *relay, struct event *event)
 {
     struct aside *aside = &relay->aside;
     enum event_state state = EVENT_UNSENT;
-    if (event->page->side != 0 && side_has_failed(relay, event->page))
+    if (event->page->side != 0 && side_passes(relay, event))
         state = EVENT_PASSED;
     else if (!takes_part(relay, event) && !side_waits(relay, event))
         return false;
@@ -195,6 +195,7 @@ void
 aside_lost(struct relay *relay)
 {
     relay->aside.asked_count = 0;
+    relay->aside.refusals_asked = 0;
     pauses_written(relay, false);
     for (size_t i = 0; i < relay->beside.pause_count; i++)
         reader_lost(relay->beside.pauses[i]->reader);
@@ -238,6 +239,7 @@ dead_list(struct relay *relay)
         json_array_append_new(list, dead);
         note(aside, event);
     }
+    aside->refusals_asked = aside->refusal_count;
     return list;
 }
 
@@ -284,7 +286,7 @@ bool
 aside_answer_write(struct relay *relay, struct error *error)
 {
     struct aside *aside = &relay->aside;
-    size_t dead = aside->refusal_count;
+    size_t dead = aside->refusals_asked;
     bool written;
     if (!answers_appended(relay, &written, error))
         return false;
@@ -299,7 +301,9 @@ aside_answer_write(struct relay *relay, struct error *error)
     if (aside->asked_count > 0)
         exact_passed(relay);
     aside->asked_count = 0;
-    aside->refusal_count = 0;
+    aside->refusal_count -= dead;
+    memmove(aside->refusals, aside->refusals + dead, aside->refusal_count * sizeof aside->refusals[0]);
+    aside->refusals_asked = 0;
     if (dead > 0 && relay->settings->dead_letter_topic != NULL)
         relay->beside.look_at_us = relay->now_us;
     pauses_written(relay, true);

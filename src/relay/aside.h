@@ -29,7 +29,8 @@ struct aside {
         ahead_tick; /* retries wait until the stream is behind this tick: what they publish, it must not come to again */
     struct refusal refusals[REFUSALS_MOST];
     size_t refusal_count;
-    struct event **asked; /* of the statement under way: they are written down when it is durable */
+    size_t refusals_asked; /* so many of them are in the statement under way */
+    struct event **asked;  /* of the statement under way: they are written down when it is durable */
     size_t asked_count;
     int64_t dead, held; /* so many there are */
 };
@@ -71,8 +72,9 @@ struct side {
     char *key_hex;
     bool out, failed;
     bool closing;
-    bool cancelled; /* it is not among the requests any more */
-    int64_t refused_id;
+    bool cancelled;     /* it is not among the requests any more */
+    int64_t refused_id; /* the first event of its page that was refused: what is before it is published */
+    uint64_t refused_serial;
     struct outcome why;
     int64_t upto;    /* replay: of the ids when it began */
     int64_t after;   /* replay: ids up to here were looked at .. */

@@ -276,7 +276,7 @@ bool side_answer_settle(struct relay *relay, struct error *error) MUST_CHECK;
 bool side_refused(struct relay *relay, struct event *event, const struct outcome *why);
 /* It belongs to a retry whose topic is paused meanwhile: it goes on waiting. */
 bool side_waits(struct relay *relay, const struct event *event);
-bool side_has_failed(const struct relay *relay, const struct page *page);
+bool side_passes(const struct relay *relay, const struct event *event);
 /* A page of it is in the pipeline. */
 bool side_is_at_work(const struct relay *relay, int64_t number);
 void side_push(struct relay *relay, struct page *page, int64_t number);

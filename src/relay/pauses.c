@@ -179,14 +179,15 @@ is_ready(struct relay *relay, const struct pause *pause)
     return false;
 }
 
-/* Behind what the stream has read so far. */
+/* Behind what the stream has read so far, or, when it has read nothing yet, behind what is confirmed. */
 static void
 pause_behind(const struct relay *relay, struct pause *pause)
 {
     bool amid = reader_has_more(relay->reader);
-    pause->to_seq = relay->loaded_seq;
-    pause->from_seq = amid ? relay->loaded_seq - 1 : relay->loaded_seq;
-    pause->after_id = amid ? reader_after(relay->reader) : 0;
+    bool partly = !amid && relay->loaded_seq == relay->confirmed.seq && relay->confirmed.id > 0;
+    pause->from_seq = amid ? reader_tick_seq(relay->reader) - 1 : relay->loaded_seq;
+    pause->to_seq = amid || partly ? pause->from_seq + 1 : pause->from_seq;
+    pause->after_id = amid ? reader_after(relay->reader) : partly ? relay->confirmed.id : 0;
 }
 
 /* The first of its events that is not in Kafka; all later ones are passed over. */

@@ -281,6 +281,8 @@ pipeline_unsent_settled(const struct pipeline *pipeline)
         for (size_t i = page->settled; i < page->count; i++) {
             enum event_state state = page->events[i].state;
             bool ended = state == EVENT_ASIDE || (state == EVENT_PASSED && page->side != 0);
+            if (state == EVENT_UNSENT)
+                return count; /* it comes first, and opens a transaction itself */
             count += ended && page->first_serial + i >= pipeline->committed;
         }
     }

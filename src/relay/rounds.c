@@ -173,13 +173,22 @@ rounds_answer_page(struct relay *relay, struct error *error)
     return true;
 }
 
-/* The database has it. `number`: of the next round. */
+/* The database has it. `number`: of the attempt from now on; 0: there was none of ours. */
 void
 rounds_settled(struct relay *relay, struct pause *pause, int64_t progress, int64_t number, int64_t new_to)
 {
     pause->out = false;
     if (progress == SIDE_WHOLE) {
         pauses_forget(relay, pause);
+        return;
+    }
+    if (number ==
+        0) { /* an earlier statement of ours was carried out unheard: how far it is, the database knows */
+        pause->failed = pause->tried = pause->closing = false;
+        pause->number = 0;
+        pause->round = ROUND_IDLE;
+        reader_drop(pause->reader);
+        relay->beside.look_at_us = relay->now_us;
         return;
     }
     if (pause->failed) {

@@ -278,6 +278,8 @@ send_some(struct relay *relay)
         case PRODUCER_ASKING:
             return false;
         case PRODUCER_REFUSED:
+            if (why.kind == OUTCOME_EVENT && (pipeline->events_out > 0 || exact_is_open(relay)))
+                return false; /* of a key, the first one that is refused is to be the first one known */
             refused(relay, event, &why, true);
             if (event->state == EVENT_UNSENT && !event->topic->paused)
                 return false;

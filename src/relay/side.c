@@ -28,8 +28,8 @@ side_find(const struct relay *relay, int64_t number)
     return NULL;
 }
 
-bool
-side_has_failed(const struct relay *relay, const struct page *page)
+static bool
+has_failed(const struct relay *relay, const struct page *page)
 {
     const struct pause *pause = pauses_of_page(relay, page);
     const struct side *side = side_find(relay, page->side);
@@ -56,6 +56,16 @@ forget(struct relay *relay, struct side *side)
     free(side->key_hex);
     *side = beside->sides[--beside->side_count];
     beside->look_at_us = relay->now_us;
+}
+
+/* Of a retry, what is before the event that was refused is published all the same. */
+bool
+side_passes(const struct relay *relay, const struct event *event)
+{
+    const struct side *side =
+        pauses_of_page(relay, event->page) == NULL ? side_find(relay, event->page->side) : NULL;
+    bool refused = side != NULL && side->failed && side->why.kind == OUTCOME_EVENT && side->refused_id != 0;
+    return has_failed(relay, event->page) && (!refused || pipeline_serial(event) > side->refused_serial);
 }
 
 bool
@@ -261,6 +271,16 @@ side_settles(struct relay *relay)
     return page != NULL;
 }
 
+/* Everything before the refused event is published. */
+static bool
+has_reached_refused(const struct page *page, const struct side *side)
+{
+    size_t i = 0;
+    while (i < page->count && page->events[i].state == EVENT_ACKNOWLEDGED)
+        i++;
+    return i < page->count && page->events[i].id == side->refused_id;
+}
+
 void
 side_ask_settled(struct relay *relay)
 {
@@ -272,7 +292,9 @@ side_ask_settled(struct relay *relay)
         side_ask_settle_topic(relay, pause, progress, pause->failed ? &pause->why : NULL);
         return;
     }
-    const struct side *side = side_find(relay, page->side);
+    struct side *side = side_find(relay, page->side);
+    if (side->failed && side->refused_id != 0 && !has_reached_refused(page, side))
+        side->refused_id = 0; /* it is found again */
     side_ask_settle(relay, side, progress, acknowledged(page), outcome_of(side, progress, text));
 }
 
@@ -334,9 +356,13 @@ refuse_event(struct relay *relay, struct side *side, struct event *event, const 
     log_error("refused again", LOG_INT("request", side->request.number), LOG_INT("event", event->id),
               LOG_STR("topic", event->topic->name), LOG_STR("error", why->name), LOG_STR("why", why->message),
               LOG_END);
-    side->refused_id = event->id;
-    side->why = *why;
-    side->failed = side->request.kind != REQUEST_KIND_REPLAY;
+    bool replays = side->request.kind == REQUEST_KIND_REPLAY;
+    if (side->refused_id == 0 || replays || pipeline_serial(event) < side->refused_serial) {
+        side->refused_id = event->id;
+        side->refused_serial = pipeline_serial(event);
+        side->why = *why;
+    }
+    side->failed = !replays;
     pipeline_set_aside(&relay->pipeline, event, side->failed ? EVENT_PASSED : EVENT_ASIDE);
     exact_passed(relay);
 }
