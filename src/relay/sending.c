@@ -104,13 +104,14 @@ holds_up_others(const struct relay *relay, const struct event *oldest)
     return false;
 }
 
-/* Its events are taken back from librdkafka, which would try for ever. */
+/* Its events are taken back from librdkafka, which would try for ever. Not from a transaction: its end has to be written to the same
+ * partition, so Kafka lets nothing else begin before that takes it (seen: init_transactions waits as long). */
 static void
 pause_hanging(struct relay *relay, struct event *oldest, const struct outcome *why)
 {
     bool attempt = oldest->page->side != 0;
     if (relay->now_us - relay->oldest_from_us < (attempt ? HANGS_AGAIN_US : HANGS_US) ||
-        !holds_up_others(relay, oldest))
+        exact_is_on(relay) || !holds_up_others(relay, oldest))
         return;
     refused(relay, oldest, why, true);
     producer_end(relay->producer, relay->now_us, "a topic takes nothing, and others wait");
