@@ -55,6 +55,8 @@ forget(struct relay *relay, struct side *side)
     struct beside *beside = &relay->beside;
     free(side->key_hex);
     *side = beside->sides[--beside->side_count];
+    if (side->request.topic != NULL)
+        side->request.topic = side->topic; /* the text has moved with it */
     beside->look_at_us = relay->now_us;
 }
 
