@@ -11,7 +11,7 @@ as $$
 declare
     value bigint := coalesce(pg_sequence_last_value('outbox.event_id_seq'), 0);
 begin
-    if sequence_pass.id - value > 10000000 then    -- five seconds
+    if sequence_pass.id - value > 10000000 then    -- some ten seconds
         raise exception 'the id sequence is at %, too far below %', value, sequence_pass.id
             using errcode = 'object_not_in_prerequisite_state',
                   hint = format('select setval(''outbox.event_id_seq'', %s), before writers are let in', sequence_pass.id);
@@ -29,7 +29,7 @@ comment on function outbox.sequence_pass(bigint) is 'outboxd: moves the id seque
 create table outbox.published (
     relay text   not null,
     id    bigint not null,                                        -- outbox.event.id
-    primary key (relay, id)
+    primary key (id, relay)
 );
 comment on table outbox.published is 'outboxd: what a rebase has found in Kafka, while it works';
 
@@ -68,19 +68,19 @@ as $$
      where r.retired_at is null
 $$;
 
--- As in version 2, but what is published is not unconfirmed, and not new.
+-- As in version 2, but what is published is not unconfirmed, and not new. (Not an anti-join, which would read the table for each event.)
 create or replace function outbox.rebase_unconfirmed() returns text language sql immutable set search_path = pg_catalog, pg_temp
 as $$
     select '(select coalesce(sum(l.mask), 0)::bigint from look l
               where not outbox.rebase_covers(l.confirmed, l.same, e.xid, e.id, e.created_at)
                 and not (coalesce(e.id <= (l.last).confirmed_id, false)
                          and outbox.rebase_covers(l.partly, l.same, e.xid, e.id, e.created_at))
-                and not exists (select from outbox.published p where p.relay = l.relay and p.id = e.id))'
+                and (select p.id from outbox.published p where p.id = e.id and p.relay = l.relay) is null)'
 $$;
 create or replace function outbox.rebase_new() returns text language sql immutable set search_path = pg_catalog, pg_temp
 as $$
     select '(select coalesce(bool_and(not outbox.rebase_covers(l.seen, l.same, e.xid, e.id, e.created_at)), false)
-                    and not exists (select from outbox.published p where p.id = e.id)
+                    and (select count(*) from outbox.published p where p.id = e.id) = 0
                from look l where (l.seen).seq is not null)'
 $$;
 
@@ -342,6 +342,7 @@ begin
                     select $1, e.id from pg_temp.outboxd_published p join outbox.event e on e.id = p.id
                      where e.xid >= $2 and %s <> 0', outbox.rebase_unconfirmed()) using relay, outbox.rebase_oldest(false, relay);
     get diagnostics passed_over = row_count;
+    analyze outbox.published;
     select r.renumbered into renumbered
       from outbox.rebase(false, known, (select min(e.id) from pg_temp.outboxd_phantom p join outbox.event e on e.id = p.id)) r;
     delete from outbox.published p where p.relay = rebase_position.relay;

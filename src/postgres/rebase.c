@@ -248,7 +248,7 @@ bool
 rebase_run(struct rebase *rebase, bool same_xids, admin_listener *waits, void *context,
            struct rebase_plan *done, struct error *error)
 {
-    PGresult *result;
+    PGresult *result = NULL;
     char *sql = call_sql("rebase", same_xids);
     *done = (struct rebase_plan){0};
     bool good = rebase_try(rebase, sql, waits, context, &result, error);

@@ -254,7 +254,7 @@ rebase_position_run(struct rebase *rebase, const char *relay, const struct rebas
                     struct journal_position common, int64_t known, admin_listener *waits, void *context,
                     struct rebase_positioned *done, struct error *error)
 {
-    PGresult *result;
+    PGresult *result = NULL;
     *done = (struct rebase_positioned){0};
     char *name = PQescapeLiteral(rebase->connection, relay, strlen(relay));
     CHECK(name != NULL); /* a legal name, in UTF-8 */
