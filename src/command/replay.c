@@ -24,7 +24,7 @@ struct replay {
     struct retained_wish wish;
     int64_t events; /* that are to be sent */
     /* what came of it */
-    int64_t refused;
+    int64_t sent, refused;
     bool done;
 };
 
@@ -126,6 +126,7 @@ print_ended(void *context, const struct request *request)
 {
     struct replay *replay = context;
     replay->done = strcmp(request->outcome, "done") == 0;
+    replay->sent = request->events;
     replay->refused = request->refused;
     printf("replay %" PRId64 ": ", request->number);
     print_text(stdout, request->outcome);
@@ -153,6 +154,13 @@ await(struct replay *replay, int64_t number, struct error *error)
         return error_set(error, ERROR_UNUSABLE,
                          "Kafka refused %" PRId64 " of the events; the relay's log says why",
                          replay->refused);
+    if (good && replay->sent < replay->events)
+        return error_set(
+            error, ERROR_UNUSABLE,
+            "%" PRId64
+            " of the events that were counted were not sent: in between, their topics were paused, "
+            "or their slots emptied",
+            replay->events - replay->sent);
     return good;
 }
 

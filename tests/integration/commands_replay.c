@@ -172,6 +172,14 @@ Test(commands_replay, events_that_are_refused_make_it_exit_69, .init = open_all,
     leader_end(leader);
 }
 
+Test(commands_replay, one_that_sends_less_than_was_counted_exits_69, .init = open_all, .fini = close_all)
+{
+    struct leader *leader = leader_begin(&outbox, LEADER_SETTLES(LEADER_ALL, "3", "'done'", "null"));
+    EXPECT(69, "replay 1: done, 3 events sent again\n", "1 of the events that were counted were not sent",
+           "--from", "1", "--yes");
+    leader_end(leader);
+}
+
 Test(commands_replay, who_interrupts_the_wait_is_told_how_to_end_it, .init = open_all, .fini = close_all)
 {
     sigset_t blocked;
