@@ -45,7 +45,7 @@ struct producer_statistics {
     int64_t refusing_since_us; /* Kafka takes nothing from anybody since then, as it says; 0: it does */
     int64_t refusing_since_wall_us;
     char refusing_why[400]; /* the last of them: "NAME: what is wrong; what helps" */
-    bool unended;           /* what it takes no producer for is a transaction of the last one, which it cannot end */
+    bool unended; /* what it takes no producer for is a transaction of the last one, which it cannot end */
 };
 
 /* Checks every property with librdkafka and refuses those that would break a promise; all errors are reported
