@@ -215,8 +215,7 @@ send_some(struct relay *relay)
         if (event == NULL || !verdict_allows(&relay->verdict, pipeline_serial(event), relay->now_us) ||
             !exact_lets_send(relay) || waits_for_commit(relay, event))
             return false;
-        size_t cost = event_cost(event);
-        if (pipeline->events_out > 0 && pipeline->cost_out + cost > (size_t)relay->settings->memory_bytes)
+        if (!pipeline_has_room(pipeline, event, relay->settings->memory_bytes))
             return false; /* I6 */
         ask_again(relay, event);
         switch (producer_send(relay->producer, event, &why)) {
