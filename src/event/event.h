@@ -60,6 +60,10 @@ struct outcome {
  * and two headers, as allocated on a 64-bit machine (measured with librdkafka 2.0.2; see docs/design.md, Memory). */
 #define EVENT_OVERHEAD 512
 
+/* What of that is ours, and stays as long as the page: the struct, in an array that may be half empty. The rest is librdkafka's, from the
+ * moment in which it gets the event until it has reported it. */
+#define EVENT_KEPT_OVERHEAD 160
+
 /* A byte of the headers' text: librdkafka keeps each header in a block of its own, and the shortest one, of ten bytes as text,
  * takes 80 (measured likewise). */
 #define EVENT_HEADER_COST 8
@@ -70,6 +74,12 @@ event_cost(const struct event *event)
 {
     return (size_t)event->key_size + event->payload_size + (size_t)event->headers_size * EVENT_HEADER_COST +
            EVENT_OVERHEAD;
+}
+
+static inline size_t
+event_kept(const struct event *event)
+{
+    return (size_t)event->key_size + event->payload_size + event->headers_size + EVENT_KEPT_OVERHEAD;
 }
 
 #endif

@@ -20,6 +20,8 @@ struct page {
     size_t next;           /* pipeline: no event before this index is EVENT_UNSENT */
     size_t settled;        /* pipeline: every event before this index is EVENT_ACKNOWLEDGED */
     size_t answered;       /* pipeline: likewise, and none of them need be settled */
+    size_t kept;           /* pipeline: sum of event_kept() */
+    size_t freed;          /* pipeline: of `cost`, what librdkafka has freed again of what is acknowledged */
     struct page *later;    /* pipeline: the page after this one */
     int64_t side;          /* number of the side work it belongs to; 0: it is the stream's */
     int64_t

@@ -4,6 +4,13 @@
 
 #include "base/error.h"
 
+/* Of an event's cost, what is librdkafka's. */
+static size_t
+lent(const struct event *event)
+{
+    return event_cost(event) - event_kept(event);
+}
+
 void
 pipeline_push(struct pipeline *pipeline, struct page *page)
 {
@@ -17,6 +24,9 @@ pipeline_push(struct pipeline *pipeline, struct page *page)
     pipeline->tail = page;
     pipeline->pages++;
     pipeline->cost += page->cost;
+    for (size_t i = 0; i < page->count; i++)
+        page->kept += event_kept(&page->events[i]);
+    pipeline->kept += page->kept;
     if (pipeline->sending == NULL)
         pipeline->sending = page;
 }
@@ -37,6 +47,13 @@ pipeline_serial(const struct event *event)
     return event->page->first_serial + (uint64_t)(event - event->page->events);
 }
 
+bool
+pipeline_has_room(const struct pipeline *pipeline, const struct event *event, int64_t memory)
+{
+    size_t lent_out = pipeline->cost_out - pipeline->kept_out;
+    return pipeline->events_out == 0 || pipeline->kept + lent_out + lent(event) <= (size_t)memory;
+}
+
 void
 pipeline_sent(struct pipeline *pipeline, struct event *event)
 {
@@ -44,6 +61,7 @@ pipeline_sent(struct pipeline *pipeline, struct event *event)
     event->state = EVENT_SENT;
     pipeline->events_out++;
     pipeline->cost_out += event_cost(event);
+    pipeline->kept_out += event_kept(event);
 }
 
 static void
@@ -53,12 +71,15 @@ came_back(struct pipeline *pipeline, struct event *event, enum event_state state
     event->state = state;
     pipeline->events_out--;
     pipeline->cost_out -= event_cost(event);
+    pipeline->kept_out -= event_kept(event);
 }
 
 void
 pipeline_acknowledged(struct pipeline *pipeline, struct event *event)
 {
     came_back(pipeline, event, EVENT_ACKNOWLEDGED);
+    event->page->freed += lent(event);
+    pipeline->cost -= lent(event);
 }
 
 void
@@ -84,7 +105,8 @@ leave(struct pipeline *pipeline)
     if (pipeline->head == NULL)
         pipeline->tail = NULL;
     pipeline->pages--;
-    pipeline->cost -= page->cost;
+    pipeline->cost -= page->cost - page->freed;
+    pipeline->kept -= page->kept;
     page_free(page);
 }
 
@@ -259,14 +281,23 @@ pipeline_commit(struct pipeline *pipeline, uint64_t serial, pipeline_visit *visi
         pipeline->committed = serial;
 }
 
+static void
+rewind_event(struct pipeline *pipeline, struct event *event)
+{
+    event->page->freed -= lent(event);
+    pipeline->cost += lent(event);
+    event->state = EVENT_UNSENT;
+}
+
 void
 pipeline_rewind(struct pipeline *pipeline)
 {
     CHECK(pipeline->events_out == 0);
     for (struct page *page = pipeline->head; page != NULL; page = page->later) {
         for (size_t i = page->settled; i < page->count; i++)
-            if (page->first_serial + i >= pipeline->committed && page->events[i].state == EVENT_ACKNOWLEDGED)
-                page->events[i].state = EVENT_UNSENT;
+            if (page->first_serial + i >= pipeline->committed &&
+                page->events[i].state == EVENT_ACKNOWLEDGED)
+                rewind_event(pipeline, &page->events[i]);
         page->next = page->answered = page->settled;
     }
     pipeline->sending = pipeline->head;

@@ -18,10 +18,11 @@ struct pipeline {
     struct page *sending; /* the first page that may hold an unsent event; NULL when there is none */
     uint64_t next_serial; /* of the next event that is pushed */
     size_t pages;
-    size_t cost;                  /* bytes of all pages: read and not settled */
-    size_t events_out;            /* sent and not reported */
+    size_t cost; /* bytes of all pages, read and not settled; of what is acknowledged, only what is kept */
+    size_t kept; /* of them, what stays as long as the pages */
+    size_t events_out; /* sent and not reported */
     size_t refused, held, passed; /* events in these states: to be written down */
-    size_t cost_out;
+    size_t cost_out, kept_out;
     bool exact;         /* transactions decide */
     uint64_t committed; /* exact: of the first event that no transaction has committed yet */
 };
@@ -40,6 +41,9 @@ struct event *pipeline_next(struct pipeline *pipeline);
 
 /* Position of an event in the order of sending: later events have larger numbers. */
 uint64_t pipeline_serial(const struct event *event);
+
+/* I6: `memory` has room for what librdkafka needs for this event beside what it has, and beside all pages; one event alone has room. */
+bool pipeline_has_room(const struct pipeline *pipeline, const struct event *event, int64_t memory);
 
 /* UNSENT -> SENT -> ACKNOWLEDGED, or back to UNSENT when its instance ended without an acknowledgement. */
 void pipeline_sent(struct pipeline *pipeline, struct event *event);

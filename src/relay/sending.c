@@ -264,8 +264,7 @@ send_some(struct relay *relay)
             return false;
         if (aside_takes(relay, event))
             continue;
-        size_t cost = event_cost(event);
-        if (pipeline->events_out > 0 && pipeline->cost_out + cost > (size_t)relay->settings->memory_bytes)
+        if (!pipeline_has_room(pipeline, event, relay->settings->memory_bytes))
             return false; /* I6 */
         ask_again(relay, event);
         switch (producer_send(relay->producer, event, &why)) {

@@ -146,14 +146,20 @@ create_drain_topic(struct venue *venue)
 }
 
 static void
+create_position_topic(struct venue *venue)
+{
+    broker_create_topic(venue->kafka, STAGE_POSITION_TOPIC, 1,
+                        (const char *[]){"cleanup.policy", "compact", NULL});
+}
+
+static void
 open_kafka(struct venue *venue)
 {
     venue->kafka = broker_start(NULL);
     venue->bootstrap = must_strdup(broker_bootstrap(venue->kafka));
     create_drain_topic(venue);
     broker_create_topic(venue->kafka, STAGE_LATENCY_TOPIC, STAGE_PARTITIONS, NULL);
-    broker_create_topic(venue->kafka, STAGE_POSITION_TOPIC, 1,
-                        (const char *[]){"cleanup.policy", "compact", NULL});
+    create_position_topic(venue);
 }
 
 /* The mock is a program of its own, so that what it costs is not counted for a producer. */
@@ -223,6 +229,8 @@ venue_clear(struct venue *venue)
         return;
     broker_delete_topic(venue->kafka, STAGE_DRAIN_TOPIC);
     create_drain_topic(venue);
+    broker_delete_topic(venue->kafka, STAGE_POSITION_TOPIC);
+    create_position_topic(venue);
 }
 
 /* -1 with *code: not known now. */

@@ -64,7 +64,8 @@ void venue_close(struct venue *venue);
 const char *venue_kind(const struct venue *venue);
 const char *venue_bootstrap(const struct venue *venue);
 
-/* Throws away what a real broker holds of STAGE_DRAIN_TOPIC, so that its disk does not fill; the mock keeps little. */
+/* Throws away what a real broker holds of STAGE_DRAIN_TOPIC, so that its disk does not fill, and the position: the history of an outbox that
+ * is rewound is another one. The mock keeps little. */
 void venue_clear(struct venue *venue);
 
 /* Sum of the end offsets of the partitions of a topic: one ListOffsets request. */

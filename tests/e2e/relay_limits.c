@@ -53,6 +53,35 @@ Test(relay_limits, a_backlog_far_larger_than_memory_is_published_within_memory__
     setup_end(&setup);
 }
 
+/* Small events, of which librdkafka's part is the most; transactions as large as memory allows, and some of them lost: an event from the
+ * future takes all with it that is acknowledged before it, until it is known. */
+Test(relay_limits, exactly_once_a_backlog_is_published_within_memory_also_when_transactions_are_lost__P3_I6)
+{
+    struct setup setup = setup_begin();
+    const char *topic = setup_topic(&setup, "small", 3, NULL), *const *exact = setup_exact(&setup, true);
+    double most = 0, now;
+    postgres_exec(setup.admin,
+                  "insert into outbox.event (topic, key, payload, created_at)"
+                  " select '%s', convert_to((i %% 1000)::text, 'UTF8'), convert_to(i::text, 'UTF8'),"
+                  " now() + case when i = 20000 then interval '3 days' else '0' end"
+                  " from generate_series(1, 300000) i",
+                  topic);
+    setup_start(&setup, (const char *[]){exact[0], exact[1], "memory=16MiB", "transaction/events=1000000",
+                                         "transaction/time=10s", NULL});
+    wait_for(daemon_readiness_is(setup.relay, 503, "INVALID_TIMESTAMP"), 60000);
+    cr_expect_geq(daemon_metric(setup.relay, "outbox_producer_instances_total"), 2,
+                  "no transaction was lost");
+    broker_configure_topic(setup.broker, topic, "message.timestamp.after.max.ms", "864000000");
+    wait_for(((now = daemon_metric(setup.relay, "outbox_in_flight_bytes")) > most ? most = now : 0,
+              setup_confirmed(&setup)),
+             120000);
+    cr_expect_gt(most, 0);
+    cr_expect_leq(most, 16 * 1024 * 1024, "%.0f bytes in flight", most);
+    setup_expect_memory(&setup, 16 * KIB_IN_MIB, 1);
+    setup_expect_all_once(&setup, 1000);
+    setup_end(&setup);
+}
+
 Test(relay_limits, one_transaction_of_300000_events_keeps_its_order_over_kill_9_in_the_middle__P2_I6__row_67)
 {
     enum { EVENTS = 300000, SENT_AGAIN_AT_MOST = 50000 };

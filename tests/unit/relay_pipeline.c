@@ -155,6 +155,34 @@ Test(pipeline, exactly_once_the_oldest_unanswered_event_stands_behind_those_that
     cr_assert_null(pipeline_oldest_unanswered(&pipeline));
 }
 
+/* librdkafka's part of an event is free when the event is acknowledged, and needed again when its transaction is lost. */
+Test(pipeline, I6_what_waits_for_its_commit_costs_what_is_kept_of_it)
+{
+    enum { EVENTS = 3, KEPT = 100 + EVENT_KEPT_OVERHEAD, LENT = EVENT_OVERHEAD - EVENT_KEPT_OVERHEAD };
+    struct event *events[EVENTS];
+    pipeline.exact = true;
+    pipeline_push(&pipeline, make_page(7, 100, EVENTS, true));
+    cr_expect_eq(pipeline.cost, EVENTS * (KEPT + LENT));
+    for (size_t i = 0; i < EVENTS; i++)
+        events[i] = send_next();
+    pipeline_acknowledged(&pipeline, events[0]);
+    pipeline_acknowledged(&pipeline, events[1]);
+    cr_expect_eq(pipeline.cost, EVENTS * (KEPT + LENT) - 2 * LENT);
+    pipeline_returned(&pipeline, events[2]);
+    pipeline_rewind(&pipeline);
+    cr_expect_eq(pipeline.cost, EVENTS * (KEPT + LENT));
+    cr_expect(pipeline_has_room(&pipeline, events[0], 1), "one alone has room");
+    send_next();
+    cr_expect_not(pipeline_has_room(&pipeline, events[1], EVENTS * KEPT + 2 * LENT - 1));
+    cr_expect(pipeline_has_room(&pipeline, events[1], EVENTS * KEPT + 2 * LENT));
+    pipeline_acknowledged(&pipeline, events[0]);
+    for (size_t i = 1; i < EVENTS; i++)
+        pipeline_acknowledged(&pipeline, send_next());
+    pipeline.committed = EVENTS;
+    cr_expect(pipeline_settle(&pipeline, &edge));
+    cr_expect(pipeline.cost == 0 && pipeline.kept == 0 && pipeline.cost_out == 0 && pipeline.kept_out == 0);
+}
+
 Test(pipeline, the_oldest_event_is_the_first_that_is_not_acknowledged)
 {
     struct event *events[2];
