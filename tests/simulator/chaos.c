@@ -134,8 +134,7 @@ static void
 blow(void *subject)
 {
     static void (*const blows[])(void) = {kill_one,  kill_one, stop_one,       pause_one,  pause_one,
-                                          renew_one, cut_one,  crash_postgres, stop_kafka, break_topic,
-                                          poison,    fence,    set_clock};
+                                          renew_one, cut_one,  crash_postgres, stop_kafka, fence,    set_clock};
     (void)subject;
     if (world.calm)
         return;

@@ -295,6 +295,27 @@ copy_page(struct request *request)
     run_page(request, &query);
 }
 
+static void
+ahead(struct request *request)
+{
+    request->answer.columns = 3;
+    for (int i = 0; i < 3; i++)
+        answer_number(&request->answer, 0);
+}
+
+static void
+dead(struct request *request)
+{
+    request->answer.columns = 5;
+}
+
+static void
+waiting(struct request *request)
+{
+    request->answer.columns = 1;
+    answer_text(&request->answer, "{\"paused\": false, \"pauses\": [], \"topics\": [], \"requests\": []}");
+}
+
 /* What else is told, and what is prepared, needs no answer. */
 static void
 run_text(struct request *request)
@@ -315,7 +336,8 @@ query_run(struct request *request)
         const char *name;
         void (*run)(struct request *request);
     } known[] = {{"outboxd_newest", newest}, {"outboxd_set_back", set_back}, {"outboxd_rows", rows},
-                 {"outboxd_names", names},   {"outboxd_late", late},         {"outboxd_page", page}};
+                 {"outboxd_names", names},   {"outboxd_late", late},         {"outboxd_page", page},
+                 {"outboxd_ahead", ahead},   {"outboxd_dead", dead},         {"outboxd_waiting", waiting}};
     if (request->name == NULL) {
         run_text(request);
         request->finish(request);
