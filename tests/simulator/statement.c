@@ -2,6 +2,7 @@
  * drawn, then the row, then its commit. Called by session.c; src/postgres/statements.h has the text that this is the model of. */
 #include "simulator/statement.h"
 
+#include "simulator/judge.h"
 #include "simulator/process.h"
 
 #include <inttypes.h>
@@ -97,7 +98,7 @@ answer_append(struct request *request)
     else
         answer_null(answer);
     answer_number(answer, request->sequence);
-    answer_text(answer, request->line != NULL ? "" : NULL);
+    answer_text(answer, request->line != NULL ? request->effect : NULL);
 }
 
 static void
@@ -142,6 +143,9 @@ commit(void *subject)
           line->seq, line->epoch, line->holder, line->snapshot, line->confirmed.seq, line->confirmed.id,
           line->exact.on, line->exact.position.seq, line->exact.position.id, line->lo_id, line->hi_id,
           line->w, line->released ? " released" : "", line->durable ? "" : " (not durable)");
+    database_name_ticks(line);
+    request->effect = effect_run(request);
+    judge_position("the journal", line->confirmed.seq, line->confirmed.id);
     finish(request);
 }
 
