@@ -31,7 +31,8 @@ struct row {
     bool refused;             /* it was, once */
     int64_t tick;             /* the first row of the journal whose snapshot shows it; 0: none so far */
     /* for the judge: world.order, when .. */
-    int64_t passed;    /* .. the confirmed position had passed it */
+    int64_t passed;    /* .. a position had passed it */
+    int64_t confirmed; /* .. the journal had confirmed its tick, all of it */
     int64_t published; /* .. a consumer found it, replays apart */
     int64_t aside;     /* .. it was last put aside for its own sake or its key's */
     bool appended;     /* it is in Kafka, perhaps in a transaction that is not committed */

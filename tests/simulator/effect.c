@@ -63,6 +63,8 @@ effect_run(const struct request *request)
         return "";
     int64_t now_number =
         tables_topic_settle(number(request, 0), number(request, 1), number(request, 2), value(request, 3));
+    if (now_number == 0)
+        return NULL;
     snprintf(text, sizeof text, "%" PRId64, now_number);
     return world_text(text);
 }

@@ -36,16 +36,18 @@ is_somewhere(const struct row *row)
 }
 
 void
-judge_position(const char *whose, int64_t seq, int64_t id)
+judge_position(bool in_kafka, int64_t seq, int64_t id)
 {
     for (size_t i = 0; i < database.rows_count; i++) {
         struct row *row = database.rows[i];
         bool behind = row->tick != 0 && (row->tick <= seq || (row->tick == seq + 1 && row->id <= id));
         if (row->passed == 0 && behind)
             row->passed = ++world.order;
+        if (row->confirmed == 0 && !in_kafka && row->tick != 0 && row->tick <= seq)
+            row->confirmed = ++world.order;
         if (row->passed != 0 && row->published == 0 && !is_somewhere(row))
-            world_find("I1: %s says %" PRId64 "/%" PRId64 ", and event %" PRId64 " of tick %" PRId64 " is nowhere", whose,
-                       seq, id, row->id, row->tick);
+            world_find("I1: %s says %" PRId64 "/%" PRId64 ", and event %" PRId64 " of tick %" PRId64 " is nowhere",
+                       in_kafka ? "the position in Kafka" : "the journal", seq, id, row->id, row->tick);
     }
 }
 
@@ -53,8 +55,8 @@ void
 judge_record(const char *text)
 {
     int64_t seq, id;
-    CHECK(sscanf(text, "v1 seq=%" SCNd64 " id=%" SCNd64, &seq, &id) == 2);
-    judge_position("the position in Kafka", seq, id);
+    CHECK(sscanf(text, "v1 relay=%*s seq=%" SCNd64 " id=%" SCNd64, &seq, &id) == 2);
+    judge_position(true, seq, id);
 }
 
 static bool
@@ -109,7 +111,7 @@ is_to_be_replayed(const struct asked *asked, const struct row *row)
                   (asked->key == MODEL_KEYS || asked->key == row->key);
     bool waited = row->aside != 0 || row->refused || tables.waited[row->topic] > asked->order ||
                   tables.pauses[row->topic] || tables.topics[row->topic] != NULL;
-    return wanted && !waited && row->passed != 0 && row->passed < asked->order && row->published < row->passed;
+    return wanted && !waited && row->confirmed != 0 && row->confirmed < asked->order;
 }
 
 void
@@ -223,19 +225,27 @@ is_same_run(const struct copy *a, const struct copy *b)
     return a->by == b->by && a->lead == b->lead;
 }
 
+/* With the policy `skip` those of its key do not wait for an event that was refused, whether anybody has written that down or not. */
+static bool
+is_out_of_order(const struct row *row)
+{
+    return row->skipped ||
+           (row->refused && (model.policy_switches || model.settings.dead_letter_policy == DEAD_LETTER_SKIP));
+}
+
 /* P2, word for word: if a transaction had committed before an event was inserted, its events of the same key come first; events of one
  * transaction come in the order of their ids. Of each event the first copy counts; of the run of `only`, which has no event twice, each. */
 static void
 judge_order(int lane, int key, const struct copy *only)
 {
     const struct kafka_log *log = &cluster.logs[lane];
-    int64_t newest_insert = 0, newest_id = 0;
+    int64_t newest_insert = 0, newest_id = 0, newest = 0;
     const struct transaction *by = NULL;
     int64_t look = ++world.order;
     for (size_t i = 0; i < log->count; i++) {
         const struct copy *copy = log->copies[i];
         struct row *row = copy->row;
-        bool counts = cluster_shows(copy) && cluster_is_first_hand(copy) && row->key == key && !row->skipped;
+        bool counts = cluster_shows(copy) && cluster_is_first_hand(copy) && row->key == key && !is_out_of_order(row);
         if (!counts || (only != NULL && !is_same_run(copy, only)))
             continue;
         if (row->looked == look && only != NULL)
@@ -245,8 +255,9 @@ judge_order(int lane, int key, const struct copy *only)
             continue;
         row->looked = look;
         if (row->by->ended < newest_insert || (row->by == by && row->id < newest_id))
-            world_find("P2: event %" PRId64 " of key %s stands behind one that it comes before", row->id,
-                       model_key_name(key));
+            world_find("P2: event %" PRId64 " of key %s stands behind %" PRId64 ", which it comes before", row->id,
+                       model_key_name(key), newest);
+        newest = row->inserted > newest_insert ? row->id : newest;
         newest_insert = row->inserted > newest_insert ? row->inserted : newest_insert;
         newest_id = row->by == by && newest_id > row->id ? newest_id : row->id;
         by = row->by;

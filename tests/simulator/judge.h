@@ -16,7 +16,7 @@ struct asked;
 void judge_sending(const struct process *process, const struct event *event);
 
 /* I1: everything up to this position is in Kafka, or in one of the tables of what was put aside. */
-void judge_position(const char *whose, int64_t seq, int64_t id);
+void judge_position(bool in_kafka, int64_t seq, int64_t id);
 void judge_record(const char *text); /* a position record */
 /* I2: a record is appended: nothing of its topic and key waits before it. */
 void judge_append(const struct copy *copy);

@@ -13,9 +13,9 @@
 #include <string.h>
 
 #define LARGE_EVENT 8192
-#define TOPIC_FILTER " and e.topic = '"
+#define TOPIC_FILTER " and topic = '"
 /* Whether a page's limit of events of one late transaction counts those of the topic that is read only. */
-#define LATE_LIMIT_COUNTS_TOPIC false
+#define LATE_LIMIT_COUNTS_TOPIC true
 
 static int64_t
 number(const struct request *request, int at)

@@ -47,7 +47,7 @@ dead(struct request *request)
 {
     struct answer *answer = &request->answer;
     int64_t tick = number(request, 2) + 1, id = number(request, 3);
-    answer->columns = 5;
+    answer->columns = 6;
     for (size_t i = 0; i < tables.letters_count; i++) {
         const struct letter *letter = tables.letters[i];
         bool is_ahead = letter->tick > tick || (letter->tick == tick && letter->row->id > id);
@@ -58,6 +58,7 @@ dead(struct request *request)
         answer_flag(answer, is_ahead);
         answer_text(answer, model_topic_name(letter->row->topic));
         answer_hex(answer, letter->row->key);
+        answer_number(answer, letter->tick);
     }
 }
 
@@ -78,13 +79,13 @@ topic_object(const struct stopped *stopped)
                      stopped->error, "message", stopped->error);
 }
 
-/* SQL's `l.event_id is null` of a left join. */
+
 static json_t *
 request_object(const struct asked *asked)
 {
     const struct letter *letter = asked->row != NULL ? tables_letter(asked->row->id) : NULL;
     json_t *object = json_pack("{s:I, s:s, s:I, s:b}", "number", (json_int_t)asked->number, "kind", asked->kind,
-                               "progress", (json_int_t)asked->progress, "gone", letter == NULL);
+                               "progress", (json_int_t)asked->progress, "gone", asked->row != NULL && letter == NULL);
     if (asked->row != NULL)
         json_object_set_new(object, "event_id", json_integer(asked->row->id));
     if (letter != NULL) {

@@ -145,7 +145,7 @@ commit(void *subject)
           line->w, line->released ? " released" : "", line->durable ? "" : " (not durable)");
     database_name_ticks(line);
     request->effect = effect_run(request);
-    judge_position("the journal", line->confirmed.seq, line->confirmed.id);
+    judge_position(false, line->confirmed.seq, line->confirmed.id);
     finish(request);
 }
 

@@ -305,7 +305,7 @@ tables_topic_settle(int64_t number, int64_t progress, int64_t new_to, const char
 {
     struct stopped *stopped = topic_of(number);
     if (stopped == NULL)
-        return number;
+        return 0;
     tables.waited[stopped->topic] = ++world.order;
     if (progress == SIDE_WHOLE) {
         tables.topics[stopped->topic] = NULL;
