@@ -1,7 +1,7 @@
 /* answer.c: see answer.h. Filled by statement.c and query.c, taken by session.c. Formats: PostgreSQL manual, "COPY", Binary Format. */
 #include "simulator/answer.h"
 
-#include "simulator/world.h"
+#include "simulator/model.h"
 
 #include <endian.h>
 #include <inttypes.h>
@@ -11,6 +11,8 @@
 
 #define COLUMNS_MOST 24
 #define COPY_ROW_SIZE (64 * 1024)
+/* 2000-01-01 in microseconds since 1970-01-01: the epoch of timestamptz. */
+#define POSTGRES_EPOCH_US INT64_C(946684800000000)
 
 void
 answer_bytes(struct answer *answer, const void *data, size_t size)
@@ -53,6 +55,21 @@ answer_int64(struct answer *answer, int64_t number)
 {
     uint64_t big = htobe64((uint64_t)number);
     answer_bytes(answer, &big, sizeof big);
+}
+
+void
+answer_event(struct answer *answer, const struct row *row, const char *topic, const char *headers, bool large)
+{
+    static const char payload[MODEL_PAYLOAD_MOST] = {0};
+    char jsonb[128];
+    answer_int64(answer, row->id);
+    answer_int64(answer, row->created_at_us - POSTGRES_EPOCH_US);
+    answer_text(answer, topic != NULL ? topic : model_topic_name(row->topic));
+    answer_text(answer, model_key_name(row->key));
+    answer_bytes(answer, large ? NULL : payload, row->payload_size);
+    snprintf(jsonb, sizeof jsonb, "\1%s", headers != NULL ? headers : "");
+    answer_text(answer, headers != NULL ? jsonb : NULL);
+    answer_bytes(answer, large ? "\1" : NULL, 1);
 }
 
 struct pg_result *

@@ -4,6 +4,7 @@
 #define OUTBOXD_TESTS_SIMULATOR_ANSWER_H
 
 #include "postgres/session.h"
+#include "simulator/database.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,6 +28,9 @@ void answer_flag(struct answer *answer, bool flag);
 void answer_null(struct answer *answer);
 /* Binary, big-endian. */
 void answer_int64(struct answer *answer, int64_t number);
+
+/* A row of a page. `topic`: NULL: its own. `headers`: NULL, or JSON. `large`: it comes without its bytes. */
+void answer_event(struct answer *answer, const struct row *row, const char *topic, const char *headers, bool large);
 
 /* To be freed by PQclear. */
 struct pg_result *answer_result(const struct answer *answer, bool binary);

@@ -102,9 +102,9 @@ stop_kafka(void)
 static void
 break_topic(void)
 {
-    int topic = (int)world_between(0, MODEL_TOPICS - 1);
+    int topic = (int)world_between(0, world_chance(10) ? MODEL_COPIES : MODEL_TOPICS - 1);
     trace("kafka: topic %s takes nothing", model_topic_name(topic));
-    cluster.faulty_until_us[topic] = world.now_us + world_between(0, 800) * MS;
+    cluster.faulty_until_us[topic] = world.now_us + world_between(0, world_chance(70) ? 800 : 4000) * MS;
 }
 
 static void
@@ -134,8 +134,8 @@ static void
 blow(void *subject)
 {
     static void (*const blows[])(void) = {kill_one,  kill_one, stop_one,       pause_one,  pause_one,
-                                          renew_one, cut_one,  crash_postgres, stop_kafka, break_topic,
-                                          poison,    fence,    set_clock};
+                                          renew_one, cut_one,  crash_postgres, stop_kafka, fence,    set_clock,
+                                          break_topic, break_topic, poison};
     (void)subject;
     if (world.calm)
         return;
@@ -152,8 +152,11 @@ heal(void *subject)
     database.down = false;
     cluster.down = false;
     cluster.poison_id = 0;
-    for (int i = 0; i < MODEL_TOPICS; i++)
+    for (int i = 0; i <= MODEL_COPIES; i++)
         cluster.faulty_until_us[i] = 0;
+    for (size_t i = 0; i < database.rows_count; i++)
+        if (database.rows[i]->refused_until_us != INT64_MAX)
+            database.rows[i]->refused_until_us = 0;
     for (int i = 0; i < MODEL_PROCESSES; i++) {
         struct process *process = &processes[i];
         process->paused_until_us = 0;

@@ -1,6 +1,8 @@
 /* cluster.c: see cluster.h. */
 #include "simulator/cluster.h"
 
+#include "simulator/judge.h"
+
 #include <inttypes.h>
 
 /* The coordinator ends a transaction that is open for so long. */
@@ -15,6 +17,14 @@ cluster_begin(void)
     cluster = (struct cluster){0};
 }
 
+/* A consumer finds it from now on. */
+static void
+show(const struct copy *copy)
+{
+    if (cluster_is_first_hand(copy) && copy->row->published == 0)
+        copy->row->published = ++world.order;
+}
+
 static void
 end(enum fate fate)
 {
@@ -22,8 +32,13 @@ end(enum fate fate)
         return;
     trace("kafka: transaction of epoch %d %s", cluster.ongoing->epoch,
           fate == FATE_COMMITTED ? "committed" : "aborted");
-    cluster.ongoing->fate = fate;
+    struct kafka_transaction *ended = cluster.ongoing;
+    ended->fate = fate;
     cluster.ongoing = NULL;
+    for (size_t i = 0; fate == FATE_COMMITTED && i < ended->count; i++)
+        show(ended->copies[i]);
+    if (fate == FATE_COMMITTED && ended->position != NULL)
+        judge_record(ended->position);
 }
 
 int
@@ -73,8 +88,17 @@ cluster_append(int lane, const struct copy *appended)
     struct kafka_log *log = &cluster.logs[lane];
     struct copy *copy = world_alloc(sizeof *copy);
     *copy = *appended;
+    judge_append(copy);
+    copy->row->appended = copy->row->appended || cluster_is_first_hand(copy);
     log->copies = world_grow(log->copies, log->count, &log->capacity);
     log->copies[log->count++] = copy;
+    struct kafka_transaction *transaction = copy->transaction;
+    if (transaction == NULL) {
+        show(copy);
+        return;
+    }
+    transaction->copies = world_grow(transaction->copies, transaction->count, &transaction->capacity);
+    transaction->copies[transaction->count++] = copy;
 }
 
 void
@@ -82,6 +106,7 @@ cluster_append_position(const char *text, struct kafka_transaction *transaction)
 {
     struct position *position = world_alloc(sizeof *position);
     *position = (struct position){text, transaction};
+    transaction->position = text;
     cluster.positions = world_grow(cluster.positions, cluster.positions_count, &cluster.positions_capacity);
     cluster.positions[cluster.positions_count++] = position;
 }
@@ -96,13 +121,22 @@ cluster_commit(int epoch)
 }
 
 enum outcome_kind
-cluster_verdict(const struct row *row)
+cluster_verdict(int topic, struct row *row)
 {
-    if (world.now_us < cluster.faulty_until_us[row->topic])
+    if (world.now_us < cluster.faulty_until_us[topic])
         return OUTCOME_TOPIC;
-    if (row->id == cluster.poison_id && world.now_us < cluster.poison_until_us)
-        return OUTCOME_EVENT;
-    return OUTCOME_ACKNOWLEDGED;
+    bool poisoned = row->id == cluster.poison_id && world.now_us < cluster.poison_until_us;
+    bool copied = topic == MODEL_COPIES && row->id % 4 != 0;
+    if (copied || (!poisoned && world.now_us >= row->refused_until_us))
+        return OUTCOME_ACKNOWLEDGED;
+    row->refused = true;
+    return OUTCOME_EVENT;
+}
+
+bool
+cluster_is_first_hand(const struct copy *copy)
+{
+    return copy->replay == 0 && copy->topic != MODEL_COPIES;
 }
 
 bool

@@ -10,14 +10,21 @@
 
 struct instance;
 
+struct copy;
+
 struct kafka_transaction {
     int epoch;
     enum fate fate;
+    struct copy **copies;
+    size_t count, capacity;
+    const char *position; /* the last one in it; NULL: none */
 };
 
 /* A record of a partition. */
 struct copy {
     struct row *row;
+    int topic;      /* its own, or that of copies */
+    int64_t replay; /* number of the request; 0: it is no replay */
     const struct instance *by;
     int64_t lead;                          /* of its process, in which it was handed over */
     struct kafka_transaction *transaction; /* NULL: of none */
@@ -41,7 +48,7 @@ struct cluster {
     size_t positions_count, positions_capacity;
     int epoch;                             /* of the transactional.id: whoever has an older one is fenced */
     struct kafka_transaction *ongoing;     /* NULL: there is none */
-    int64_t faulty_until_us[MODEL_TOPICS]; /* the topic takes nothing */
+    int64_t faulty_until_us[MODEL_TOPICS + 1]; /* the topic takes nothing */
     int64_t poison_id;                     /* an event that is refused .. */
     int64_t poison_until_us;               /* .. until then */
 };
@@ -63,8 +70,10 @@ void cluster_append_position(const char *text, struct kafka_transaction *transac
 bool cluster_commit(int epoch);
 
 /* What the topic says to a record; OUTCOME_ACKNOWLEDGED: it takes it. */
-enum outcome_kind cluster_verdict(const struct row *row);
+enum outcome_kind cluster_verdict(int topic, struct row *row);
 
 bool cluster_shows(const struct copy *copy); /* to a read-committed consumer */
+/* The event itself, neither replayed nor a copy of a dead letter. */
+bool cluster_is_first_hand(const struct copy *copy);
 
 #endif

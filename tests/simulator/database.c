@@ -44,6 +44,8 @@ database_crash(void)
         CHECK(database.rows[database.rows_count - 1]->by->fate == FATE_ABORTED);
         database.rows_count--;
     }
+    if (database.ticked > database.rows_count)
+        database.ticked = database.rows_count;
     while (database.lines_count > 0) {
         const struct line *line = database.lines[database.lines_count - 1];
         if (line != NULL && line->by->fate == FATE_COMMITTED)
@@ -229,15 +231,34 @@ database_append(struct line *line)
     database.lines[database.lines_count++] = line;
 }
 
+void
+database_name_ticks(const struct line *line)
+{
+    struct pg_snapshot snapshot;
+    if (line->snapshot == database.snapshot)
+        return;
+    database.snapshot = line->snapshot;
+    snapshot_parse(&snapshot, line->snapshot);
+    for (size_t i = database.ticked; i < database.rows_count; i++) {
+        struct row *row = database.rows[i];
+        if (row->tick == 0 && row->by->fate == FATE_COMMITTED && snapshot_shows(&snapshot, row->by->xid))
+            row->tick = line->seq;
+    }
+    while (database.ticked < database.rows_count &&
+           (database.rows[database.ticked]->tick != 0 || database.rows[database.ticked]->by->fate == FATE_ABORTED))
+        database.ticked++;
+}
+
 int64_t
-database_trim(int64_t low)
+database_trim(int64_t low, int64_t keep)
 {
     struct pg_snapshot now;
     database_snapshot(&now);
     const struct line *newest = database_newest(&now);
-    if (newest == NULL || database.lines[newest->confirmed.seq] == NULL)
+    int64_t upto = newest != NULL && newest->confirmed.seq < keep ? newest->confirmed.seq : keep;
+    if (newest == NULL || database.lines[upto] == NULL)
         return low;
-    for (int64_t seq = low; seq < newest->confirmed.seq; seq++)
+    for (int64_t seq = low; seq < upto; seq++)
         database.lines[seq] = NULL;
-    return newest->confirmed.seq;
+    return upto > low ? upto : low;
 }

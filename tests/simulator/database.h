@@ -22,12 +22,23 @@ struct row {
     int64_t id;
     struct transaction *by;
     struct row *next; /* of the transaction */
-    int topic, key;
+    int topic, key; /* MODEL_KEYS: it has none */
     size_t payload_size;
     int64_t inserted; /* world.order, when its id was drawn */
     int64_t created_at_us;
-    size_t copies, transactional_copies; /* for the judge .. */
-    int64_t looked;                      /* .. and by which of its looks it was seen last */
+    int64_t refused_until_us; /* Kafka does not take it before */
+    bool refused_unsent;      /* .. which is known without sending it */
+    bool refused;             /* it was, once */
+    int64_t tick;             /* the first row of the journal whose snapshot shows it; 0: none so far */
+    /* for the judge: world.order, when .. */
+    int64_t passed;    /* .. a position had passed it */
+    int64_t confirmed; /* .. the journal had confirmed its tick, all of it */
+    int64_t published; /* .. a consumer found it, replays apart */
+    int64_t aside;     /* .. it was last put aside for its own sake or its key's */
+    bool appended;     /* it is in Kafka, perhaps in a transaction that is not committed */
+    bool discarded, skipped;
+    size_t copies, transactional_copies; /* and .. */
+    int64_t looked;                      /* .. by which of its looks it was seen last */
 };
 
 /* A row of the journal. */
@@ -65,6 +76,8 @@ struct database {
     int64_t sequence, sequence_logged, sequence_flushed;
     struct row **rows; /* in the order of ids */
     size_t rows_count, rows_capacity;
+    size_t ticked;        /* all before have their tick, or never will */
+    const char *snapshot; /* the last one by which ticks were named */
 
     struct line **lines; /* in the order of seq; trimmed ones are NULL */
     size_t lines_count, lines_capacity;
@@ -105,7 +118,9 @@ bool snapshot_sees(const struct pg_snapshot *snapshot, const struct transaction 
 const struct line *database_newest(const struct pg_snapshot *snapshot);
 /* Adds a line of a transaction that is running. */
 void database_append(struct line *line);
-/* outbox.journal_trim(), without its hour: as whoever sleeps for longer finds the journal. */
-int64_t database_trim(int64_t low);
+/* Events that this line's snapshot is the first to show get its tick. */
+void database_name_ticks(const struct line *line);
+/* outbox.journal_trim(), which keeps what is from `keep` on, without its hour: as whoever sleeps for longer finds the journal. */
+int64_t database_trim(int64_t low, int64_t keep);
 
 #endif

@@ -12,6 +12,8 @@ struct process;
 struct ticket {
     struct event *event; /* the relay's */
     struct row *row;
+    int topic;
+    int64_t replay;
     int64_t lead; /* the epoch of its process, when it was handed over */
     struct ticket *next;
     struct outcome outcome; /* when it is to be reported */
@@ -58,7 +60,7 @@ void instance_wake(const struct instance *instance);
 void instance_fail(struct instance *instance, enum outcome_kind kind, const char *name);
 
 /* lane.c */
-void lane_send(struct instance *instance, struct event *event, struct row *row);
+void lane_send(struct instance *instance, const struct ticket *ticket);
 /* What waits is reported unsent; with `flying`, what is under way too, whatever becomes of it. */
 void lane_purge(struct lane *lane, bool flying);
 

@@ -6,8 +6,11 @@
 #include "simulator/cluster.h"
 #include "simulator/instance.h"
 #include "simulator/process.h"
+#include "simulator/tables.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
 void
 judge_sending(const struct process *process, const struct event *event)
@@ -23,6 +26,110 @@ judge_sending(const struct process *process, const struct event *event)
                    process->number, event->id, fenced_us / MS);
 }
 
+/* ---- I1 and I2, as things happen ---- */
+
+static bool
+is_somewhere(const struct row *row)
+{
+    return row->published != 0 || row->discarded || tables_letter(row->id) != NULL || tables_held(row->id) != NULL ||
+           tables_wait_for_topic(row);
+}
+
+void
+judge_position(bool in_kafka, int64_t seq, int64_t id)
+{
+    for (size_t i = 0; i < database.rows_count; i++) {
+        struct row *row = database.rows[i];
+        bool behind = row->tick != 0 && (row->tick <= seq || (row->tick == seq + 1 && row->id <= id));
+        if (row->passed == 0 && behind)
+            row->passed = ++world.order;
+        if (row->confirmed == 0 && !in_kafka && row->tick != 0 && row->tick <= seq)
+            row->confirmed = ++world.order;
+        if (row->passed != 0 && row->published == 0 && !is_somewhere(row))
+            world_find("I1: %s says %" PRId64 "/%" PRId64 ", and event %" PRId64 " of tick %" PRId64 " is nowhere",
+                       in_kafka ? "the position in Kafka" : "the journal", seq, id, row->id, row->tick);
+    }
+}
+
+void
+judge_record(const char *text)
+{
+    int64_t seq, id;
+    CHECK(sscanf(text, "v1 relay=%*s seq=%" SCNd64 " id=%" SCNd64, &seq, &id) == 2);
+    judge_position(true, seq, id);
+}
+
+static bool
+is_given_up(const struct row *row)
+{
+    for (size_t i = 0; i < tables.requests_count; i++)
+        if (tables.requests[i]->row == row && strcmp(tables.requests[i]->kind, "discard") == 0)
+            return true;
+    return false;
+}
+
+void
+judge_append(const struct copy *copy)
+{
+    const struct row *row = copy->row;
+    for (size_t i = 0; i < tables.letters_count; i++) {
+        const struct letter *letter = tables.letters[i];
+        bool before = row->tick > letter->tick || (row->tick == letter->tick && row->id > letter->row->id);
+        bool holds = letter->hold != 0 && letter->row->topic == copy->topic && letter->row->key == row->key;
+        if (!before || !holds || copy->replay != 0 || letter->row->appended || is_given_up(letter->row))
+            continue;
+        world_find("I2: event %" PRId64 " of key %s is published, and event %" PRId64 " before it is a dead letter",
+                   row->id, model_key_name(row->key), letter->row->id);
+    }
+}
+
+void
+judge_letter(const struct letter *letter)
+{
+    if (!letter->row->refused)
+        world_find("event %" PRId64 " is a dead letter, and Kafka has never refused it", letter->row->id);
+}
+
+static bool
+is_there(const struct row *row, int topic, int64_t replay)
+{
+    const struct kafka_log *log = &cluster.logs[model_lane(topic, row->key, row->id)];
+    for (size_t i = 0; i < log->count; i++) {
+        const struct copy *copy = log->copies[i];
+        if (copy->row == row && copy->topic == topic && copy->replay == replay && cluster_shows(copy))
+            return true;
+    }
+    return false;
+}
+
+/* It had been published and confirmed when the replay was asked for, and nothing was in its way since. */
+static bool
+is_to_be_replayed(const struct asked *asked, const struct row *row)
+{
+    bool wanted = row->id >= asked->first_id && (asked->last_id == 0 || row->id <= asked->last_id) &&
+                  (asked->topic == NULL || model_topic(asked->topic) == row->topic) &&
+                  (asked->key == MODEL_KEYS || asked->key == row->key);
+    bool waited = row->aside != 0 || row->refused || tables.waited[row->topic] > asked->order ||
+                  tables.pauses[row->topic] || tables.topics[row->topic] != NULL;
+    return wanted && !waited && row->confirmed != 0 && row->confirmed < asked->order;
+}
+
+void
+judge_request(const struct asked *asked)
+{
+    if (!asked->done || strcmp(asked->outcome, "done") != 0)
+        return;
+    if (asked->row != NULL && !is_there(asked->row, MODEL_COPIES, 0))
+        world_find("request %" PRId64 ": there is no copy of event %" PRId64, asked->number, asked->row->id);
+    for (size_t i = 0; asked->row == NULL && i < database.rows_count; i++) {
+        const struct row *row = database.rows[i];
+        if (is_to_be_replayed(asked, row) && !is_there(row, row->topic, asked->number))
+            world_find("request %" PRId64 ": event %" PRId64 " is not replayed", asked->number, row->id);
+    }
+}
+
+/* ---- at the end ---- */
+
 /* Counts what a consumer sees. */
 static void
 count_copies(void)
@@ -32,7 +139,7 @@ count_copies(void)
     for (int lane = 0; lane < MODEL_LANES; lane++)
         for (size_t i = 0; i < cluster.logs[lane].count; i++) {
             const struct copy *copy = cluster.logs[lane].copies[i];
-            if (!cluster_shows(copy))
+            if (!cluster_shows(copy) || !cluster_is_first_hand(copy))
                 continue;
             copy->row->copies++;
             copy->row->transactional_copies += copy->transaction != NULL;
@@ -42,10 +149,11 @@ count_copies(void)
 static const struct row *
 find_missing(void)
 {
-    count_copies();
-    for (size_t i = 0; i < database.rows_count; i++)
-        if (database.rows[i]->by->fate == FATE_COMMITTED && database.rows[i]->copies == 0)
-            return database.rows[i];
+    for (size_t i = 0; i < database.rows_count; i++) {
+        const struct row *row = database.rows[i];
+        if (row->by->fate == FATE_COMMITTED && row->published == 0 && !row->discarded)
+            return row;
+    }
     return NULL;
 }
 
@@ -64,43 +172,51 @@ is_confirmed(void)
     return true;
 }
 
+/* What waits; NULL: nothing does. */
+static const char *
+left(void)
+{
+    if (tables.letters_count > 0)
+        return "a dead letter";
+    if (tables.held_count > 0)
+        return "an event that waits behind a dead letter";
+    for (int i = 0; i < MODEL_TOPICS; i++)
+        if (tables.topics[i] != NULL)
+            return "a paused topic";
+    for (size_t i = 0; i < tables.requests_count; i++)
+        if (!tables.requests[i]->done)
+            return "a request";
+    return NULL;
+}
+
 bool
 judge_is_drained(void)
 {
-    return find_missing() == NULL && is_confirmed();
+    return find_missing() == NULL && left() == NULL && is_confirmed();
 }
 
-/* The first row of the journal, of those that are left, whose snapshot shows it. */
-static int64_t
-tick_of(const struct row *row)
+static const char *
+where(const struct row *row)
 {
-    struct pg_snapshot snapshot;
-    for (size_t i = 0; i < database.lines_count; i++) {
-        const struct line *line = database.lines[i];
-        if (line == NULL || line->by->fate != FATE_COMMITTED)
-            continue;
-        snapshot_parse(&snapshot, line->snapshot);
-        if (snapshot_shows(&snapshot, row->by->xid))
-            return line->seq;
-    }
-    return INT64_MAX;
+    if (tables_letter(row->id) != NULL)
+        return "still a dead letter";
+    if (tables_held(row->id) != NULL)
+        return "still waiting behind a dead letter";
+    if (tables_wait_for_topic(row))
+        return "still waiting for its topic";
+    return row->passed != 0 ? "lost: it was confirmed" : "still not in Kafka";
 }
 
 void
 judge_missing(void)
 {
     const struct row *row = find_missing();
-    struct pg_snapshot now;
-    if (row == NULL) {
-        if (!is_confirmed())
-            world_find("everything is in Kafka, and the journal does not say so");
-        return;
-    }
-    database_snapshot(&now);
-    const struct line *newest = database_newest(&now);
-    bool passed = newest->confirmed.seq >= tick_of(row);
-    world_find("P1: event %" PRId64 " of xid %" PRId64 " is %s", row->id, row->by->xid,
-               passed ? "lost: the journal says that it is confirmed" : "still not in Kafka");
+    if (row != NULL)
+        world_find("P1: event %" PRId64 " of xid %" PRId64 " is %s", row->id, row->by->xid, where(row));
+    else if (left() != NULL)
+        world_find("P5: everything is in Kafka, and %s is left", left());
+    else if (!is_confirmed())
+        world_find("everything is in Kafka, and the journal does not say so");
 }
 
 static bool
@@ -109,19 +225,27 @@ is_same_run(const struct copy *a, const struct copy *b)
     return a->by == b->by && a->lead == b->lead;
 }
 
+/* With the policy `skip` those of its key do not wait for an event that was refused, whether anybody has written that down or not. */
+static bool
+is_out_of_order(const struct row *row)
+{
+    return row->skipped ||
+           (row->refused && (model.policy_switches || model.settings.dead_letter_policy == DEAD_LETTER_SKIP));
+}
+
 /* P2, word for word: if a transaction had committed before an event was inserted, its events of the same key come first; events of one
  * transaction come in the order of their ids. Of each event the first copy counts; of the run of `only`, which has no event twice, each. */
 static void
-judge_order(int lane, int topic, int key, const struct copy *only)
+judge_order(int lane, int key, const struct copy *only)
 {
     const struct kafka_log *log = &cluster.logs[lane];
-    int64_t newest_insert = 0, newest_id = 0;
+    int64_t newest_insert = 0, newest_id = 0, newest = 0;
     const struct transaction *by = NULL;
     int64_t look = ++world.order;
     for (size_t i = 0; i < log->count; i++) {
         const struct copy *copy = log->copies[i];
         struct row *row = copy->row;
-        bool counts = cluster_shows(copy) && row->topic == topic && row->key == key;
+        bool counts = cluster_shows(copy) && cluster_is_first_hand(copy) && row->key == key && !is_out_of_order(row);
         if (!counts || (only != NULL && !is_same_run(copy, only)))
             continue;
         if (row->looked == look && only != NULL)
@@ -131,8 +255,9 @@ judge_order(int lane, int topic, int key, const struct copy *only)
             continue;
         row->looked = look;
         if (row->by->ended < newest_insert || (row->by == by && row->id < newest_id))
-            world_find("P2: event %" PRId64 " of key %s stands behind one that it comes before", row->id,
-                       model_key_name(key));
+            world_find("P2: event %" PRId64 " of key %s stands behind %" PRId64 ", which it comes before", row->id,
+                       model_key_name(key), newest);
+        newest = row->inserted > newest_insert ? row->id : newest;
         newest_insert = row->inserted > newest_insert ? row->inserted : newest_insert;
         newest_id = row->by == by && newest_id > row->id ? newest_id : row->id;
         by = row->by;
@@ -148,7 +273,7 @@ judge_runs(int lane)
     for (size_t i = 0; i < log->count; i++) {
         bool begins = i == 0 || !is_same_run(log->copies[i], log->copies[i - 1]);
         for (int key = 0; begins && key < model.keys; key++)
-            judge_order(lane, lane / MODEL_PARTITIONS, key, log->copies[i]);
+            judge_order(lane, key, log->copies[i]);
     }
 }
 
@@ -171,7 +296,7 @@ judge_everything(void)
         judge_row(database.rows[i]);
     for (int lane = 0; lane < MODEL_LANES; lane++) {
         for (int key = 0; key < model.keys; key++)
-            judge_order(lane, lane / MODEL_PARTITIONS, key, NULL);
+            judge_order(lane, key, NULL);
         judge_runs(lane);
     }
 }

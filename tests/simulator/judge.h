@@ -5,11 +5,25 @@
 #include "event/event.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct process;
+struct copy;
+struct letter;
+struct asked;
 
 /* I3, I4: may this process hand over this event now? */
 void judge_sending(const struct process *process, const struct event *event);
+
+/* I1: everything up to this position is in Kafka, or in one of the tables of what was put aside. */
+void judge_position(bool in_kafka, int64_t seq, int64_t id);
+void judge_record(const char *text); /* a position record */
+/* I2: a record is appended: nothing of its topic and key waits before it. */
+void judge_append(const struct copy *copy);
+/* An event has become a dead letter: Kafka refused it. */
+void judge_letter(const struct letter *letter);
+/* A replay or a copy has ended: it is there. */
+void judge_request(const struct asked *asked);
 
 /* Every committed event is in Kafka, and the journal says so. */
 bool judge_is_drained(void);

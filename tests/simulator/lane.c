@@ -69,7 +69,7 @@ judge(const struct batch *batch)
 {
     enum outcome_kind worst = OUTCOME_ACKNOWLEDGED;
     for (const struct ticket *ticket = batch->tickets.first; ticket != NULL; ticket = ticket->next) {
-        enum outcome_kind kind = cluster_verdict(ticket->row);
+        enum outcome_kind kind = cluster_verdict(ticket->topic, ticket->row);
         worst = kind != OUTCOME_ACKNOWLEDGED ? kind : worst;
     }
     return worst;
@@ -89,9 +89,10 @@ append(struct batch *batch)
     if (instance->exact)
         transaction = cluster_join(instance->epoch);
     for (const struct ticket *ticket = batch->tickets.first; ticket != NULL; ticket = ticket->next) {
-        trace("kafka: lane %d gets event %" PRId64 " of instance %d%s", lane->number, ticket->row->id,
-              instance->serial, batch->abandoned ? ", which is over" : "");
-        cluster_append(lane->number, &(struct copy){ticket->row, instance, ticket->lead, transaction});
+        trace("kafka: lane %d gets event %" PRId64 " of instance %d%s%s", lane->number, ticket->row->id,
+              instance->serial, ticket->replay != 0 ? " again" : "", batch->abandoned ? ", which is over" : "");
+        cluster_append(lane->number, &(struct copy){ticket->row, ticket->topic, ticket->replay, instance,
+                                                    ticket->lead, transaction});
     }
     batch->appended = true;
     return OUTCOME_ACKNOWLEDGED;
@@ -170,11 +171,13 @@ arrive(void *subject)
 }
 
 void
-lane_send(struct instance *instance, struct event *event, struct row *row)
+lane_send(struct instance *instance, const struct ticket *sent)
 {
-    struct lane *lane = &instance->lanes[model_lane(row->topic, row->key)];
+    const struct row *row = sent->row;
+    struct lane *lane = &instance->lanes[model_lane(sent->topic, row->key, row->id)];
     struct ticket *ticket = world_alloc(sizeof *ticket);
-    *ticket = (struct ticket){.event = event, .row = row, .lead = instance->process->epoch};
+    *ticket = *sent;
+    ticket->lead = instance->process->epoch;
     add(&lane->waiting, ticket);
     instance->out++;
     leave(lane);

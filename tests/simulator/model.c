@@ -5,15 +5,15 @@
 
 struct model model;
 
-static const char *const topics[] = {"orders", "mails"};
-static const char *const keys[] = {"anna", "ben", "carla", "dora", "emil", "finn"};
+static const char *const topics[] = {"orders", "mails", "dead"};
+static const char *const keys[] = {"anna", "ben", "carla", "dora", "emil", "finn", NULL};
 
 /* Small batches, small memory, short transactions: with few events many pages, so that every edge comes up. The lease is short, because
  * simulated time costs turns. */
 static void
 draw_settings(struct settings *settings)
 {
-    static char source[] = "shop", relay[] = "main", all[] = "*", *patterns[] = {all};
+    static char source[] = "shop", relay[] = "main", all[] = "*", copies[] = "dead", *patterns[] = {all};
     static const int64_t leases[] = {200 * MS, 500 * MS, 3000 * MS};
     settings->source = source;
     settings->relay = relay;
@@ -29,6 +29,10 @@ draw_settings(struct settings *settings)
     settings->memory_bytes = world_chance(30) ? world_between(1000, 20000) : 1000000;
     settings->retention_us = 86400 * 1000 * MS;
     settings->lease_us = leases[world_between(0, 2)];
+    settings->dead_letter_policy = world_chance(70)   ? DEAD_LETTER_HOLD_KEY
+                                   : world_chance(50) ? DEAD_LETTER_SKIP
+                                                      : DEAD_LETTER_STOP;
+    settings->dead_letter_topic = world_chance(25) ? copies : NULL;
 }
 
 void
@@ -43,8 +47,13 @@ model_begin(void)
                            .stretched_percent = (int)world_between(0, 60),
                            .sequence_log = (int)world_between(1, 32),
                            .blow_us = world_between(100, 1500) * MS,
-                           .drifts = world_chance(30)};
+                           .drifts = world_chance(30),
+                           .refused_percent = world_chance(60) ? (int)world_between(0, 12) : 0,
+                           .people_us = world_chance(60) ? world_between(50, 600) * MS : 0,
+                           .policy_switches = world_chance(15)};
     draw_settings(&model.settings);
+    if (model.settings.dead_letter_policy == DEAD_LETTER_STOP)
+        model.policy_switches = false;
     trace("world: %s%s lease %d ms, %d events, %d keys, faults for %d ms, of Postgres %d %%, of Kafka %d %%",
           model.settings.delivery == DELIVERY_EXACTLY_ONCE ? "exactly once" : "at least once",
           model.switches ? " and the other," : ",", (int)(model.settings.lease_us / MS), model.events,
@@ -60,7 +69,7 @@ model_topic_name(int topic)
 int
 model_topic(const char *name)
 {
-    for (int i = 0; i < MODEL_TOPICS; i++)
+    for (int i = 0; i <= MODEL_COPIES; i++)
         if (strcmp(topics[i], name) == 0)
             return i;
     return -1;
@@ -75,11 +84,11 @@ model_key_name(int key)
 size_t
 model_key_size(int key)
 {
-    return strlen(keys[key]);
+    return keys[key] != NULL ? strlen(keys[key]) : 0;
 }
 
 int
-model_lane(int topic, int key)
+model_lane(int topic, int key, int64_t id)
 {
-    return topic * MODEL_PARTITIONS + key % MODEL_PARTITIONS;
+    return topic * MODEL_PARTITIONS + (int)((key < MODEL_KEYS ? key : id) % MODEL_PARTITIONS);
 }

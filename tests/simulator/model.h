@@ -7,9 +7,10 @@
 #include "simulator/world.h"
 
 #define MODEL_TOPICS 2
-#define MODEL_PARTITIONS 2 /* of each topic */
-#define MODEL_LANES (MODEL_TOPICS * MODEL_PARTITIONS)
-#define MODEL_KEYS 6
+#define MODEL_COPIES MODEL_TOPICS /* one more topic, for copies of dead letters */
+#define MODEL_PARTITIONS 2        /* of each topic */
+#define MODEL_LANES ((MODEL_TOPICS + 1) * MODEL_PARTITIONS)
+#define MODEL_KEYS 6 /* and as a key: none */
 #define MODEL_PROCESSES 2
 #define MODEL_PAYLOAD_MOST 12000
 
@@ -28,6 +29,9 @@ struct model {
     int sequence_log;      /* nextval() writes its log for so many values ahead: 32 in a real server */
     int64_t blow_us;       /* between two larger faults, about */
     bool drifts;           /* the processes' clocks run at other speeds */
+    int refused_percent;   /* of the events */
+    int64_t people_us;     /* somebody asks for something so often; 0: nobody */
+    bool policy_switches;  /* a process that starts may have another policy for dead letters */
 };
 
 extern struct model model;
@@ -37,8 +41,9 @@ void model_begin(void);
 const char *model_topic_name(int topic);
 /* -1: there is no such topic. */
 int model_topic(const char *name);
-const char *model_key_name(int key);
+const char *model_key_name(int key); /* NULL: none */
 size_t model_key_size(int key);
-int model_lane(int topic, int key);
+/* `id`: of an event without a key, which may go anywhere. */
+int model_lane(int topic, int key, int64_t id);
 
 #endif

@@ -137,6 +137,8 @@ process_start(struct process *process)
         process->settings.delivery = process->settings.delivery == DELIVERY_EXACTLY_ONCE
                                          ? DELIVERY_AT_LEAST_ONCE
                                          : DELIVERY_EXACTLY_ONCE;
+    if (model.policy_switches && world_fault(40))
+        process->settings.dead_letter_policy = world_chance(50) ? DEAD_LETTER_HOLD_KEY : DEAD_LETTER_SKIP;
     turning = process;
     bool made = relay_new(&process->relay, &process->settings, &error);
     turning = NULL;

@@ -27,7 +27,7 @@ struct producer {
     uint64_t commits;
     size_t uncommitted;
     bool reshape;
-    bool asked[MODEL_TOPICS]; /* the topic is known to this instance */
+    bool asked[MODEL_TOPICS + 1]; /* the topic is known to this instance */
     struct producer_statistics statistics;
 };
 
@@ -219,6 +219,32 @@ wake_again(void *subject)
     instance_wake(subject);
 }
 
+/* What is known without sending it. */
+static bool
+is_refused(int topic, struct row *row, struct outcome *why)
+{
+    if (world_fault(30) && cluster_verdict(topic, row) == OUTCOME_TOPIC) {
+        *why = (struct outcome){.kind = OUTCOME_TOPIC, .name = "UNKNOWN_TOPIC", .message = "it is not there"};
+        return true;
+    }
+    if (topic == MODEL_COPIES || !row->refused_unsent || world.now_us >= row->refused_until_us)
+        return false;
+    row->refused = true;
+    *why = (struct outcome){.kind = OUTCOME_EVENT, .name = "TOO_LARGE", .message = "it is too large"};
+    return true;
+}
+
+/* The number in its header; 0: it has none. */
+static int64_t
+replay_of(const struct event *event)
+{
+    static const char header[] = "{\"replay\": \"";
+    if (event->headers == NULL || event->headers_size < sizeof header ||
+        memcmp(event->headers, header, sizeof header - 1) != 0)
+        return 0;
+    return strtoll(event->headers + sizeof header - 1, NULL, 10);
+}
+
 enum producer_sent
 producer_send(struct producer *producer, struct event *event, struct outcome *why)
 {
@@ -235,14 +261,12 @@ producer_send(struct producer *producer, struct event *event, struct outcome *wh
         world_after(world_between(0, AGAIN_US), wake_again, instance);
         return PRODUCER_ASKING;
     }
-    if (world_fault(5) && cluster_verdict(row) == OUTCOME_TOPIC) {
-        *why = (struct outcome){.kind = OUTCOME_TOPIC, .name = "UNKNOWN_TOPIC", .message = "it is not there"};
+    if (is_refused(topic, row, why))
         return PRODUCER_REFUSED;
-    }
     judge_sending(producer->process, event);
     trace("process %d: instance %d is handed event %" PRId64 " of tick %" PRId64, producer->process->number,
           instance->serial, event->id, event->page->tick_seq);
-    lane_send(instance, event, row);
+    lane_send(instance, &(struct ticket){.event = event, .row = row, .topic = topic, .replay = replay_of(event)});
     producer->uncommitted++;
     return PRODUCER_SENT;
 }

@@ -5,6 +5,7 @@
 #include "event/event.h"
 #include "simulator/model.h"
 #include "simulator/process.h"
+#include "simulator/tables.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,8 +13,9 @@
 #include <string.h>
 
 #define LARGE_EVENT 8192
-/* 2000-01-01 in microseconds since 1970-01-01: the epoch of timestamptz. */
-#define POSTGRES_EPOCH_US INT64_C(946684800000000)
+#define TOPIC_FILTER " and topic = '"
+/* Whether a page's limit of events of one late transaction counts those of the topic that is read only. */
+#define LATE_LIMIT_COUNTS_TOPIC true
 
 static int64_t
 number(const struct request *request, int at)
@@ -73,25 +75,32 @@ set_back(struct request *request)
     answer_flag(&request->answer, false); /* transaction numbers grow here */
 }
 
+bool
+query_answer_line(struct request *request, int64_t seq)
+{
+    struct answer *answer = &request->answer;
+    const struct line *line =
+        seq >= 0 && seq < (int64_t)database.lines_count ? database.lines[seq] : NULL;
+    if (line == NULL || !snapshot_sees(&request->snapshot, line->by))
+        return false;
+    answer_number(answer, request->newest->epoch);
+    answer_number(answer, line->seq);
+    answer_text(answer, line->snapshot);
+    answer_number(answer, line->w);
+    answer_number(answer, line->lo_id);
+    answer_number(answer, line->hi_id);
+    answer_number(answer, line->nonce);
+    return true;
+}
+
 static void
 rows(struct request *request)
 {
-    struct answer *answer = &request->answer;
     int64_t left = number(request, 3);
+    struct answer *answer = &request->answer;
     answer->columns = 7;
-    for (size_t seq = (size_t)number(request, 2); seq < database.lines_count && left > 0; seq++) {
-        const struct line *line = database.lines[seq];
-        if (line == NULL || !snapshot_sees(&request->snapshot, line->by))
-            continue;
-        answer_number(answer, request->newest->epoch);
-        answer_number(answer, line->seq);
-        answer_text(answer, line->snapshot);
-        answer_number(answer, line->w);
-        answer_number(answer, line->lo_id);
-        answer_number(answer, line->hi_id);
-        answer_number(answer, line->nonce);
-        left--;
-    }
+    for (size_t seq = (size_t)number(request, 2); seq < database.lines_count && left > 0; seq++)
+        left -= query_answer_line(request, (int64_t)seq);
     if (answer->count > 0)
         return;
     answer_number(answer, request->newest->epoch);
@@ -195,6 +204,7 @@ struct page_query {
     int64_t after, upto, limit, lo, hi, w;
     struct pg_snapshot cur;
     int64_t bytes; /* cut by them; 0: a plain page */
+    int topic;     /* only this one; -1: all */
 };
 
 static bool
@@ -208,24 +218,22 @@ is_of_page(const struct request *request, const struct page_query *query, const 
            snapshot_shows(&query->cur, row->by->xid);
 }
 
+/* The lateral select of a late transaction: so many of it at most, and of those the ones of the topic. */
+static bool
+is_within_limit(const struct page_query *query, const struct row *row)
+{
+    int64_t before = 0;
+    if (query->topic < 0 || !is_in(query->late, row->by->xid))
+        return true;
+    for (const struct row *other = row->by->first; other != row; other = other->next)
+        before += other->id > query->after && (!LATE_LIMIT_COUNTS_TOPIC || other->topic == query->topic);
+    return before < query->limit;
+}
+
 static int64_t
 cost_of(const struct row *row)
 {
     return (int64_t)(row->payload_size + model_key_size(row->key)) + EVENT_OVERHEAD;
-}
-
-static void
-answer_row(struct request *request, const struct row *row, bool large)
-{
-    static const char payload[MODEL_PAYLOAD_MOST] = {0};
-    struct answer *answer = &request->answer;
-    answer_int64(answer, row->id);
-    answer_int64(answer, row->created_at_us - POSTGRES_EPOCH_US);
-    answer_text(answer, model_topic_name(row->topic));
-    answer_text(answer, model_key_name(row->key));
-    answer_bytes(answer, large ? NULL : payload, row->payload_size);
-    answer_null(answer);
-    answer_bytes(answer, large ? "\1" : NULL, 1);
 }
 
 /* Before which of the others an event stands in a page. */
@@ -245,7 +253,9 @@ run_page(struct request *request, const struct page_query *query)
     request->answer.columns = 7;
     request->binary = true;
     for (size_t i = database_above(query->after); i < database.rows_count; i++) {
-        if (!is_of_page(request, query, database.rows[i]))
+        const struct row *row = database.rows[i];
+        if (!is_of_page(request, query, row) || (query->topic >= 0 && row->topic != query->topic) ||
+            !is_within_limit(query, row))
             continue;
         found = world_grow(found, count, &capacity);
         found[count++] = database.rows[i];
@@ -256,7 +266,8 @@ run_page(struct request *request, const struct page_query *query)
         if (query->bytes > 0 && i > 0 && before >= query->bytes)
             break;
         before += cost_of(found[i]);
-        answer_row(request, found[i], query->bytes == 0 && found[i]->payload_size > LARGE_EVENT);
+        answer_event(&request->answer, found[i], NULL, NULL,
+                     query->bytes == 0 && found[i]->payload_size > LARGE_EVENT);
     }
 }
 
@@ -270,7 +281,8 @@ page(struct request *request)
                                .lo = number(request, 5),
                                .hi = number(request, 6),
                                .w = number(request, 7),
-                               .bytes = number(request, 9)};
+                               .bytes = number(request, 9),
+                               .topic = -1};
     snapshot_parse(&query.cur, request->values[7]);
     run_page(request, &query);
 }
@@ -287,7 +299,7 @@ behind(const char *sql, const char *words)
 static void
 copy_page(struct request *request)
 {
-    struct page_query query = {.late = "{}"};
+    struct page_query query = {.late = "{}", .topic = -1};
     const char *sql = request->sql, *cur = behind(sql, "pg_visible_in_snapshot(e.xid, '"),
                *quote = strchr(cur, '\'');
     char text[SNAPSHOT_TEXT_SIZE];
@@ -299,6 +311,11 @@ copy_page(struct request *request)
     snapshot_parse(&query.cur, text);
     if (strstr(sql, "unnest('") != NULL)
         query.late = world_text(behind(sql, "unnest('"));
+    if (strstr(sql, TOPIC_FILTER) != NULL) {
+        const char *name = behind(sql, TOPIC_FILTER);
+        snprintf(text, sizeof text, "%.*s", (int)strcspn(name, "'"), name);
+        query.topic = model_topic(text);
+    }
     if (strstr(sql, " before < ") != NULL)
         CHECK(sscanf(behind(sql, " before < "), "%" SCNd64, &query.bytes) == 1);
     run_page(request, &query);
@@ -313,7 +330,7 @@ run_text(struct request *request)
         copy_page(request);
     } else if (sscanf(request->sql, MODEL_TRIM "%" SCNd64, &low) == 1) {
         request->answer.columns = 1;
-        answer_number(&request->answer, database_trim(low));
+        answer_number(&request->answer, database_trim(low, tables_keep_seq()));
     }
 }
 
@@ -336,5 +353,8 @@ query_run(struct request *request)
             request->finish(request);
             return true;
         }
-    return false;
+    if (!query_aside_run(request))
+        return false;
+    request->finish(request);
+    return true;
 }

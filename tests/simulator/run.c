@@ -5,12 +5,14 @@
 #include "simulator/chaos.h"
 #include "simulator/cluster.h"
 #include "simulator/judge.h"
+#include "simulator/people.h"
 #include "simulator/process.h"
+#include "simulator/tables.h"
 #include "simulator/writers.h"
 
 /* When everything is healed, and everything committed, all of it is published within so long: a lease that has to run out, the longest
  * back-offs, and a transaction that Kafka has to give up. */
-#define DRAIN_MOST_US (30000 * MS)
+#define DRAIN_MOST_US (40000 * MS)
 /* What is still on its way arrives within so long. */
 #define SETTLE_US (700 * MS)
 #define LOOK_US (20 * MS)
@@ -52,9 +54,11 @@ run_seed(uint64_t seed, bool traced)
     model_begin();
     database_begin();
     cluster_begin();
+    tables_begin();
     processes_begin();
     writers_begin();
     chaos_begin();
+    people_begin();
     while (world.finding[0] == '\0' && !(world.calm && writers_are_done()))
         advance(world.now_us + LOOK_US);
     drain();

@@ -2,6 +2,7 @@
  * drawn, then the row, then its commit. Called by session.c; src/postgres/statements.h has the text that this is the model of. */
 #include "simulator/statement.h"
 
+#include "simulator/judge.h"
 #include "simulator/process.h"
 
 #include <inttypes.h>
@@ -84,10 +85,10 @@ answer_step(struct request *request)
 }
 
 static void
-answer_confirm(struct request *request)
+answer_append(struct request *request)
 {
     struct answer *answer = &request->answer;
-    answer->columns = 6;
+    answer->columns = 7;
     answer_number(answer, request->newest->seq);
     answer_number(answer, request->newest->epoch);
     answer_number(answer, request->newest->hi_id);
@@ -97,6 +98,7 @@ answer_confirm(struct request *request)
     else
         answer_null(answer);
     answer_number(answer, request->sequence);
+    answer_text(answer, request->line != NULL ? request->effect : NULL);
 }
 
 static void
@@ -114,10 +116,10 @@ finish(struct request *request)
 {
     if (is(request, "outboxd_step"))
         answer_step(request);
-    else if (is(request, "outboxd_confirm"))
-        answer_confirm(request);
-    else
+    else if (is(request, "outboxd_take"))
         answer_take(request);
+    else
+        answer_append(request);
     request->finish(request);
 }
 
@@ -141,6 +143,9 @@ commit(void *subject)
           line->seq, line->epoch, line->holder, line->snapshot, line->confirmed.seq, line->confirmed.id,
           line->exact.on, line->exact.position.seq, line->exact.position.id, line->lo_id, line->hi_id,
           line->w, line->released ? " released" : "", line->durable ? "" : " (not durable)");
+    database_name_ticks(line);
+    request->effect = effect_run(request);
+    judge_position(false, line->confirmed.seq, line->confirmed.id);
     finish(request);
 }
 
@@ -279,17 +284,18 @@ step(struct request *request)
     next(request, read_hi, 2 * MS);
 }
 
+/* A confirmation, or another one of its kind: $11 and the following ones are its own. */
 static void
-confirm(struct request *request)
+append(struct request *request)
 {
     if (request->newest->seq != number(request, 5) || request->newest->epoch != number(request, 6)) {
         next(request, read_sequence, 2 * MS);
         return;
     }
-    struct line *line = new_line(request, request->values[1], number(request, 8));
+    struct line *line = new_line(request, request->values[1], number(request, 7));
     line->confirmed = (struct journal_position){number(request, 3), number(request, 4)};
-    line->released = request->values[6][0] == 't';
-    line->exact = exact_of(request, 9);
+    line->released = is(request, "outboxd_confirm") && request->values[10][0] == 't';
+    line->exact = exact_of(request, 8);
     request->line = line;
     next(request, insert, 2 * MS);
 }
@@ -324,10 +330,8 @@ statement_begin(struct request *request)
     CHECK(request->newest != NULL);
     if (is(request, "outboxd_step"))
         step(request);
-    else if (is(request, "outboxd_confirm"))
-        confirm(request);
     else if (is(request, "outboxd_take"))
         take(request);
     else
-        check_failed(__FILE__, __LINE__, request->name);
+        append(request);
 }

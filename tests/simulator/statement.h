@@ -41,6 +41,7 @@ struct request {
 
     struct answer answer;
     bool binary, undurable;
+    const char *effect; /* what the statement says that it did beside appending its row */
     bool failed; /* with an error that passes */
 };
 
@@ -49,6 +50,14 @@ void statement_begin(struct request *request);
 
 /* query.c: those that only read. False: it is none of them. */
 bool query_run(struct request *request);
+/* A row of the journal, as six columns. False: there is none that it sees. */
+bool query_answer_line(struct request *request, int64_t seq);
+
+/* query_aside.c: those that read what was put aside. */
+bool query_aside_run(struct request *request);
+
+/* effect.c: what else a statement does that appends a row, when that commits: its last column. */
+const char *effect_run(const struct request *request);
 
 /* SQL_LATE: fills late and late_lo. `cur`: NULL: the statement's own snapshot. */
 void query_late(struct request *request, const char *prev, int64_t w, const struct pg_snapshot *cur);

@@ -49,6 +49,19 @@ finish(void *subject)
         database_commit(writer->transaction);
 }
 
+/* For ever, for a while, or until somebody mends it. A relay that stops at such an event needs the latter. */
+static void
+refuse(struct row *row)
+{
+    bool stops = model.settings.dead_letter_policy == DEAD_LETTER_STOP;
+    row->refused_unsent = world_chance(30);
+    row->refused_until_us = world_chance(20) && !stops ? INT64_MAX
+                            : world_chance(50)         ? INT64_MAX - 1
+                                                       : world.now_us + world_between(0, 3000) * MS;
+    trace("kafka: event %" PRId64 " is refused%s", row->id,
+          row->refused_until_us == INT64_MAX ? " for ever" : "");
+}
+
 static void write_event(void *subject);
 
 static void
@@ -60,10 +73,13 @@ draw(void *subject)
     int key = world_chance(70) ? writer->key : (int)world_between(0, model.keys - 1);
     size_t size =
         world_chance(3) ? (size_t)world_between(8000, MODEL_PAYLOAD_MOST) : (size_t)world_between(0, 300);
-    const struct row *row =
-        database_insert(writer->transaction, (int)world_between(0, MODEL_TOPICS - 1), key, size);
+    if (world_chance(6))
+        key = MODEL_KEYS;
+    struct row *row = database_insert(writer->transaction, (int)world_between(0, MODEL_TOPICS - 1), key, size);
+    if (world_fault(model.refused_percent))
+        refuse(row);
     trace("writer: xid %" PRId64 " inserts event %" PRId64 " of %s in %s", writer->transaction->xid, row->id,
-          model_key_name(key), model_topic_name(row->topic));
+          key < MODEL_KEYS ? model_key_name(key) : "no key", model_topic_name(row->topic));
     writer->left--;
     world_after(pause_us(writer), writer->left > 0 ? write_event : finish, writer);
 }

@@ -1,0 +1,9 @@
+/* people.h: those who use `outboxd dead`, `replay`, `pause` and `resume`. */
+#ifndef OUTBOXD_TESTS_SIMULATOR_PEOPLE_H
+#define OUTBOXD_TESTS_SIMULATOR_PEOPLE_H
+
+/* From now on, at random moments while there are faults; then everything is resumed, and what is still dead is retried, or given up when
+ * it cannot be helped. */
+void people_begin(void);
+
+#endif

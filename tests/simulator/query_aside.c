@@ -1,0 +1,261 @@
+/* query_aside.c: the statements that read what was put aside, as src/postgres/statements.h has them: what a new leader asks, what people
+ * want, and pages of requests. Called by query.c. */
+#include "simulator/statement.h"
+
+#include "event/event.h"
+#include "simulator/tables.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REQUESTS_MOST 64
+
+static int64_t
+number(const struct request *request, int at)
+{
+    return request->values[at - 1] != NULL ? strtoll(request->values[at - 1], NULL, 10) : 0;
+}
+
+static void
+ahead(struct request *request)
+{
+    struct answer *answer = &request->answer;
+    int64_t last = tables.letters_count > 0 ? tables.letters[tables.letters_count - 1]->tick : 0;
+    if (tables.held_count > 0 && tables.held[tables.held_count - 1]->tick > last)
+        last = tables.held[tables.held_count - 1]->tick;
+    answer->columns = 3;
+    answer_number(answer, (int64_t)tables.letters_count);
+    answer_number(answer, (int64_t)tables.held_count);
+    answer_number(answer, last);
+}
+
+static void
+answer_hex(struct answer *answer, int key)
+{
+    char hex[64];
+    size_t size = model_key_size(key);
+    for (size_t i = 0; i < size; i++)
+        snprintf(hex + 2 * i, 3, "%02x", (unsigned)model_key_name(key)[i]);
+    answer_text(answer, key != MODEL_KEYS ? hex : NULL);
+}
+
+static void
+dead(struct request *request)
+{
+    struct answer *answer = &request->answer;
+    int64_t tick = number(request, 2) + 1, id = number(request, 3);
+    answer->columns = 6;
+    for (size_t i = 0; i < tables.letters_count; i++) {
+        const struct letter *letter = tables.letters[i];
+        bool is_ahead = letter->tick > tick || (letter->tick == tick && letter->row->id > id);
+        if (letter->hold == 0 && !is_ahead)
+            continue;
+        answer_number(answer, letter->row->id);
+        answer_number(answer, letter->hold);
+        answer_flag(answer, is_ahead);
+        answer_text(answer, model_topic_name(letter->row->topic));
+        answer_hex(answer, letter->row->key);
+        answer_number(answer, letter->tick);
+    }
+}
+
+/* ---- what waits ---- */
+
+static json_t *
+integer_or_null(int64_t value)
+{
+    return value != 0 ? json_integer(value) : json_null();
+}
+
+static json_t *
+topic_object(const struct stopped *stopped)
+{
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:s, s:s}", "topic", model_topic_name(stopped->topic), "number",
+                     (json_int_t)stopped->number, "from_seq", (json_int_t)stopped->from_seq, "to_seq",
+                     (json_int_t)stopped->to_seq, "after_id", (json_int_t)stopped->after_id, "error",
+                     stopped->error, "message", stopped->error);
+}
+
+
+static json_t *
+request_object(const struct asked *asked)
+{
+    const struct letter *letter = asked->row != NULL ? tables_letter(asked->row->id) : NULL;
+    json_t *object = json_pack("{s:I, s:s, s:I, s:b}", "number", (json_int_t)asked->number, "kind", asked->kind,
+                               "progress", (json_int_t)asked->progress, "gone", asked->row != NULL && letter == NULL);
+    if (asked->row != NULL)
+        json_object_set_new(object, "event_id", json_integer(asked->row->id));
+    if (letter != NULL) {
+        json_object_set_new(object, "hold", integer_or_null(letter->hold));
+        json_object_set_new(object, "letter_topic", json_string(model_topic_name(letter->row->topic)));
+    }
+    json_object_set_new(object, "first_id", integer_or_null(asked->first_id));
+    json_object_set_new(object, "last_id", integer_or_null(asked->last_id));
+    json_object_set_new(object, "rate", integer_or_null(asked->rate));
+    if (asked->topic != NULL)
+        json_object_set_new(object, "topic", json_string(asked->topic));
+    if (asked->key != MODEL_KEYS) {
+        struct answer hex = {0};
+        answer_hex(&hex, asked->key);
+        json_object_set_new(object, "key_hex", json_string(hex.cells[0]->data));
+    }
+    return object;
+}
+
+static json_t *
+topics_array(void)
+{
+    const struct stopped *sorted[MODEL_TOPICS];
+    size_t count = 0;
+    json_t *array = json_array();
+    for (int i = 0; i < MODEL_TOPICS; i++) {
+        if (tables.topics[i] == NULL)
+            continue;
+        size_t at = count++;
+        for (; at > 0 && sorted[at - 1]->number > tables.topics[i]->number; at--)
+            sorted[at] = sorted[at - 1];
+        sorted[at] = tables.topics[i];
+    }
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(array, topic_object(sorted[i]));
+    return array;
+}
+
+static void
+waiting(struct request *request)
+{
+    json_t *pauses = json_array(), *requests = json_array();
+    for (int i = 0; i < MODEL_TOPICS; i++)
+        if (tables.pauses[i])
+            json_array_append_new(pauses, json_string(model_topic_name(i)));
+    for (size_t i = 0; i < tables.requests_count && json_array_size(requests) < REQUESTS_MOST; i++)
+        if (!tables.requests[i]->done)
+            json_array_append_new(requests, request_object(tables.requests[i]));
+    json_t *root = json_pack("{s:b, s:o, s:o, s:o}", "paused", tables.paused, "pauses", pauses, "topics",
+                             topics_array(), "requests", requests);
+    char *text = json_dumps(root, JSON_COMPACT);
+    json_decref(root);
+    request->answer.columns = 1;
+    answer_text(&request->answer, text);
+    free(text);
+}
+
+/* ---- pages ---- */
+
+/* A row of a page, unless it is full. */
+struct side_page {
+    struct request *request;
+    int64_t bytes, before;
+    bool any;
+};
+
+static bool
+add(struct side_page *page, const struct row *row, const char *topic, const char *headers)
+{
+    size_t size = row->payload_size + model_key_size(row->key) + (headers != NULL ? strlen(headers) : 0) * EVENT_HEADER_COST;
+    if (page->any && page->before >= page->bytes)
+        return false;
+    page->any = true;
+    page->before += (int64_t)size + EVENT_OVERHEAD;
+    answer_event(&page->request->answer, row, topic, headers, false);
+    return true;
+}
+
+static void
+held(struct request *request)
+{
+    struct side_page page = {.request = request, .bytes = number(request, 6)};
+    int64_t hold = number(request, 3), left = number(request, 5);
+    const struct letter *letter = request->values[3][0] == 't' ? tables_letter(number(request, 2)) : NULL;
+    for (size_t i = 0; i < tables.held_count; i++) {
+        const struct held *each = tables.held[i];
+        bool before = letter != NULL && (letter->tick < each->tick ||
+                                         (letter->tick == each->tick && letter->row->id < each->row->id));
+        if (each->hold != hold || hold == 0 || left-- <= 0)
+            continue;
+        if (before && !add(&page, letter->row, NULL, NULL))
+            return;
+        letter = before ? NULL : letter;
+        if (!add(&page, each->row, NULL, NULL))
+            return;
+    }
+    if (letter != NULL)
+        (void)add(&page, letter->row, NULL, NULL);
+}
+
+static void
+copy(struct request *request)
+{
+    struct side_page page = {.request = request};
+    const struct letter *letter = tables_letter(number(request, 2));
+    if (letter != NULL)
+        (void)add(&page, letter->row, request->values[2], "{\"outbox-dead-error\": \"REFUSED\"}");
+}
+
+static bool
+is_key(const struct row *row, const char *hex)
+{
+    struct answer own = {0};
+    answer_hex(&own, row->key);
+    return hex == NULL || (row->key != MODEL_KEYS && strcmp(own.cells[0]->data, hex) == 0);
+}
+
+static void
+replay(struct request *request)
+{
+    struct side_page page = {.request = request, .bytes = number(request, 6)};
+    const struct line *confirmed = database.lines[request->newest->confirmed.seq];
+    int64_t left = number(request, 5);
+    struct pg_snapshot shown;
+    char headers[64];
+    CHECK(confirmed != NULL);
+    snapshot_parse(&shown, confirmed->snapshot);
+    snprintf(headers, sizeof headers, "{\"replay\": \"%s\"}", request->values[3]);
+    for (size_t i = database_above(number(request, 2)); i < database.rows_count && left > 0; i++) {
+        const struct row *row = database.rows[i];
+        if (row->id > number(request, 3))
+            return;
+        if (row->by->fate != FATE_COMMITTED || !snapshot_shows(&shown, row->by->xid) ||
+            !is_key(row, request->values[8]) || tables_held(row->id) != NULL || tables_letter(row->id) != NULL)
+            continue;
+        left--;
+        if (!add(&page, row, NULL, headers))
+            return;
+    }
+}
+
+static void
+round_ends(struct request *request)
+{
+    int64_t from = number(request, 2), to = number(request, 3);
+    request->answer.columns = 7;
+    query_answer_line(request, from);
+    if (to != from)
+        query_answer_line(request, to);
+}
+
+bool
+query_aside_run(struct request *request)
+{
+    static const struct {
+        const char *name;
+        void (*run)(struct request *request);
+        bool page;
+    } known[] = {{"outboxd_ahead", ahead, false}, {"outboxd_dead", dead, false},     {"outboxd_waiting", waiting, false},
+                 {"outboxd_held", held, true},    {"outboxd_copy", copy, true},      {"outboxd_replay", replay, true},
+                 {"outboxd_round", round_ends, false}};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strcmp(request->name, known[i].name) != 0)
+            continue;
+        if (known[i].page) {
+            request->binary = true;
+            request->answer.columns = 7;
+        }
+        known[i].run(request);
+        return true;
+    }
+    return false;
+}

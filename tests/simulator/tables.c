@@ -1,0 +1,407 @@
+/* tables.c: see tables.h; word for word what the functions of schema/005_aside.sql do, as far as anybody can tell. Called by effect.c,
+ * query_aside.c and people.c. */
+#include "simulator/tables.h"
+
+#include "postgres/aside.h"
+#include "simulator/judge.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct tables tables;
+
+void
+tables_begin(void)
+{
+    tables = (struct tables){0};
+}
+
+static int64_t
+integer(const json_t *object, const char *name)
+{
+    return json_integer_value(json_object_get(object, name));
+}
+
+static void
+set_text(char text[TABLES_TEXT], const json_t *object, const char *name)
+{
+    const char *value = json_string_value(json_object_get(object, name));
+    CHECK(value != NULL);
+    snprintf(text, TABLES_TEXT, "%s", value);
+}
+
+/* ---- looking ---- */
+
+static size_t
+letter_at(int64_t event_id)
+{
+    size_t i = 0;
+    while (i < tables.letters_count && tables.letters[i]->row->id != event_id)
+        i++;
+    return i;
+}
+
+struct letter *
+tables_letter(int64_t event_id)
+{
+    size_t at = letter_at(event_id);
+    return at < tables.letters_count ? tables.letters[at] : NULL;
+}
+
+struct held *
+tables_held(int64_t event_id)
+{
+    for (size_t i = 0; i < tables.held_count; i++)
+        if (tables.held[i]->row->id == event_id)
+            return tables.held[i];
+    return NULL;
+}
+
+bool
+tables_wait_for_topic(const struct row *row)
+{
+    const struct stopped *stopped = tables.topics[row->topic];
+    if (stopped == NULL || row->tick == 0)
+        return stopped != NULL;
+    return row->tick > stopped->to_seq || (row->tick > stopped->from_seq && row->id > stopped->after_id);
+}
+
+int64_t
+tables_keep_seq(void)
+{
+    int64_t keep = INT64_MAX;
+    for (int i = 0; i < MODEL_TOPICS; i++)
+        if (tables.topics[i] != NULL && tables.topics[i]->from_seq < keep)
+            keep = tables.topics[i]->from_seq;
+    return keep;
+}
+
+/* ---- dead letters and held events ---- */
+
+static bool
+is_behind(int64_t tick, int64_t id, int64_t other_tick, int64_t other_id)
+{
+    return tick != other_tick ? tick > other_tick : id > other_id;
+}
+
+static void
+add_letter(struct row *row, int64_t tick, int64_t hold, const json_t *why)
+{
+    struct letter *letter = world_alloc(sizeof *letter);
+    *letter = (struct letter){.row = row, .tick = tick, .hold = hold, .attempts = 1};
+    set_text(letter->error, why, "error");
+    tables.letters = world_grow(tables.letters, tables.letters_count, &tables.letters_capacity);
+    size_t at = tables.letters_count++;
+    for (; at > 0 && is_behind(tables.letters[at - 1]->tick, tables.letters[at - 1]->row->id, tick, row->id); at--)
+        tables.letters[at] = tables.letters[at - 1];
+    tables.letters[at] = letter;
+    row->aside = ++world.order;
+    row->skipped = row->skipped || hold == 0;
+    trace("postgres: event %" PRId64 " is a dead letter of tick %" PRId64 ", hold %" PRId64 ": %s", row->id, tick, hold,
+          letter->error);
+    judge_letter(letter);
+}
+
+static void
+put_dead(const json_t *dead)
+{
+    struct row *row = database_find(integer(dead, "id"));
+    struct letter *letter = row != NULL ? tables_letter(row->id) : NULL;
+    if (letter != NULL) {
+        letter->attempts++;
+        set_text(letter->error, dead, "error");
+    } else if (row != NULL && row->by->fate == FATE_COMMITTED) {
+        add_letter(row, integer(dead, "tick"), integer(dead, "hold"), dead);
+    }
+}
+
+static void
+put_held(const json_t *triple)
+{
+    int64_t numbers[3];
+    for (size_t i = 0; i < 3; i++)
+        numbers[i] = json_integer_value(json_array_get(triple, i));
+    struct row *row = database_find(numbers[0]);
+    if (row == NULL || row->by->fate != FATE_COMMITTED || tables_letter(row->id) != NULL || tables_held(row->id) != NULL)
+        return;
+    struct held *held = world_alloc(sizeof *held);
+    *held = (struct held){row, numbers[1], numbers[2]};
+    tables.held = world_grow(tables.held, tables.held_count, &tables.held_capacity);
+    size_t at = tables.held_count++;
+    for (; at > 0 && is_behind(tables.held[at - 1]->tick, tables.held[at - 1]->row->id, held->tick, row->id); at--)
+        tables.held[at] = tables.held[at - 1];
+    tables.held[at] = held;
+    row->aside = ++world.order;
+    trace("postgres: event %" PRId64 " of tick %" PRId64 " waits behind %" PRId64, row->id, held->tick, held->hold);
+}
+
+static void
+remove_held(size_t at)
+{
+    trace("postgres: event %" PRId64 " waits no more", tables.held[at]->row->id);
+    tables.held_count--;
+    memmove(&tables.held[at], &tables.held[at + 1], (tables.held_count - at) * sizeof(struct held *));
+}
+
+static void
+remove_letter(const struct letter *letter)
+{
+    size_t at = letter_at(letter->row->id);
+    trace("postgres: event %" PRId64 " is no dead letter any more", letter->row->id);
+    tables.letters_count--;
+    memmove(&tables.letters[at], &tables.letters[at + 1], (tables.letters_count - at) * sizeof(struct letter *));
+}
+
+/* ---- requests ---- */
+
+static struct asked *
+add_request(const char *kind, struct row *row)
+{
+    struct asked *asked = world_alloc(sizeof *asked);
+    *asked = (struct asked){
+        .number = ++tables.number, .kind = kind, .row = row, .key = MODEL_KEYS, .order = ++world.order};
+    tables.requests = world_grow(tables.requests, tables.requests_count, &tables.requests_capacity);
+    tables.requests[tables.requests_count++] = asked;
+    return asked;
+}
+
+static struct asked *
+open_request(int64_t number)
+{
+    for (size_t i = 0; i < tables.requests_count; i++)
+        if (tables.requests[i]->number == number && !tables.requests[i]->done)
+            return tables.requests[i];
+    return NULL;
+}
+
+static bool
+is_asked(const struct row *row, bool copy)
+{
+    for (size_t i = 0; i < tables.requests_count; i++) {
+        const struct asked *asked = tables.requests[i];
+        if (asked->row == row && !asked->done && (strcmp(asked->kind, "copy") == 0) == copy)
+            return true;
+    }
+    return false;
+}
+
+static void
+end_request(struct asked *asked, const char *outcome)
+{
+    asked->done = true;
+    asked->outcome = world_text(outcome);
+    asked->ended = ++world.order;
+    trace("postgres: request %" PRId64 ", %s, ends: %s", asked->number, asked->kind, outcome);
+}
+
+/* What was published waits no more. */
+static void
+settle_held(const struct letter *letter, bool whole, int64_t progress)
+{
+    const struct held *upto = tables_held(progress);
+    if (upto != NULL && upto->hold != letter->hold)
+        upto = NULL;
+    for (size_t i = tables.held_count; i-- > 0;) {
+        const struct held *held = tables.held[i];
+        bool published = whole || (upto != NULL && !is_behind(held->tick, held->row->id, upto->tick, upto->row->id));
+        if (held->hold == letter->hold && letter->hold != 0 && published)
+            remove_held(i);
+    }
+}
+
+/* The next one of its key is dead, and holds the others. */
+static void
+refuse_held(const json_t *refused)
+{
+    const struct held *next = tables_held(integer(refused, "id"));
+    if (next == NULL)
+        return;
+    struct row *row = next->row;
+    if (tables_letter(row->id) == NULL)
+        add_letter(row, next->tick, next->hold, refused);
+    for (size_t i = tables.held_count; i-- > 0;)
+        if (tables.held[i]->row == row)
+            remove_held(i);
+}
+
+static void
+settle_letter(const struct asked *asked, struct letter *letter, int64_t progress, const json_t *refused)
+{
+    bool whole = progress == SIDE_WHOLE;
+    int64_t refused_id = refused != NULL ? integer(refused, "id") : 0;
+    settle_held(letter, whole, progress);
+    if (refused_id == letter->row->id) {
+        letter->attempts++;
+        set_text(letter->error, refused, "error");
+        return;
+    }
+    if (refused_id != 0)
+        refuse_held(refused);
+    if (!whole && refused_id == 0)
+        return;
+    letter->row->discarded = letter->row->discarded || strcmp(asked->kind, "discard") == 0;
+    remove_letter(letter);
+}
+
+void
+tables_request_settle(int64_t number, int64_t progress, int64_t events, const char *outcome, const json_t *refused)
+{
+    struct asked *asked = open_request(number);
+    if (asked == NULL)
+        return;
+    if (progress != SIDE_WHOLE && progress > asked->progress)
+        asked->progress = progress;
+    asked->events += events;
+    asked->refused += asked->row == NULL && refused != NULL;
+    if (outcome != NULL)
+        end_request(asked, outcome);
+    if (asked->row == NULL || strcmp(asked->kind, "copy") == 0) {
+        judge_request(asked);
+        return;
+    }
+    struct letter *letter = tables_letter(asked->row->id);
+    if (letter != NULL)
+        settle_letter(asked, letter, progress, refused);
+}
+
+/* ---- paused topics ---- */
+
+static void
+put_topic(const json_t *row)
+{
+    int topic = model_topic(json_string_value(json_object_get(row, "topic")));
+    CHECK(topic >= 0 && topic < MODEL_TOPICS);
+    if (tables.topics[topic] != NULL)
+        return;
+    struct stopped *stopped = world_alloc(sizeof *stopped);
+    *stopped = (struct stopped){.topic = topic,
+                                .number = ++tables.number,
+                                .from_seq = integer(row, "from"),
+                                .to_seq = integer(row, "to"),
+                                .after_id = integer(row, "after"),
+                                .attempts = 1};
+    set_text(stopped->error, row, "error");
+    tables.topics[topic] = stopped;
+    tables.waited[topic] = ++world.order;
+    trace("postgres: topic %s is paused as number %" PRId64 " from %" PRId64 " to %" PRId64 " after %" PRId64 ": %s",
+          model_topic_name(topic), stopped->number, stopped->from_seq, stopped->to_seq, stopped->after_id,
+          stopped->error);
+}
+
+static struct stopped *
+topic_of(int64_t number)
+{
+    for (int i = 0; i < MODEL_TOPICS; i++)
+        if (tables.topics[i] != NULL && tables.topics[i]->number == number)
+            return tables.topics[i];
+    return NULL;
+}
+
+int64_t
+tables_topic_settle(int64_t number, int64_t progress, int64_t new_to, const char *error)
+{
+    struct stopped *stopped = topic_of(number);
+    if (stopped == NULL)
+        return 0;
+    tables.waited[stopped->topic] = ++world.order;
+    if (progress == SIDE_WHOLE) {
+        tables.topics[stopped->topic] = NULL;
+        trace("postgres: topic %s is not paused any more", model_topic_name(stopped->topic));
+        return number;
+    }
+    if (progress == SIDE_ROUND) {
+        stopped->from_seq = stopped->to_seq;
+        stopped->to_seq = new_to != 0 ? new_to : stopped->to_seq;
+        stopped->after_id = 0;
+        stopped->number = ++tables.number;
+    } else {
+        stopped->after_id = progress > stopped->after_id ? progress : stopped->after_id;
+        stopped->attempts += error != NULL;
+        if (error != NULL)
+            snprintf(stopped->error, sizeof stopped->error, "%s", error);
+    }
+    trace("postgres: topic %s goes on as number %" PRId64 " from %" PRId64 " to %" PRId64 " after %" PRId64,
+          model_topic_name(stopped->topic), stopped->number, stopped->from_seq, stopped->to_seq, stopped->after_id);
+    return stopped->number;
+}
+
+void
+tables_apply(int64_t number, int64_t progress)
+{
+    if (topic_of(number) != NULL)
+        (void)tables_topic_settle(number, progress, 0, NULL);
+    else
+        tables_request_settle(number, progress, 0, progress == SIDE_WHOLE ? "done" : NULL, NULL);
+}
+
+void
+tables_put_aside(const json_t *aside)
+{
+    const json_t *each;
+    size_t i;
+    bool copies = json_is_true(json_object_get(aside, "copy"));
+    json_array_foreach (json_object_get(aside, "dead"), i, each) {
+        struct row *row = database_find(integer(each, "id"));
+        put_dead(each);
+        if (copies && !is_asked(row, true))
+            (void)add_request("copy", row);
+    }
+    json_array_foreach (json_object_get(aside, "held"), i, each)
+        put_held(each);
+    json_array_foreach (json_object_get(aside, "topics"), i, each)
+        put_topic(each);
+}
+
+/* ---- people ---- */
+
+static struct asked *
+ask_for(int64_t event_id, const char *kind)
+{
+    const struct letter *letter = tables_letter(event_id);
+    return letter != NULL && !is_asked(letter->row, false) ? add_request(kind, letter->row) : NULL;
+}
+
+struct asked *
+tables_retry(int64_t event_id)
+{
+    return ask_for(event_id, "retry");
+}
+
+struct asked *
+tables_discard(int64_t event_id)
+{
+    return ask_for(event_id, "discard");
+}
+
+struct asked *
+tables_replay(int64_t first_id, int64_t last_id, int topic, int key, int64_t rate)
+{
+    struct asked *asked = add_request("replay", NULL);
+    asked->first_id = first_id;
+    asked->last_id = last_id;
+    asked->topic = topic >= 0 ? model_topic_name(topic) : NULL;
+    asked->key = key;
+    asked->rate = rate;
+    return asked;
+}
+
+void
+tables_cancel(struct asked *asked)
+{
+    if (!asked->done)
+        end_request(asked, "cancelled");
+}
+
+void
+tables_pause(int topic, bool paused)
+{
+    if (topic < 0)
+        tables.paused = paused;
+    else
+        tables.pauses[topic] = paused;
+    if (topic >= 0)
+        tables.waited[topic] = ++world.order;
+}
