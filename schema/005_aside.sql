@@ -142,7 +142,8 @@ begin
     select put_aside.relay, e.id, (h ->> 1)::bigint, (h ->> 2)::bigint, e.slot
       from jsonb_array_elements(aside -> 'held') h join outbox.event e on e.id = (h ->> 0)::bigint
      where not exists (select from outbox.dead_letter l where l.relay = put_aside.relay and l.event_id = e.id)
-    on conflict do nothing;
+    -- a topic that catches up comes to what was held before again, among events of other ticks
+    on conflict on constraint held_event_pkey do update set tick = excluded.tick where held_event.tick <> excluded.tick;
     insert into outbox.paused_topic (relay, topic, from_seq, to_seq, after_id, error, message)
     select put_aside.relay, t.topic, t."from", t."to", t.after, t.error, t.message
       from jsonb_to_recordset(aside -> 'topics') t(topic text, "from" bigint, "to" bigint, after bigint, error text, message text)

@@ -12,7 +12,8 @@ struct page {
     struct event *events; /* in id order */
     size_t count, capacity;
     size_t cost;           /* sum of event_cost() */
-    int64_t tick_seq;      /* the tick these events belong to */
+    int64_t tick_seq;      /* the tick these events belong to .. */
+    int64_t from_tick;     /* .. or one of those behind this one up to it, when a topic catches up */
     int64_t tick_nonce;    /* tells it from a tick of the same number in another history */
     int64_t last_id;       /* every event of the tick with id <= last_id is in this page or an earlier one */
     bool last_of_tick;     /* nothing of the tick follows */

@@ -65,13 +65,10 @@ reader_new_of_topic(struct session *session, struct topic_table *topics, const c
 {
     /* both are names of letters, digits, dots, underscores and hyphens: CHECKs of their tables saw to it */
     CHECK(strpbrk(relay, "'\\") == NULL && strpbrk(topic->name, "'\\") == NULL);
-    return make(
-        session, topics,
-        must_format(
-            " and topic = '%s'"
-            " and not exists (select from outbox.dead_letter l where l.relay = '%s' and l.event_id = id)"
-            " and not exists (select from outbox.held_event h where h.relay = '%s' and h.event_id = id)",
-            topic->name, relay, relay));
+    return make(session, topics,
+                must_format(" and topic = '%s' and not exists (select from outbox.dead_letter l"
+                            " where l.relay = '%s' and l.event_id = id)",
+                            topic->name, relay));
 }
 
 void
@@ -227,6 +224,7 @@ reader_ask_page(struct reader *reader, int64_t events, int64_t bytes, int64_t no
         reader->upto = reader->after + reader->width;
     reader->page = page_new(tick->seq);
     reader->page->tick_nonce = tick->nonce;
+    reader->page->from_tick = tick->seq - 1;
     reader->totals = (struct row_totals){0};
     reader->row_error.kind = ERROR_NONE;
     if (reader->by_copy)

@@ -12,7 +12,7 @@ struct reader;
 
 /* All must outlive the reader. */
 struct reader *reader_new(struct session *session, struct topic_table *topics);
-/* Of one topic alone, and without what waits elsewhere: dead letters of this relay, and what is held behind them. */
+/* Of one topic alone, and without the dead letters of this relay. */
 struct reader *reader_new_of_topic(struct session *session, struct topic_table *topics, const char *relay,
                                    const struct topic *topic);
 void reader_free(struct reader *reader); /* NULL is allowed */

@@ -12,6 +12,7 @@ exact_commit(struct relay *relay, const struct record *record, uint64_t serial)
     exact->asked = *record;
     snprintf(exact->asked.relay, sizeof exact->asked.relay, "%s", relay->settings->relay);
     exact->asked.epoch = relay->self.epoch;
+    exact->asked.commit = exact->committed.commit + 1;
     exact->asked.place = relay->seen.here;
     snprintf(exact->asked.cluster, sizeof exact->asked.cluster, "%s",
              producer_found(relay->producer)->cluster);

@@ -162,12 +162,21 @@ take_along(struct relay *relay)
     exact->in_vain = 0;
     heal(relay);
     pipeline_commit(&relay->pipeline, exact->asked_serial, sending_count, relay);
+    exact->events = pipeline_unsent_settled(&relay->pipeline); /* passed over meanwhile */
+    exact->opened_us = relay->now_us;
 }
 
 static bool
 is_here(const struct journal_place *place, const struct journal_place *here)
 {
     return place->sysid == here->sysid && place->timeline == here->timeline && place->dbid == here->dbid;
+}
+
+/* One transaction's record. The position alone does not tell: one that only retries a dead letter, say, leaves it as it is. */
+static bool
+is_same(const struct record *a, const struct record *b)
+{
+    return record_compare(a->at, b->at) == 0 && a->epoch == b->epoch && a->commit == b->commit;
 }
 
 /* The last instance's commit was in doubt: it has happened if the position says so. A position that is neither the last one that we
@@ -178,8 +187,8 @@ go_on(struct relay *relay, const struct reconciled *result)
 {
     struct exact *exact = &relay->exact;
     const struct record *found = &exact->found;
-    bool as_known = exact->based && record_compare(found->at, exact->committed.at) == 0;
-    bool as_asked = exact->based && exact->committing && record_compare(found->at, exact->asked.at) == 0;
+    bool as_known = exact->based && is_same(found, &exact->committed);
+    bool as_asked = exact->based && exact->committing && is_same(found, &exact->asked);
     if (as_asked)
         take_along(relay);
     else if (!as_known)
@@ -351,8 +360,6 @@ take_commit(struct relay *relay)
     exact->committed = exact->asked;
     set_told(relay, &exact->committed);
     take_along(relay);
-    exact->events = pipeline_unsent_settled(&relay->pipeline); /* passed over meanwhile */
-    exact->opened_us = relay->now_us;
     if (exact->state == EXACT_BASING)
         exact->state = EXACT_TELLING;
 }

@@ -49,9 +49,9 @@ holds_find(const struct holds *holds, const struct event *event)
     const struct hold *hold = find(holds, event->topic, event->key, event->key_size);
     if (hold == NULL)
         return 0;
-    int64_t tick = event->page->tick_seq;
-    bool behind = tick > hold->tick || (tick == hold->tick && event->id > hold->id);
-    return behind ? hold->number : 0;
+    const struct page *page = event->page;
+    bool later = hold->tick <= page->from_tick, same = !later && hold->tick <= page->tick_seq;
+    return later || (same && event->id > hold->id) ? hold->number : 0;
 }
 
 bool

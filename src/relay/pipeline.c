@@ -295,8 +295,7 @@ pipeline_rewind(struct pipeline *pipeline)
     CHECK(pipeline->events_out == 0);
     for (struct page *page = pipeline->head; page != NULL; page = page->later) {
         for (size_t i = page->settled; i < page->count; i++)
-            if (page->first_serial + i >= pipeline->committed &&
-                page->events[i].state == EVENT_ACKNOWLEDGED)
+            if (page->first_serial + i >= pipeline->committed && page->events[i].state == EVENT_ACKNOWLEDGED)
                 rewind_event(pipeline, &page->events[i]);
         page->next = page->answered = page->settled;
     }

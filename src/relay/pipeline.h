@@ -20,7 +20,7 @@ struct pipeline {
     size_t pages;
     size_t cost; /* bytes of all pages, read and not settled; of what is acknowledged, only what is kept */
     size_t kept; /* of them, what stays as long as the pages */
-    size_t events_out; /* sent and not reported */
+    size_t events_out;            /* sent and not reported */
     size_t refused, held, passed; /* events in these states: to be written down */
     size_t cost_out, kept_out;
     bool exact;         /* transactions decide */

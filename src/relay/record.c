@@ -72,10 +72,10 @@ void
 record_format(const struct record *record, char text[RECORD_TEXT_SIZE])
 {
     int used = snprintf(text, RECORD_TEXT_SIZE,
-                        "v1 relay=%s seq=%" PRId64 " id=%" PRId64 " epoch=%" PRId64 " sysid=%" PRId64
-                        " timeline=%d dbid=%" PRId64 " cluster=%s sides=",
-                        record->relay, record->at.seq, record->at.id, record->epoch, record->place.sysid,
-                        record->place.timeline, record->place.dbid, record->cluster);
+                        "v1 relay=%s seq=%" PRId64 " id=%" PRId64 " epoch=%" PRId64 " commit=%" PRId64
+                        " sysid=%" PRId64 " timeline=%d dbid=%" PRId64 " cluster=%s sides=",
+                        record->relay, record->at.seq, record->at.id, record->epoch, record->commit,
+                        record->place.sysid, record->place.timeline, record->place.dbid, record->cluster);
     for (size_t i = 0; i < record->sides.count; i++) {
         const struct record_side *side = &record->sides.list[i];
         used += snprintf(text + used, (size_t)(RECORD_TEXT_SIZE - used), "%s%" PRId64 ":%" PRId64,
@@ -180,6 +180,8 @@ record_parse(struct record *record, const char *text, struct error *error)
     record->at.id = number(&cursor, 0, INT64_MAX);
     skip(&cursor, " epoch=");
     record->epoch = number(&cursor, 0, INT64_MAX);
+    skip(&cursor, " commit=");
+    record->commit = number(&cursor, 0, INT64_MAX);
     skip(&cursor, " sysid=");
     record->place.sysid = number(&cursor, INT64_MIN, INT64_MAX);
     skip(&cursor, " timeline=");

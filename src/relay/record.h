@@ -2,7 +2,7 @@
  * which database, and the chain: by which journal rows another process can tell whether this is its own history, and if not, where
  * the two parted. Pure. One line of ASCII, with a word at its end, so that one that was cut is none:
  *
- *   v1 relay=main seq=41 id=0 epoch=7 sysid=7301 timeline=1 dbid=16384 cluster=MkU3 sides=12:880 chain=41:8812,40:1034,38:77,34:5 end
+ *   v1 relay=main seq=41 id=0 epoch=7 commit=880 sysid=7301 timeline=1 dbid=16384 cluster=MkU3 sides=12:880 chain=41:8812,40:1034,38:77,34:5 end
  */
 #ifndef OUTBOXD_RELAY_RECORD_H
 #define OUTBOXD_RELAY_RECORD_H
@@ -36,6 +36,7 @@ struct record {
         [RECORD_RELAY_SIZE]; /* source `a-b` and relay `c` have the topic of source `a` and relay `b-c` */
     struct journal_position at;
     int64_t epoch;
+    int64_t commit; /* counts the transactions: two records of one position are not the same */
     struct journal_place place;
     char cluster[RECORD_CLUSTER_SIZE]; /* Kafka's; "": not known */
     struct record_sides sides;

@@ -24,6 +24,12 @@ requests_wants(struct relay *relay, const struct side *side)
     return !topic_intern_always(relay->topics, side->topic, strlen(side->topic))->paused;
 }
 
+static int64_t
+replay_events(const struct waiting_request *request)
+{
+    return request->rate > 0 && request->rate < REPLAY_EVENTS ? request->rate : REPLAY_EVENTS;
+}
+
 void
 requests_ask(struct relay *relay, struct side *side)
 {
@@ -37,8 +43,8 @@ requests_ask(struct relay *relay, struct side *side)
     }
     if (request->kind == REQUEST_KIND_REPLAY) {
         int64_t upto = side->after + REPLAY_IDS < side->upto ? side->after + REPLAY_IDS : side->upto;
-        int64_t events = request->rate > 0 && request->rate < REPLAY_EVENTS ? request->rate : REPLAY_EVENTS;
-        waiting_ask_replay(relay->session, name, request, side->after, upto, events, bytes, now_us);
+        waiting_ask_replay(relay->session, name, request, side->after, upto, replay_events(request), bytes,
+                           now_us);
     } else if (request->kind == REQUEST_KIND_COPY) {
         if (relay->settings->dead_letter_topic == NULL) {
             side_ask_settle(relay, side, 0, 0, "no topic is configured for copies");
@@ -93,6 +99,12 @@ push_letter(struct relay *relay, struct side *side, struct page *page, int rows)
     if (rows > 0 && side->request.progress == 0 && page->count > 0)
         producer_forget_topic(relay->producer, page->events[0].topic); /* it may have been healed */
     bool alone = side->request.hold == 0 || side->request.kind == REQUEST_KIND_COPY;
+    bool publishes = side->request.kind != REQUEST_KIND_DISCARD && side->request.progress == 0;
+    if (rows == 0 && alone && publishes) {
+        side->request.gone = true; /* retried or discarded meanwhile */
+        page_free(page);
+        return;
+    }
     if (rows > 0 && !alone) {
         side_push(relay, page, side->request.number);
         side->out = true;
@@ -119,7 +131,7 @@ static void
 push_replay(struct relay *relay, struct side *side, struct page *page, int rows)
 {
     int64_t window = side->after + REPLAY_IDS < side->upto ? side->after + REPLAY_IDS : side->upto;
-    bool full = rows >= REPLAY_EVENTS || page->cost >= (size_t)leading_page_limit(relay);
+    bool full = rows >= replay_events(&side->request) || page->cost >= (size_t)leading_page_limit(relay);
     side->before = side->after;
     int64_t last_id = page->count > 0 ? page->events[page->count - 1].id : window;
     side->after = full && rows > 0 ? last_id : window;

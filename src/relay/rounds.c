@@ -158,6 +158,7 @@ rounds_answer_page(struct relay *relay, struct error *error)
     if (!reader_read_page(pause->reader, &page, error))
         return false;
     bool last = page->last_of_tick;
+    page->from_tick = pause->from_seq;
     if (last) {
         pause->round = ROUND_READ;
         page->side_end = SIDE_ROUND;

@@ -110,8 +110,8 @@ static void
 pause_hanging(struct relay *relay, struct event *oldest, const struct outcome *why)
 {
     bool attempt = oldest->page->side != 0;
-    if (relay->now_us - relay->oldest_from_us < (attempt ? HANGS_AGAIN_US : HANGS_US) ||
-        exact_is_on(relay) || !holds_up_others(relay, oldest))
+    if (relay->now_us - relay->oldest_from_us < (attempt ? HANGS_AGAIN_US : HANGS_US) || exact_is_on(relay) ||
+        !holds_up_others(relay, oldest))
         return;
     refused(relay, oldest, why, true);
     producer_end(relay->producer, relay->now_us, "a topic takes nothing, and others wait");

@@ -30,7 +30,8 @@ void answer_null(struct answer *answer);
 void answer_int64(struct answer *answer, int64_t number);
 
 /* A row of a page. `topic`: NULL: its own. `headers`: NULL, or JSON. `large`: it comes without its bytes. */
-void answer_event(struct answer *answer, const struct row *row, const char *topic, const char *headers, bool large);
+void answer_event(struct answer *answer, const struct row *row, const char *topic, const char *headers,
+                  bool large);
 
 /* To be freed by PQclear. */
 struct pg_result *answer_result(const struct answer *answer, bool binary);

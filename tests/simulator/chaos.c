@@ -133,9 +133,9 @@ set_clock(void)
 static void
 blow(void *subject)
 {
-    static void (*const blows[])(void) = {kill_one,  kill_one, stop_one,       pause_one,  pause_one,
-                                          renew_one, cut_one,  crash_postgres, stop_kafka, fence,    set_clock,
-                                          break_topic, break_topic, poison};
+    static void (*const blows[])(void) = {kill_one,  kill_one,    stop_one,       pause_one,  pause_one,
+                                          renew_one, cut_one,     crash_postgres, stop_kafka, fence,
+                                          set_clock, break_topic, break_topic,    poison};
     (void)subject;
     if (world.calm)
         return;

@@ -46,11 +46,11 @@ struct cluster {
     struct kafka_log logs[MODEL_LANES];
     struct position **positions;
     size_t positions_count, positions_capacity;
-    int epoch;                             /* of the transactional.id: whoever has an older one is fenced */
-    struct kafka_transaction *ongoing;     /* NULL: there is none */
+    int epoch;                         /* of the transactional.id: whoever has an older one is fenced */
+    struct kafka_transaction *ongoing; /* NULL: there is none */
     int64_t faulty_until_us[MODEL_TOPICS + 1]; /* the topic takes nothing */
-    int64_t poison_id;                     /* an event that is refused .. */
-    int64_t poison_until_us;               /* .. until then */
+    int64_t poison_id;                         /* an event that is refused .. */
+    int64_t poison_until_us;                   /* .. until then */
 };
 
 extern struct cluster cluster;

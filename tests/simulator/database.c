@@ -245,7 +245,8 @@ database_name_ticks(const struct line *line)
             row->tick = line->seq;
     }
     while (database.ticked < database.rows_count &&
-           (database.rows[database.ticked]->tick != 0 || database.rows[database.ticked]->by->fate == FATE_ABORTED))
+           (database.rows[database.ticked]->tick != 0 ||
+            database.rows[database.ticked]->by->fate == FATE_ABORTED))
         database.ticked++;
 }
 

@@ -22,7 +22,7 @@ struct row {
     int64_t id;
     struct transaction *by;
     struct row *next; /* of the transaction */
-    int topic, key; /* MODEL_KEYS: it has none */
+    int topic, key;   /* MODEL_KEYS: it has none */
     size_t payload_size;
     int64_t inserted; /* world.order, when its id was drawn */
     int64_t created_at_us;

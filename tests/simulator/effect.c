@@ -45,7 +45,8 @@ static void
 settle(const struct request *request)
 {
     json_t *refused = parsed(value(request, 4));
-    tables_request_settle(number(request, 0), number(request, 1), number(request, 2), value(request, 3), refused);
+    tables_request_settle(number(request, 0), number(request, 1), number(request, 2), value(request, 3),
+                          refused);
     json_decref(refused);
 }
 

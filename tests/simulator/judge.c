@@ -31,8 +31,8 @@ judge_sending(const struct process *process, const struct event *event)
 static bool
 is_somewhere(const struct row *row)
 {
-    return row->published != 0 || row->discarded || tables_letter(row->id) != NULL || tables_held(row->id) != NULL ||
-           tables_wait_for_topic(row);
+    return row->published != 0 || row->discarded || tables_letter(row->id) != NULL ||
+           tables_held(row->id) != NULL || tables_wait_for_topic(row);
 }
 
 void
@@ -46,7 +46,8 @@ judge_position(bool in_kafka, int64_t seq, int64_t id)
         if (row->confirmed == 0 && !in_kafka && row->tick != 0 && row->tick <= seq)
             row->confirmed = ++world.order;
         if (row->passed != 0 && row->published == 0 && !is_somewhere(row))
-            world_find("I1: %s says %" PRId64 "/%" PRId64 ", and event %" PRId64 " of tick %" PRId64 " is nowhere",
+            world_find("I1: %s says %" PRId64 "/%" PRId64 ", and event %" PRId64 " of tick %" PRId64
+                       " is nowhere",
                        in_kafka ? "the position in Kafka" : "the journal", seq, id, row->id, row->tick);
     }
 }
@@ -78,7 +79,8 @@ judge_append(const struct copy *copy)
         bool holds = letter->hold != 0 && letter->row->topic == copy->topic && letter->row->key == row->key;
         if (!before || !holds || copy->replay != 0 || letter->row->appended || is_given_up(letter->row))
             continue;
-        world_find("I2: event %" PRId64 " of key %s is published, and event %" PRId64 " before it is a dead letter",
+        world_find("I2: event %" PRId64 " of key %s is published, and event %" PRId64
+                   " before it is a dead letter",
                    row->id, model_key_name(row->key), letter->row->id);
     }
 }
@@ -245,7 +247,8 @@ judge_order(int lane, int key, const struct copy *only)
     for (size_t i = 0; i < log->count; i++) {
         const struct copy *copy = log->copies[i];
         struct row *row = copy->row;
-        bool counts = cluster_shows(copy) && cluster_is_first_hand(copy) && row->key == key && !is_out_of_order(row);
+        bool counts =
+            cluster_shows(copy) && cluster_is_first_hand(copy) && row->key == key && !is_out_of_order(row);
         if (!counts || (only != NULL && !is_same_run(copy, only)))
             continue;
         if (row->looked == look && only != NULL)
@@ -255,8 +258,8 @@ judge_order(int lane, int key, const struct copy *only)
             continue;
         row->looked = look;
         if (row->by->ended < newest_insert || (row->by == by && row->id < newest_id))
-            world_find("P2: event %" PRId64 " of key %s stands behind %" PRId64 ", which it comes before", row->id,
-                       model_key_name(key), newest);
+            world_find("P2: event %" PRId64 " of key %s stands behind %" PRId64 ", which it comes before",
+                       row->id, model_key_name(key), newest);
         newest = row->inserted > newest_insert ? row->id : newest;
         newest_insert = row->inserted > newest_insert ? row->inserted : newest_insert;
         newest_id = row->by == by && newest_id > row->id ? newest_id : row->id;

@@ -90,7 +90,8 @@ append(struct batch *batch)
         transaction = cluster_join(instance->epoch);
     for (const struct ticket *ticket = batch->tickets.first; ticket != NULL; ticket = ticket->next) {
         trace("kafka: lane %d gets event %" PRId64 " of instance %d%s%s", lane->number, ticket->row->id,
-              instance->serial, ticket->replay != 0 ? " again" : "", batch->abandoned ? ", which is over" : "");
+              instance->serial, ticket->replay != 0 ? " again" : "",
+              batch->abandoned ? ", which is over" : "");
         cluster_append(lane->number, &(struct copy){ticket->row, ticket->topic, ticket->replay, instance,
                                                     ticket->lead, transaction});
     }

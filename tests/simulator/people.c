@@ -13,10 +13,11 @@ static void
 tell(const struct asked *asked)
 {
     if (asked != NULL && asked->row != NULL)
-        trace("people: request %" PRId64 ", %s of event %" PRId64, asked->number, asked->kind, asked->row->id);
+        trace("people: request %" PRId64 ", %s of event %" PRId64, asked->number, asked->kind,
+              asked->row->id);
     else if (asked != NULL)
-        trace("people: request %" PRId64 ", replay of %" PRId64 " to %" PRId64, asked->number, asked->first_id,
-              asked->last_id);
+        trace("people: request %" PRId64 ", replay of %" PRId64 " to %" PRId64, asked->number,
+              asked->first_id, asked->last_id);
 }
 
 static int64_t
@@ -58,7 +59,8 @@ pause_or_resume(void)
 static void
 replay(void)
 {
-    int64_t first = world_between(0, database.sequence), last = world_chance(50) ? 0 : world_between(first, database.sequence);
+    int64_t first = world_between(0, database.sequence),
+            last = world_chance(50) ? 0 : world_between(first, database.sequence);
     tell(tables_replay(first, last, (int)world_between(-1, MODEL_TOPICS - 1),
                        world_chance(30) ? (int)world_between(0, model.keys - 1) : MODEL_KEYS,
                        world_chance(20) ? world_between(20, 200) : 0));
@@ -87,8 +89,8 @@ heal_event(void)
 static void
 act(void *subject)
 {
-    static void (*const acts[])(void) = {retry,  retry, retry_all, discard, pause_or_resume, pause_or_resume,
-                                         replay, replay, cancel,  heal_event};
+    static void (*const acts[])(void) = {retry,           retry,  retry_all, discard, pause_or_resume,
+                                         pause_or_resume, replay, replay,    cancel,  heal_event};
     (void)subject;
     if (world.calm)
         return;

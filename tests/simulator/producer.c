@@ -266,7 +266,8 @@ producer_send(struct producer *producer, struct event *event, struct outcome *wh
     judge_sending(producer->process, event);
     trace("process %d: instance %d is handed event %" PRId64 " of tick %" PRId64, producer->process->number,
           instance->serial, event->id, event->page->tick_seq);
-    lane_send(instance, &(struct ticket){.event = event, .row = row, .topic = topic, .replay = replay_of(event)});
+    lane_send(instance,
+              &(struct ticket){.event = event, .row = row, .topic = topic, .replay = replay_of(event)});
     producer->uncommitted++;
     return PRODUCER_SENT;
 }

@@ -79,8 +79,7 @@ bool
 query_answer_line(struct request *request, int64_t seq)
 {
     struct answer *answer = &request->answer;
-    const struct line *line =
-        seq >= 0 && seq < (int64_t)database.lines_count ? database.lines[seq] : NULL;
+    const struct line *line = seq >= 0 && seq < (int64_t)database.lines_count ? database.lines[seq] : NULL;
     if (line == NULL || !snapshot_sees(&request->snapshot, line->by))
         return false;
     answer_number(answer, request->newest->epoch);
@@ -254,7 +253,8 @@ run_page(struct request *request, const struct page_query *query)
     request->binary = true;
     for (size_t i = database_above(query->after); i < database.rows_count; i++) {
         const struct row *row = database.rows[i];
-        if (!is_of_page(request, query, row) || (query->topic >= 0 && row->topic != query->topic) ||
+        if (!is_of_page(request, query, row) ||
+            (query->topic >= 0 && (row->topic != query->topic || tables_letter(row->id) != NULL)) ||
             !is_within_limit(query, row))
             continue;
         found = world_grow(found, count, &capacity);

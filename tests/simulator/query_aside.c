@@ -73,19 +73,19 @@ integer_or_null(int64_t value)
 static json_t *
 topic_object(const struct stopped *stopped)
 {
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:s, s:s}", "topic", model_topic_name(stopped->topic), "number",
-                     (json_int_t)stopped->number, "from_seq", (json_int_t)stopped->from_seq, "to_seq",
-                     (json_int_t)stopped->to_seq, "after_id", (json_int_t)stopped->after_id, "error",
-                     stopped->error, "message", stopped->error);
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:s, s:s}", "topic", model_topic_name(stopped->topic),
+                     "number", (json_int_t)stopped->number, "from_seq", (json_int_t)stopped->from_seq,
+                     "to_seq", (json_int_t)stopped->to_seq, "after_id", (json_int_t)stopped->after_id,
+                     "error", stopped->error, "message", stopped->error);
 }
-
 
 static json_t *
 request_object(const struct asked *asked)
 {
     const struct letter *letter = asked->row != NULL ? tables_letter(asked->row->id) : NULL;
-    json_t *object = json_pack("{s:I, s:s, s:I, s:b}", "number", (json_int_t)asked->number, "kind", asked->kind,
-                               "progress", (json_int_t)asked->progress, "gone", asked->row != NULL && letter == NULL);
+    json_t *object =
+        json_pack("{s:I, s:s, s:I, s:b}", "number", (json_int_t)asked->number, "kind", asked->kind,
+                  "progress", (json_int_t)asked->progress, "gone", asked->row != NULL && letter == NULL);
     if (asked->row != NULL)
         json_object_set_new(object, "event_id", json_integer(asked->row->id));
     if (letter != NULL) {
@@ -155,7 +155,8 @@ struct side_page {
 static bool
 add(struct side_page *page, const struct row *row, const char *topic, const char *headers)
 {
-    size_t size = row->payload_size + model_key_size(row->key) + (headers != NULL ? strlen(headers) : 0) * EVENT_HEADER_COST;
+    size_t size = row->payload_size + model_key_size(row->key) +
+                  (headers != NULL ? strlen(headers) : 0) * EVENT_HEADER_COST;
     if (page->any && page->before >= page->bytes)
         return false;
     page->any = true;
@@ -219,7 +220,8 @@ replay(struct request *request)
         if (row->id > number(request, 3))
             return;
         if (row->by->fate != FATE_COMMITTED || !snapshot_shows(&shown, row->by->xid) ||
-            !is_key(row, request->values[8]) || tables_held(row->id) != NULL || tables_letter(row->id) != NULL)
+            !is_key(row, request->values[8]) || tables_held(row->id) != NULL ||
+            tables_letter(row->id) != NULL)
             continue;
         left--;
         if (!add(&page, row, NULL, headers))
@@ -244,8 +246,9 @@ query_aside_run(struct request *request)
         const char *name;
         void (*run)(struct request *request);
         bool page;
-    } known[] = {{"outboxd_ahead", ahead, false}, {"outboxd_dead", dead, false},     {"outboxd_waiting", waiting, false},
-                 {"outboxd_held", held, true},    {"outboxd_copy", copy, true},      {"outboxd_replay", replay, true},
+    } known[] = {{"outboxd_ahead", ahead, false},     {"outboxd_dead", dead, false},
+                 {"outboxd_waiting", waiting, false}, {"outboxd_held", held, true},
+                 {"outboxd_copy", copy, true},        {"outboxd_replay", replay, true},
                  {"outboxd_round", round_ends, false}};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strcmp(request->name, known[i].name) != 0)

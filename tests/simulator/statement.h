@@ -42,7 +42,7 @@ struct request {
     struct answer answer;
     bool binary, undurable;
     const char *effect; /* what the statement says that it did beside appending its row */
-    bool failed; /* with an error that passes */
+    bool failed;        /* with an error that passes */
 };
 
 /* Carries the request out from now on; calls request->finish with it when the answer is complete. */

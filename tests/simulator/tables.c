@@ -95,13 +95,14 @@ add_letter(struct row *row, int64_t tick, int64_t hold, const json_t *why)
     set_text(letter->error, why, "error");
     tables.letters = world_grow(tables.letters, tables.letters_count, &tables.letters_capacity);
     size_t at = tables.letters_count++;
-    for (; at > 0 && is_behind(tables.letters[at - 1]->tick, tables.letters[at - 1]->row->id, tick, row->id); at--)
+    for (; at > 0 && is_behind(tables.letters[at - 1]->tick, tables.letters[at - 1]->row->id, tick, row->id);
+         at--)
         tables.letters[at] = tables.letters[at - 1];
     tables.letters[at] = letter;
     row->aside = ++world.order;
     row->skipped = row->skipped || hold == 0;
-    trace("postgres: event %" PRId64 " is a dead letter of tick %" PRId64 ", hold %" PRId64 ": %s", row->id, tick, hold,
-          letter->error);
+    trace("postgres: event %" PRId64 " is a dead letter of tick %" PRId64 ", hold %" PRId64 ": %s", row->id,
+          tick, hold, letter->error);
     judge_letter(letter);
 }
 
@@ -119,26 +120,6 @@ put_dead(const json_t *dead)
 }
 
 static void
-put_held(const json_t *triple)
-{
-    int64_t numbers[3];
-    for (size_t i = 0; i < 3; i++)
-        numbers[i] = json_integer_value(json_array_get(triple, i));
-    struct row *row = database_find(numbers[0]);
-    if (row == NULL || row->by->fate != FATE_COMMITTED || tables_letter(row->id) != NULL || tables_held(row->id) != NULL)
-        return;
-    struct held *held = world_alloc(sizeof *held);
-    *held = (struct held){row, numbers[1], numbers[2]};
-    tables.held = world_grow(tables.held, tables.held_count, &tables.held_capacity);
-    size_t at = tables.held_count++;
-    for (; at > 0 && is_behind(tables.held[at - 1]->tick, tables.held[at - 1]->row->id, held->tick, row->id); at--)
-        tables.held[at] = tables.held[at - 1];
-    tables.held[at] = held;
-    row->aside = ++world.order;
-    trace("postgres: event %" PRId64 " of tick %" PRId64 " waits behind %" PRId64, row->id, held->tick, held->hold);
-}
-
-static void
 remove_held(size_t at)
 {
     trace("postgres: event %" PRId64 " waits no more", tables.held[at]->row->id);
@@ -147,12 +128,41 @@ remove_held(size_t at)
 }
 
 static void
+put_held(const json_t *triple)
+{
+    int64_t numbers[3];
+    for (size_t i = 0; i < 3; i++)
+        numbers[i] = json_integer_value(json_array_get(triple, i));
+    struct row *row = database_find(numbers[0]);
+    if (row == NULL || row->by->fate != FATE_COMMITTED || tables_letter(row->id) != NULL)
+        return;
+    for (size_t i = 0; i < tables.held_count; i++)
+        if (tables.held[i]->row == row) {
+            numbers[2] = tables.held[i]->hold; /* only its place is another one */
+            remove_held(i);
+            break;
+        }
+    struct held *held = world_alloc(sizeof *held);
+    *held = (struct held){row, numbers[1], numbers[2]};
+    tables.held = world_grow(tables.held, tables.held_count, &tables.held_capacity);
+    size_t at = tables.held_count++;
+    for (; at > 0 && is_behind(tables.held[at - 1]->tick, tables.held[at - 1]->row->id, held->tick, row->id);
+         at--)
+        tables.held[at] = tables.held[at - 1];
+    tables.held[at] = held;
+    row->aside = ++world.order;
+    trace("postgres: event %" PRId64 " of tick %" PRId64 " waits behind %" PRId64, row->id, held->tick,
+          held->hold);
+}
+
+static void
 remove_letter(const struct letter *letter)
 {
     size_t at = letter_at(letter->row->id);
     trace("postgres: event %" PRId64 " is no dead letter any more", letter->row->id);
     tables.letters_count--;
-    memmove(&tables.letters[at], &tables.letters[at + 1], (tables.letters_count - at) * sizeof(struct letter *));
+    memmove(&tables.letters[at], &tables.letters[at + 1],
+            (tables.letters_count - at) * sizeof(struct letter *));
 }
 
 /* ---- requests ---- */
@@ -206,7 +216,8 @@ settle_held(const struct letter *letter, bool whole, int64_t progress)
         upto = NULL;
     for (size_t i = tables.held_count; i-- > 0;) {
         const struct held *held = tables.held[i];
-        bool published = whole || (upto != NULL && !is_behind(held->tick, held->row->id, upto->tick, upto->row->id));
+        bool published =
+            whole || (upto != NULL && !is_behind(held->tick, held->row->id, upto->tick, upto->row->id));
         if (held->hold == letter->hold && letter->hold != 0 && published)
             remove_held(i);
     }
@@ -247,7 +258,8 @@ settle_letter(const struct asked *asked, struct letter *letter, int64_t progress
 }
 
 void
-tables_request_settle(int64_t number, int64_t progress, int64_t events, const char *outcome, const json_t *refused)
+tables_request_settle(int64_t number, int64_t progress, int64_t events, const char *outcome,
+                      const json_t *refused)
 {
     struct asked *asked = open_request(number);
     if (asked == NULL)
@@ -286,7 +298,8 @@ put_topic(const json_t *row)
     set_text(stopped->error, row, "error");
     tables.topics[topic] = stopped;
     tables.waited[topic] = ++world.order;
-    trace("postgres: topic %s is paused as number %" PRId64 " from %" PRId64 " to %" PRId64 " after %" PRId64 ": %s",
+    trace("postgres: topic %s is paused as number %" PRId64 " from %" PRId64 " to %" PRId64 " after %" PRId64
+          ": %s",
           model_topic_name(topic), stopped->number, stopped->from_seq, stopped->to_seq, stopped->after_id,
           stopped->error);
 }
@@ -324,7 +337,8 @@ tables_topic_settle(int64_t number, int64_t progress, int64_t new_to, const char
             snprintf(stopped->error, sizeof stopped->error, "%s", error);
     }
     trace("postgres: topic %s goes on as number %" PRId64 " from %" PRId64 " to %" PRId64 " after %" PRId64,
-          model_topic_name(stopped->topic), stopped->number, stopped->from_seq, stopped->to_seq, stopped->after_id);
+          model_topic_name(stopped->topic), stopped->number, stopped->from_seq, stopped->to_seq,
+          stopped->after_id);
     return stopped->number;
 }
 
@@ -343,16 +357,15 @@ tables_put_aside(const json_t *aside)
     const json_t *each;
     size_t i;
     bool copies = json_is_true(json_object_get(aside, "copy"));
-    json_array_foreach (json_object_get(aside, "dead"), i, each) {
+    json_array_foreach(json_object_get(aside, "dead"), i, each)
+    {
         struct row *row = database_find(integer(each, "id"));
         put_dead(each);
         if (copies && !is_asked(row, true))
             (void)add_request("copy", row);
     }
-    json_array_foreach (json_object_get(aside, "held"), i, each)
-        put_held(each);
-    json_array_foreach (json_object_get(aside, "topics"), i, each)
-        put_topic(each);
+    json_array_foreach(json_object_get(aside, "held"), i, each) put_held(each);
+    json_array_foreach(json_object_get(aside, "topics"), i, each) put_topic(each);
 }
 
 /* ---- people ---- */

@@ -75,7 +75,8 @@ draw(void *subject)
         world_chance(3) ? (size_t)world_between(8000, MODEL_PAYLOAD_MOST) : (size_t)world_between(0, 300);
     if (world_chance(6))
         key = MODEL_KEYS;
-    struct row *row = database_insert(writer->transaction, (int)world_between(0, MODEL_TOPICS - 1), key, size);
+    struct row *row =
+        database_insert(writer->transaction, (int)world_between(0, MODEL_TOPICS - 1), key, size);
     if (world_fault(model.refused_percent))
         refuse(row);
     trace("writer: xid %" PRId64 " inserts event %" PRId64 " of %s in %s", writer->transaction->xid, row->id,

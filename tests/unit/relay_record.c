@@ -11,6 +11,7 @@ make_record(void)
     struct record record = {.relay = "main",
                             .at = {.seq = 41, .id = 17},
                             .epoch = 7,
+                            .commit = 9,
                             .place = {.sysid = -7301, .timeline = 2, .dbid = 4294967295},
                             .cluster = "MkU3OEVBNTcwNTJENDM2Qk"};
     record_chain_add(&record.chain, (struct journal_name){34, 5});
@@ -36,13 +37,15 @@ Test(relay_record, what_is_written_is_read_again)
     struct error error;
     char text[RECORD_TEXT_SIZE];
     record_format(&record, text);
-    cr_assert_str_eq(text, "v1 relay=main seq=41 id=17 epoch=7 sysid=-7301 timeline=2 dbid=4294967295"
-                           " cluster=MkU3OEVBNTcwNTJENDM2Qk sides=12:880,13:9223372036854775807 "
-                           "chain=42:9223372036854775807,34:5 end");
+    cr_assert_str_eq(text,
+                     "v1 relay=main seq=41 id=17 epoch=7 commit=9 sysid=-7301 timeline=2 dbid=4294967295"
+                     " cluster=MkU3OEVBNTcwNTJENDM2Qk sides=12:880,13:9223372036854775807 "
+                     "chain=42:9223372036854775807,34:5 end");
     cr_assert(record_parse(&again, text, &error), "%s", error.message);
     cr_expect_eq(record_compare(again.at, record.at), 0);
     cr_expect_str_eq(again.relay, "main");
     cr_expect_eq(again.epoch, 7);
+    cr_expect_eq(again.commit, 9);
     cr_expect(again.place.sysid == -7301 && again.place.timeline == 2 && again.place.dbid == 4294967295);
     cr_expect_str_eq(again.cluster, record.cluster);
     cr_expect_eq(again.chain.count, 2);
@@ -62,56 +65,64 @@ Test(relay_record, a_cluster_without_a_name_is_none)
 
 Test(relay_record, whatever_is_no_such_line_is_refused)
 {
-    static const char *const wrong[] = {
-        "",
-        "v1 relay=main seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= chain=41:1 end",
-        "v1 relay=main seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides=0:1 "
-        "chain=41:1 end",
-        "v1 relay=main seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides=1:0 "
-        "chain=41:1 end",
-        "v1 relay=main seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides=1:2,1:3 "
-        "chain=41:1 end",
-        "v1 relay=main seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides=1:2, "
-        "chain=41:1 end",
-        "v1 seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides= chain=41:1 end", /* whose? */
-        "v1 relay=main seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides= "
-        "chain=41:1", /* cut */
-        "v1 relay=main seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides= "
-        "chain=41:1 end ",
-        "v2 relay=main seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides= "
-        "chain=41:1 end",
-        "v1 relay=main seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides= chain= "
-        "end",
-        "v1 relay=main seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides= "
-        "chain=41:1  end",
-        "v1 relay=main seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides= "
-        "chain=41:1, end",
-        "v1 relay=main seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides= "
-        "chain=41:1,41:2 end", /* not older */
-        "v1 relay=main seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides= "
-        "chain=40:1 end", /* not the newest tick */
-        "v1 relay=main seq=41 id=3 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides= "
-        "chain=41:1 end", /* id 3 is of tick 42 */
-        "v1 relay=main seq=-1 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides= "
-        "chain=41:1 end",
-        "v1 relay=main seq=041 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides= "
-        "chain=41:1 end", /* not as we write it */
-        "v1 relay=main seq=41 id=-0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides= "
-        "chain=41:1 end",
-        "v1 relay=main seq=9223372036854775807 id=3 epoch=7 sysid=1 timeline=1 dbid=1 "
-        "cluster= sides= chain=41:1 "
-        "end", /* of no tick */
-        "v1 relay=main seq= 41 id=0 epoch=7 sysid=1 timeline=1 dbid=1 cluster= sides= "
-        "chain=41:1 end",
-        "v1 relay=main seq=99999999999999999999 id=0 epoch=7 sysid=1 timeline=1 dbid=1 "
-        "cluster= sides= chain=41:1 "
-        "end",
-        "v1 relay=main seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=4294967296 cluster= "
-        "sides= chain=41:1 end",
-        ("v1 relay=main seq=41 id=0 epoch=7 sysid=1 timeline=1 dbid=1"
-         " cluster=0123456789012345678901234567890123456789012345678901234567890123 sides= "
-         "chain=41:1 end"),
-    };
+    static const char
+        *const
+            wrong[] =
+                {
+                    "",
+                    "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= "
+                    "chain=41:1 end",
+                    "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides=0:1 "
+                    "chain=41:1 end",
+                    "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides=1:0 "
+                    "chain=41:1 end",
+                    "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= "
+                    "sides=1:2,1:3 "
+                    "chain=41:1 end",
+                    "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= "
+                    "sides=1:2, "
+                    "chain=41:1 end",
+                    "v1 seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= chain=41:1 "
+                    "end", /* whose? */
+                    "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
+                    "chain=41:1", /* cut */
+                    "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
+                    "chain=41:1 end ",
+                    "v2 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
+                    "chain=41:1 end",
+                    "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
+                    "chain= "
+                    "end",
+                    "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
+                    "chain=41:1  end",
+                    "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
+                    "chain=41:1, end",
+                    "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
+                    "chain=41:1,41:2 end", /* not older */
+                    "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
+                    "chain=40:1 end", /* not the newest tick */
+                    "v1 relay=main seq=41 id=3 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
+                    "chain=41:1 end", /* id 3 is of tick 42 */
+                    "v1 relay=main seq=-1 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
+                    "chain=41:1 end",
+                    "v1 relay=main seq=041 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
+                    "chain=41:1 end", /* not as we write it */
+                    "v1 relay=main seq=41 id=-0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
+                    "chain=41:1 end",
+                    "v1 relay=main seq=9223372036854775807 id=3 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 "
+                    "cluster= sides= chain=41:1 "
+                    "end", /* of no tick */
+                    "v1 relay=main seq= 41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
+                    "chain=41:1 end",
+                    "v1 relay=main seq=99999999999999999999 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 "
+                    "cluster= sides= chain=41:1 "
+                    "end",
+                    "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=4294967296 cluster= "
+                    "sides= chain=41:1 end",
+                    ("v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1"
+                     " cluster=0123456789012345678901234567890123456789012345678901234567890123 sides= "
+                     "chain=41:1 end"),
+                };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         expect_refused(wrong[i]);
 }
