@@ -20,7 +20,7 @@ static struct pause *
 find(const struct relay *relay, const struct topic *topic)
 {
     for (size_t i = 0; topic->paused && i < relay->beside.pause_count; i++)
-        if (relay->beside.pauses[i]->topic == topic)
+        if (relay->beside.pauses[i]->topic == topic && !relay->beside.pauses[i]->ended)
             return relay->beside.pauses[i];
     return NULL;
 }
