@@ -255,7 +255,7 @@ void rounds_settled(struct relay *relay, struct pause *pause, int64_t progress, 
                     int64_t new_to);
 
 /* requests.c */
-bool requests_wants(struct relay *relay, const struct side *side);
+bool requests_wants(const struct relay *relay, const struct side *side);
 void requests_ask(struct relay *relay, struct side *side);
 bool requests_answer(struct relay *relay, struct error *error) MUST_CHECK;
 
@@ -265,7 +265,7 @@ struct side *side_find(const struct relay *relay, int64_t number); /* NULL: it i
 void side_ask_waiting(struct relay *relay);
 bool side_answer_waiting(struct relay *relay, struct error *error) MUST_CHECK;
 bool side_is_closing(const struct relay *relay); /* no tick may be opened */
-int64_t side_deadline(const struct relay *relay);
+int64_t side_deadline(const struct relay *relay, bool may_ask);
 bool side_settles(struct relay *relay); /* there is something to tell the database */
 void side_ask_settled(struct relay *relay);
 void side_ask_settle(struct relay *relay, const struct side *side, int64_t progress, int64_t events,

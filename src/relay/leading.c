@@ -307,7 +307,7 @@ leading_deadline(const struct relay *relay)
     int64_t confirm_us = relay->appended_at_us + confirm_interval_us(relay);
     if (relay->dirty && confirm_us < deadline)
         deadline = confirm_us;
-    int64_t beside_us = aside_is_loaded(relay) ? side_deadline(relay) : CLOCK_NEVER;
+    int64_t beside_us = aside_is_loaded(relay) ? side_deadline(relay, has_room(relay)) : CLOCK_NEVER;
     if (relay->state == RELAY_LEADING && beside_us < deadline)
         deadline = beside_us;
     bool polls = relay->state == RELAY_LEADING && exact_lets_read(relay) && !reader_has_more(relay->reader) &&

@@ -13,7 +13,7 @@
 /* ---- asking ---- */
 
 bool
-requests_wants(struct relay *relay, const struct side *side)
+requests_wants(const struct relay *relay, const struct side *side)
 {
     bool behind = relay->confirmed.seq >= relay->aside.ahead_tick;
     if (side->out || side->cancelled || relay->now_us < side->next_us || !behind)

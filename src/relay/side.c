@@ -198,18 +198,25 @@ side_is_closing(const struct relay *relay)
 }
 
 int64_t
-side_deadline(const struct relay *relay)
+side_deadline(const struct relay *relay, bool may_ask)
 {
     const struct beside *beside = &relay->beside;
     int64_t deadline = beside->look_at_us;
-    for (size_t i = 0; i < beside->side_count; i++)
-        if (!beside->sides[i].out && beside->sides[i].next_us < deadline)
-            deadline = beside->sides[i].next_us;
-    for (size_t i = 0; i < beside->pause_count; i++)
-        if (!beside->pauses[i]->out && beside->pauses[i]->number != 0 && !beside->pauses[i]->by_hand &&
-            beside->pauses[i]->retry_at_us < deadline)
-            deadline = beside->pauses[i]->retry_at_us;
-    return deadline;
+    bool now = false, asks = may_ask && !beside->paused && exact_is_settled(relay);
+    for (size_t i = 0; i < beside->side_count; i++) {
+        const struct side *side = &beside->sides[i];
+        if (side->next_us > relay->now_us && !side->out)
+            deadline = side->next_us < deadline ? side->next_us : deadline;
+        now = now || (asks && requests_wants(relay, side));
+    }
+    for (size_t i = 0; i < beside->pause_count; i++) {
+        const struct pause *pause = beside->pauses[i];
+        if (pause->retry_at_us > relay->now_us && !pause->out && !pause->by_hand && !pause->ended &&
+            pause->number != 0)
+            deadline = pause->retry_at_us < deadline ? pause->retry_at_us : deadline;
+        now = now || (asks && rounds_wants(relay, pause));
+    }
+    return now ? relay->now_us : deadline;
 }
 
 /* ---- what the database is told ---- */
