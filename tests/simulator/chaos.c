@@ -110,7 +110,7 @@ break_topic(void)
 static void
 poison(void)
 {
-    cluster.poison_id = database.sequence + world_between(-3, 3);
+    cluster.poison_id = database.sequence + world_between(1, 4);
     cluster.poison_until_us = world.now_us + world_between(0, 1500) * MS;
     trace("kafka: event %" PRId64 " is refused", cluster.poison_id);
 }

@@ -10,6 +10,8 @@
 #define LONGEST_WAIT_US (100 * MS)
 /* Nobody may spin: a turn and the next are so far apart at least. */
 #define TURN_US 5
+/* So many turns, each at once after the one before, are no work: nothing that a relay does goes on for ten milliseconds by itself. */
+#define TURNS_MOST 2000
 
 struct process processes[MODEL_PROCESSES];
 struct process *turning;
@@ -87,7 +89,11 @@ process_turn(struct process *process)
     int64_t deadline_us = relay_turn(process->relay, process_clock_us(process));
     turning = NULL;
     int64_t due_us = world_time_us(process, deadline_us);
-    process->due_us = due_us > world.now_us + TURN_US ? due_us : world.now_us + TURN_US;
+    bool at_once = due_us <= world.now_us + TURN_US;
+    process->due_us = at_once ? world.now_us + TURN_US : due_us;
+    process->turns_at_once = at_once ? process->turns_at_once + 1 : 0;
+    if (process->turns_at_once > TURNS_MOST)
+        world_find("process %d turns without end", process->number);
     if (relay_state(process->relay) != RELAY_STOPPED)
         return;
     const struct error *failure = relay_failure(process->relay);

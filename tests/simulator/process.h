@@ -12,6 +12,7 @@ struct process {
     struct relay *relay; /* NULL: it does not run */
     struct settings settings;
     int64_t due_us; /* its next turn */
+    int turns_at_once; /* so many of them, without waiting for anything */
     int64_t paused_until_us;
     int64_t cut_until_us; /* Postgres is out of its reach */
     int64_t clock_origin_us, clock_begin_us;

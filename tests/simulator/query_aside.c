@@ -50,7 +50,9 @@ dead(struct request *request)
     answer->columns = 6;
     for (size_t i = 0; i < tables.letters_count; i++) {
         const struct letter *letter = tables.letters[i];
-        bool is_ahead = letter->tick > tick || (letter->tick == tick && letter->row->id > id);
+        const struct stopped *stopped = tables.topics[letter->row->topic];
+        bool is_ahead = letter->tick > tick || (letter->tick == tick && letter->row->id > id) ||
+                        (stopped != NULL && letter->tick > stopped->from_seq);
         if (letter->hold == 0 && !is_ahead)
             continue;
         answer_number(answer, letter->row->id);

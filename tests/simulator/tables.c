@@ -120,11 +120,18 @@ put_dead(const json_t *dead)
 }
 
 static void
-remove_held(size_t at)
+remove_held_at(size_t at)
 {
-    trace("postgres: event %" PRId64 " waits no more", tables.held[at]->row->id);
     tables.held_count--;
     memmove(&tables.held[at], &tables.held[at + 1], (tables.held_count - at) * sizeof(struct held *));
+}
+
+static void
+remove_held(const struct row *row)
+{
+    for (size_t i = tables.held_count; i-- > 0;)
+        if (tables.held[i]->row == row)
+            remove_held_at(i);
 }
 
 static void
@@ -136,12 +143,7 @@ put_held(const json_t *triple)
     struct row *row = database_find(numbers[0]);
     if (row == NULL || row->by->fate != FATE_COMMITTED || tables_letter(row->id) != NULL)
         return;
-    for (size_t i = 0; i < tables.held_count; i++)
-        if (tables.held[i]->row == row) {
-            numbers[2] = tables.held[i]->hold; /* only its place is another one */
-            remove_held(i);
-            break;
-        }
+    remove_held(row);
     struct held *held = world_alloc(sizeof *held);
     *held = (struct held){row, numbers[1], numbers[2]};
     tables.held = world_grow(tables.held, tables.held_count, &tables.held_capacity);
@@ -218,8 +220,10 @@ settle_held(const struct letter *letter, bool whole, int64_t progress)
         const struct held *held = tables.held[i];
         bool published =
             whole || (upto != NULL && !is_behind(held->tick, held->row->id, upto->tick, upto->row->id));
-        if (held->hold == letter->hold && letter->hold != 0 && published)
-            remove_held(i);
+        if (held->hold != letter->hold || letter->hold == 0 || !published)
+            continue;
+        trace("postgres: event %" PRId64 " waits no more", held->row->id);
+        remove_held_at(i);
     }
 }
 
@@ -233,9 +237,7 @@ refuse_held(const json_t *refused)
     struct row *row = next->row;
     if (tables_letter(row->id) == NULL)
         add_letter(row, next->tick, next->hold, refused);
-    for (size_t i = tables.held_count; i-- > 0;)
-        if (tables.held[i]->row == row)
-            remove_held(i);
+    remove_held(row);
 }
 
 static void
