@@ -1,5 +1,5 @@
 /* rebase.c: `outboxd rebase`: shows what it would do to a database in which the relays' journals mean nothing any more, asks,
- * and has it done. Called by main; what is to be done is decided in schema/006_failover.sql. The doors that read Kafka are in
+ * and has it done. Called by main; what is to be done is decided in schema/007_failover.sql. The doors that read Kafka are in
  * rebase_kafka.c. */
 #include "postgres/rebase.h"
 

@@ -1,5 +1,5 @@
 /* rebase_kafka.c: reads from Kafka what consumers know of this outbox, counts and lists what the database has lost of it, and has the
- * relay go on behind it. Called by rebase.c; what follows from what is decided in schema/006_failover.sql. */
+ * relay go on behind it. Called by rebase.c; what follows from what is decided in schema/007_failover.sql. */
 #include "command/rebase_kafka.h"
 
 #include "base/clock.h"

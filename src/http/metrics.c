@@ -160,12 +160,13 @@ write_backlog(FILE *out, const struct snapshot *snapshot)
         "1 while publishing stands still in front of an event that Kafka refuses; /health/ready says which.",
         snapshot->trouble[0] != '\0');
     write_gauge(out, "outbox_dead_letters",
-                "Events that Kafka refused for their own sake, waiting for a person; 0 in this version, see "
-                "outbox_stuck.",
+                "Events that Kafka refused for their own sake, waiting for a person: outboxd dead.",
                 (double)snapshot->dead_letters);
-    write_gauge(out, "outbox_held_events",
-                "Events waiting behind a dead letter of their key; 0 in this version.",
+    write_gauge(out, "outbox_held_events", "Events waiting behind a dead letter of their key.",
                 (double)snapshot->held_events);
+    write_gauge(out, "outbox_paused_topics",
+                "Topics that take nothing or were paused by hand: their events wait, the others flow.",
+                (double)snapshot->paused_topics);
     write_gauge(out, "outbox_in_flight_events", "Events read and not yet confirmed.",
                 (double)snapshot->in_flight_events);
     write_gauge(out, "outbox_in_flight_bytes", "Bytes of the events in flight, with their overhead.",

@@ -50,7 +50,7 @@ struct snapshot {
     int64_t lag_events; /* committed and not yet confirmed, at most (ids of rolled back events count too) */
     int64_t in_flight_events, in_flight_bytes;
     int64_t memory_bytes; /* the bound */
-    int64_t dead_letters, held_events;
+    int64_t dead_letters, held_events, paused_topics;
     uint64_t errors[SNAPSHOT_ERROR_COUNT];
     uint64_t latency_buckets[SNAPSHOT_LATENCY_BUCKETS]; /* not cumulative */
     double latency_sum_seconds;

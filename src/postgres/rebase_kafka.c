@@ -1,5 +1,5 @@
 /* rebase_kafka.c: brings what was read from Kafka into the session of a rebase, and calls the functions of
- * schema/006_failover.sql. Called by `outboxd rebase`; decides nothing. */
+ * schema/007_failover.sql. Called by `outboxd rebase`; decides nothing. */
 #include "postgres/rebase_kafka.h"
 
 #include "postgres/rebase_parts.h"

@@ -1,6 +1,6 @@
 /* rebase_kafka.h: what Kafka has, held against what this database has: events that consumers know and the database has lost (phantoms),
  * events that are published although the journal does not say so, and ids that would be given twice. What follows from it is
- * decided in schema/006_failover.sql. For `outboxd rebase`; blocks.
+ * decided in schema/007_failover.sql. For `outboxd rebase`; blocks.
  *
  *   rebase_position_look -> rebase_since -> rebase_kafka_begin -> rebase_kafka_add .. -> rebase_kafka_judge
  *     -> rebase_each_phantom -> rebase_position_run or rebase_pass_ids */

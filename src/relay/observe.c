@@ -147,6 +147,7 @@ relay_observe(const struct relay *relay, int64_t now_us, struct snapshot *snapsh
     snapshot->takeovers = counters->takeovers;
     snapshot->dead_letters = relay->aside.dead;
     snapshot->held_events = relay->aside.held;
+    snapshot->paused_topics = (int64_t)relay->beside.pause_count;
     snapshot->log_dropped = log_dropped();
     observe_ready(relay, snapshot);
     observe_lag(relay, snapshot);

@@ -1,4 +1,4 @@
-/* rebase_failover.c: what the functions of schema/006_failover.sql make of what was found in Kafka (rows 59 and 72). Reading it there is in
+/* rebase_failover.c: what the functions of schema/007_failover.sql make of what was found in Kafka (rows 59 and 72). Reading it there is in
  * tests/e2e/relay_failover.c. */
 #include "rebase_fixture.h"
 

@@ -57,11 +57,12 @@ Test(schema_forbidden, each_function_is_for_those_whom_it_is_for__row_86)
     struct outbox outbox = outbox_open();
     outbox_register(&outbox);
     expect_functions_denied(&outbox, POSTGRES_WRITER, 10, "emit,emit_bytes");
-    expect_functions_denied(
-        &outbox, POSTGRES_RELAY, 7,
-        "relay_register,relay_trouble,slot_state,slot_empty,journal_trim,relay_add,relay_retire,sequence_pass,"
-        "put_aside,request_settle,topic_settle,side_apply,dead_retry,dead_discard,replay,request_cancel,pause,"
-        "resume");
+    expect_functions_denied(&outbox, POSTGRES_RELAY, 7,
+                            "relay_register,relay_trouble,slot_state,slot_empty,journal_trim,relay_add,relay_"
+                            "retire,sequence_pass,"
+                            "put_aside,request_settle,topic_settle,side_apply,dead_retry,dead_discard,replay,"
+                            "request_cancel,pause,"
+                            "resume");
     expect_functions_denied(&outbox, POSTGRES_STRANGER, 12, "");
     outbox_close(&outbox);
 }

@@ -31,6 +31,7 @@ planted(void)
         .in_flight_bytes = 2900,
         .memory_bytes = 67108864,
         .dead_letters = 2,
+        .paused_topics = 3,
         .held_events = 9,
         .errors = {1, 2, 3, 4, 5},
         .latency_buckets = {[0] = 2, [5] = 3, [19] = 1, [20] = 4},
@@ -67,13 +68,17 @@ static const char wanted[] =
     "/health/ready says which.\n"
     "# TYPE outbox_stuck gauge\n"
     "outbox_stuck 0\n"
-    "# HELP outbox_dead_letters Events that Kafka refused for their own sake, waiting for a person; 0 in "
-    "this version, see outbox_stuck.\n"
+    "# HELP outbox_dead_letters Events that Kafka refused for their own sake, waiting for a person: outboxd "
+    "dead.\n"
     "# TYPE outbox_dead_letters gauge\n"
     "outbox_dead_letters 2\n"
-    "# HELP outbox_held_events Events waiting behind a dead letter of their key; 0 in this version.\n"
+    "# HELP outbox_held_events Events waiting behind a dead letter of their key.\n"
     "# TYPE outbox_held_events gauge\n"
     "outbox_held_events 9\n"
+    "# HELP outbox_paused_topics Topics that take nothing or were paused by hand: their events wait, the "
+    "others flow.\n"
+    "# TYPE outbox_paused_topics gauge\n"
+    "outbox_paused_topics 3\n"
     "# HELP outbox_in_flight_events Events read and not yet confirmed.\n"
     "# TYPE outbox_in_flight_events gauge\n"
     "outbox_in_flight_events 4\n"

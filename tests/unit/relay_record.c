@@ -65,64 +65,61 @@ Test(relay_record, a_cluster_without_a_name_is_none)
 
 Test(relay_record, whatever_is_no_such_line_is_refused)
 {
-    static const char
-        *const
-            wrong[] =
-                {
-                    "",
-                    "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= "
-                    "chain=41:1 end",
-                    "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides=0:1 "
-                    "chain=41:1 end",
-                    "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides=1:0 "
-                    "chain=41:1 end",
-                    "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= "
-                    "sides=1:2,1:3 "
-                    "chain=41:1 end",
-                    "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= "
-                    "sides=1:2, "
-                    "chain=41:1 end",
-                    "v1 seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= chain=41:1 "
-                    "end", /* whose? */
-                    "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
-                    "chain=41:1", /* cut */
-                    "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
-                    "chain=41:1 end ",
-                    "v2 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
-                    "chain=41:1 end",
-                    "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
-                    "chain= "
-                    "end",
-                    "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
-                    "chain=41:1  end",
-                    "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
-                    "chain=41:1, end",
-                    "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
-                    "chain=41:1,41:2 end", /* not older */
-                    "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
-                    "chain=40:1 end", /* not the newest tick */
-                    "v1 relay=main seq=41 id=3 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
-                    "chain=41:1 end", /* id 3 is of tick 42 */
-                    "v1 relay=main seq=-1 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
-                    "chain=41:1 end",
-                    "v1 relay=main seq=041 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
-                    "chain=41:1 end", /* not as we write it */
-                    "v1 relay=main seq=41 id=-0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
-                    "chain=41:1 end",
-                    "v1 relay=main seq=9223372036854775807 id=3 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 "
-                    "cluster= sides= chain=41:1 "
-                    "end", /* of no tick */
-                    "v1 relay=main seq= 41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
-                    "chain=41:1 end",
-                    "v1 relay=main seq=99999999999999999999 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 "
-                    "cluster= sides= chain=41:1 "
-                    "end",
-                    "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=4294967296 cluster= "
-                    "sides= chain=41:1 end",
-                    ("v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1"
-                     " cluster=0123456789012345678901234567890123456789012345678901234567890123 sides= "
-                     "chain=41:1 end"),
-                };
+    static const char *const wrong[] = {
+        "",
+        "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= "
+        "chain=41:1 end",
+        "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides=0:1 "
+        "chain=41:1 end",
+        "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides=1:0 "
+        "chain=41:1 end",
+        "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= "
+        "sides=1:2,1:3 "
+        "chain=41:1 end",
+        "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= "
+        "sides=1:2, "
+        "chain=41:1 end",
+        "v1 seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= chain=41:1 "
+        "end", /* whose? */
+        "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
+        "chain=41:1", /* cut */
+        "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
+        "chain=41:1 end ",
+        "v2 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
+        "chain=41:1 end",
+        "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
+        "chain= "
+        "end",
+        "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
+        "chain=41:1  end",
+        "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
+        "chain=41:1, end",
+        "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
+        "chain=41:1,41:2 end", /* not older */
+        "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
+        "chain=40:1 end", /* not the newest tick */
+        "v1 relay=main seq=41 id=3 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
+        "chain=41:1 end", /* id 3 is of tick 42 */
+        "v1 relay=main seq=-1 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
+        "chain=41:1 end",
+        "v1 relay=main seq=041 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
+        "chain=41:1 end", /* not as we write it */
+        "v1 relay=main seq=41 id=-0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
+        "chain=41:1 end",
+        "v1 relay=main seq=9223372036854775807 id=3 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 "
+        "cluster= sides= chain=41:1 "
+        "end", /* of no tick */
+        "v1 relay=main seq= 41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
+        "chain=41:1 end",
+        "v1 relay=main seq=99999999999999999999 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 "
+        "cluster= sides= chain=41:1 "
+        "end",
+        "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=4294967296 cluster= "
+        "sides= chain=41:1 end",
+        ("v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1"
+         " cluster=0123456789012345678901234567890123456789012345678901234567890123 sides= "
+         "chain=41:1 end"),
+    };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         expect_refused(wrong[i]);
 }

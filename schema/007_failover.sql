@@ -1,4 +1,4 @@
--- 006_failover.sql: what was published before this database lost it: a promoted standby, a restored backup or dump. The id sequence is
+-- 007_failover.sql: what was published before this database lost it: a promoted standby, a restored backup or dump. The id sequence is
 -- moved past ids that consumers know, and `outboxd rebase --position` passes over what Kafka has. Run by `outboxd migrate` as the
 -- owner, inside one transaction; who may do what is granted by grant.sql. Binaries made for the versions before go on
 -- (readable_since stays 1); only their `rebase --position` does not.
