@@ -75,7 +75,8 @@ judge_append(const struct copy *copy)
     const struct row *row = copy->row;
     for (size_t i = 0; i < tables.letters_count; i++) {
         const struct letter *letter = tables.letters[i];
-        bool before = row->tick >= letter->row->tick && row->id > letter->row->id; /* in any order that P2 allows */
+        bool before =
+            row->tick >= letter->row->tick && row->id > letter->row->id; /* in any order that P2 allows */
         bool holds = letter->hold != 0 && letter->row->topic == copy->topic && letter->row->key == row->key;
         if (!before || !holds || copy->replay != 0 || letter->row->appended || is_given_up(letter->row))
             continue;

@@ -11,7 +11,7 @@ struct process {
     int number;
     struct relay *relay; /* NULL: it does not run */
     struct settings settings;
-    int64_t due_us; /* its next turn */
+    int64_t due_us;    /* its next turn */
     int turns_at_once; /* so many of them, without waiting for anything */
     int64_t paused_until_us;
     int64_t cut_until_us; /* Postgres is out of its reach */

@@ -315,6 +315,18 @@ topic_of(int64_t number)
     return NULL;
 }
 
+/* What the stream had held before the topic was paused, and the round has not held again, was published by it. */
+static void
+release_held(const struct stopped *stopped, int64_t progress)
+{
+    for (size_t i = tables.held_count; i-- > 0;) {
+        const struct held *held = tables.held[i];
+        if (held->row->topic == stopped->topic && held->tick > stopped->from_seq &&
+            held->tick < stopped->to_seq && held->row->id <= progress)
+            remove_held_at(i);
+    }
+}
+
 int64_t
 tables_topic_settle(int64_t number, int64_t progress, int64_t new_to, const char *error)
 {
@@ -327,6 +339,7 @@ tables_topic_settle(int64_t number, int64_t progress, int64_t new_to, const char
         trace("postgres: topic %s is not paused any more", model_topic_name(stopped->topic));
         return number;
     }
+    release_held(stopped, progress);
     if (progress == SIDE_ROUND) {
         stopped->from_seq = stopped->to_seq;
         stopped->to_seq = new_to != 0 ? new_to : stopped->to_seq;
