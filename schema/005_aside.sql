@@ -147,7 +147,11 @@ begin
     insert into outbox.paused_topic (relay, topic, from_seq, to_seq, after_id, error, message)
     select put_aside.relay, t.topic, t."from", t."to", t.after, t.error, t.message
       from jsonb_to_recordset(aside -> 'topics') t(topic text, "from" bigint, "to" bigint, after bigint, error text, message text)
-    on conflict do nothing;
+    -- its last pause has ended, and the database has not heard of that yet
+    on conflict on constraint paused_topic_pkey do update
+       set number = nextval('outbox.side_number'), from_seq = excluded.from_seq, to_seq = excluded.to_seq, after_id = excluded.after_id,
+           error = excluded.error, message = excluded.message, attempts = 1, since = excluded.since, last_at = excluded.last_at
+     where excluded.from_seq >= paused_topic.from_seq;
 end
 $$;
 comment on function outbox.put_aside(text, jsonb) is 'outboxd: writes down what the stream passes over';
@@ -224,6 +228,11 @@ as $$
 declare
     now_number bigint;
 begin
+    -- What the stream had held before the topic was paused, and this attempt has published: what it has held itself is at to_seq.
+    delete from outbox.held_event h
+     using outbox.paused_topic t join outbox.dead_letter l on l.relay = t.relay and l.topic = t.topic
+     where t.relay = topic_settle.relay and t.number = topic_settle.number and h.relay = l.relay and h.hold = l.hold
+       and h.tick > t.from_seq and h.tick < t.to_seq and h.event_id <= progress;
     if progress = 9223372036854775807 then
         delete from outbox.paused_topic t where t.relay = topic_settle.relay and t.number = topic_settle.number
         returning t.number into now_number;

@@ -170,7 +170,7 @@ is_ending(const struct relay *relay, const struct topic *topic)
 static bool
 is_ready(struct relay *relay, const struct pause *pause)
 {
-    if (pause->state != PAUSE_WANTED || is_ending(relay, pause->topic) || !exact_is_settled(relay))
+    if (pause->state != PAUSE_WANTED || !exact_is_settled(relay))
         return false;
     if (is_decided(relay, pause->topic))
         return true;

@@ -49,6 +49,7 @@ model_begin(void)
                            .blow_us = world_between(100, 1500) * MS,
                            .drifts = world_chance(30),
                            .refused_percent = world_chance(60) ? (int)world_between(0, 12) : 0,
+                           .bulk = world_chance(3),
                            .people_us = world_chance(60) ? world_between(50, 600) * MS : 0,
                            .policy_switches = world_chance(15)};
     draw_settings(&model.settings);

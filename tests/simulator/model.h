@@ -30,6 +30,7 @@ struct model {
     int64_t blow_us;       /* between two larger faults, about */
     bool drifts;           /* the processes' clocks run at other speeds */
     int refused_percent;   /* of the events */
+    bool bulk;             /* a transaction has more events than a page of one topic */
     int64_t people_us;     /* somebody asks for something so often; 0: nobody */
     bool policy_switches;  /* a process that starts may have another policy for dead letters */
 };

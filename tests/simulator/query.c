@@ -14,8 +14,8 @@
 
 #define LARGE_EVENT 8192
 #define TOPIC_FILTER " and topic = '"
-/* Whether a page's limit of events of one late transaction counts those of the topic that is read only. */
-#define LATE_LIMIT_COUNTS_TOPIC true
+/* The limit of a late transaction's events in a page counts only those that pass the filter. */
+#define FILTERED_FIRST true
 
 static int64_t
 number(const struct request *request, int at)
@@ -217,7 +217,14 @@ is_of_page(const struct request *request, const struct page_query *query, const 
            snapshot_shows(&query->cur, row->by->xid);
 }
 
-/* The lateral select of a late transaction: so many of it at most, and of those the ones of the topic. */
+/* As the filter of a page of one topic: what is a dead letter already is not published by it. */
+static bool
+is_filtered(const struct page_query *query, const struct row *row)
+{
+    return query->topic >= 0 && (row->topic != query->topic || tables_letter(row->id) != NULL);
+}
+
+/* The lateral select of a late transaction gives so many at most. A mutant of the model filters them afterwards. */
 static bool
 is_within_limit(const struct page_query *query, const struct row *row)
 {
@@ -225,7 +232,7 @@ is_within_limit(const struct page_query *query, const struct row *row)
     if (query->topic < 0 || !is_in(query->late, row->by->xid))
         return true;
     for (const struct row *other = row->by->first; other != row; other = other->next)
-        before += other->id > query->after && (!LATE_LIMIT_COUNTS_TOPIC || other->topic == query->topic);
+        before += other->id > query->after && !(FILTERED_FIRST && is_filtered(query, other));
     return before < query->limit;
 }
 
@@ -253,9 +260,7 @@ run_page(struct request *request, const struct page_query *query)
     request->binary = true;
     for (size_t i = database_above(query->after); i < database.rows_count; i++) {
         const struct row *row = database.rows[i];
-        if (!is_of_page(request, query, row) ||
-            (query->topic >= 0 && (row->topic != query->topic || tables_letter(row->id) != NULL)) ||
-            !is_within_limit(query, row))
+        if (!is_of_page(request, query, row) || is_filtered(query, row) || !is_within_limit(query, row))
             continue;
         found = world_grow(found, count, &capacity);
         found[count++] = database.rows[i];

@@ -60,25 +60,6 @@ tables_held(int64_t event_id)
     return NULL;
 }
 
-bool
-tables_wait_for_topic(const struct row *row)
-{
-    const struct stopped *stopped = tables.topics[row->topic];
-    if (stopped == NULL || row->tick == 0)
-        return stopped != NULL;
-    return row->tick > stopped->to_seq || (row->tick > stopped->from_seq && row->id > stopped->after_id);
-}
-
-int64_t
-tables_keep_seq(void)
-{
-    int64_t keep = INT64_MAX;
-    for (int i = 0; i < MODEL_TOPICS; i++)
-        if (tables.topics[i] != NULL && tables.topics[i]->from_seq < keep)
-            keep = tables.topics[i]->from_seq;
-    return keep;
-}
-
 /* ---- dead letters and held events ---- */
 
 static bool
@@ -165,6 +146,17 @@ remove_letter(const struct letter *letter)
     tables.letters_count--;
     memmove(&tables.letters[at], &tables.letters[at + 1],
             (tables.letters_count - at) * sizeof(struct letter *));
+}
+
+void
+tables_release_held(const struct stopped *stopped, int64_t progress)
+{
+    for (size_t i = tables.held_count; i-- > 0;) {
+        const struct held *held = tables.held[i];
+        if (held->row->topic == stopped->topic && held->tick > stopped->from_seq &&
+            held->tick < stopped->to_seq && held->row->id <= progress)
+            remove_held_at(i);
+    }
 }
 
 /* ---- requests ---- */
@@ -281,73 +273,10 @@ tables_request_settle(int64_t number, int64_t progress, int64_t events, const ch
         settle_letter(asked, letter, progress, refused);
 }
 
-/* ---- paused topics ---- */
-
-static void
-put_topic(const json_t *row)
-{
-    int topic = model_topic(json_string_value(json_object_get(row, "topic")));
-    CHECK(topic >= 0 && topic < MODEL_TOPICS);
-    if (tables.topics[topic] != NULL)
-        return;
-    struct stopped *stopped = world_alloc(sizeof *stopped);
-    *stopped = (struct stopped){.topic = topic,
-                                .number = ++tables.number,
-                                .from_seq = integer(row, "from"),
-                                .to_seq = integer(row, "to"),
-                                .after_id = integer(row, "after"),
-                                .attempts = 1};
-    set_text(stopped->error, row, "error");
-    tables.topics[topic] = stopped;
-    tables.waited[topic] = ++world.order;
-    trace("postgres: topic %s is paused as number %" PRId64 " from %" PRId64 " to %" PRId64 " after %" PRId64
-          ": %s",
-          model_topic_name(topic), stopped->number, stopped->from_seq, stopped->to_seq, stopped->after_id,
-          stopped->error);
-}
-
-static struct stopped *
-topic_of(int64_t number)
-{
-    for (int i = 0; i < MODEL_TOPICS; i++)
-        if (tables.topics[i] != NULL && tables.topics[i]->number == number)
-            return tables.topics[i];
-    return NULL;
-}
-
-int64_t
-tables_topic_settle(int64_t number, int64_t progress, int64_t new_to, const char *error)
-{
-    struct stopped *stopped = topic_of(number);
-    if (stopped == NULL)
-        return 0;
-    tables.waited[stopped->topic] = ++world.order;
-    if (progress == SIDE_WHOLE) {
-        tables.topics[stopped->topic] = NULL;
-        trace("postgres: topic %s is not paused any more", model_topic_name(stopped->topic));
-        return number;
-    }
-    if (progress == SIDE_ROUND) {
-        stopped->from_seq = stopped->to_seq;
-        stopped->to_seq = new_to != 0 ? new_to : stopped->to_seq;
-        stopped->after_id = 0;
-        stopped->number = ++tables.number;
-    } else {
-        stopped->after_id = progress > stopped->after_id ? progress : stopped->after_id;
-        stopped->attempts += error != NULL;
-        if (error != NULL)
-            snprintf(stopped->error, sizeof stopped->error, "%s", error);
-    }
-    trace("postgres: topic %s goes on as number %" PRId64 " from %" PRId64 " to %" PRId64 " after %" PRId64,
-          model_topic_name(stopped->topic), stopped->number, stopped->from_seq, stopped->to_seq,
-          stopped->after_id);
-    return stopped->number;
-}
-
 void
 tables_apply(int64_t number, int64_t progress)
 {
-    if (topic_of(number) != NULL)
+    if (tables_topic(number) != NULL)
         (void)tables_topic_settle(number, progress, 0, NULL);
     else
         tables_request_settle(number, progress, 0, progress == SIDE_WHOLE ? "done" : NULL, NULL);
@@ -367,7 +296,7 @@ tables_put_aside(const json_t *aside)
             (void)add_request("copy", row);
     }
     json_array_foreach(json_object_get(aside, "held"), i, each) put_held(each);
-    json_array_foreach(json_object_get(aside, "topics"), i, each) put_topic(each);
+    json_array_foreach(json_object_get(aside, "topics"), i, each) tables_put_topic(each);
 }
 
 /* ---- people ---- */
@@ -408,15 +337,4 @@ tables_cancel(struct asked *asked)
 {
     if (!asked->done)
         end_request(asked, "cancelled");
-}
-
-void
-tables_pause(int topic, bool paused)
-{
-    if (topic < 0)
-        tables.paused = paused;
-    else
-        tables.pauses[topic] = paused;
-    if (topic >= 0)
-        tables.waited[topic] = ++world.order;
 }

@@ -71,11 +71,16 @@ struct held *tables_held(int64_t event_id);
 /* Does the table of paused topics say that this event, of that tick, is still to be published? */
 bool tables_wait_for_topic(const struct row *row);
 
+/* The paused topic of this number; NULL: there is none (any more). */
+struct stopped *tables_topic(int64_t number);
+/* What the stream had held before the topic was paused, and its round has not held again, was published by the round up to `progress`. */
+void tables_release_held(const struct stopped *stopped, int64_t progress);
 /* The first row of the journal that paused topics need. */
 int64_t tables_keep_seq(void);
 
 /* ---- the leader's: outbox.put_aside .. side_apply ---- */
 void tables_put_aside(const struct json_t *aside);
+void tables_put_topic(const struct json_t *row); /* of its topics */
 void tables_request_settle(int64_t number, int64_t progress, int64_t events, const char *outcome,
                            const struct json_t *refused);
 int64_t tables_topic_settle(int64_t number, int64_t progress, int64_t new_to, const char *error);

@@ -16,7 +16,12 @@ struct writer {
     int key;           /* what it mostly writes to */
 };
 
+/* More than src/relay/rounds.c reads of a topic at first. */
+#define BULK_LEAST 220
+#define BULK_MOST 420
+
 static int planned, open_writers;
+static bool bulk_done;
 
 static int64_t
 pause_us(const struct writer *writer)
@@ -115,6 +120,11 @@ begin(void *subject)
                               .aborts = world_chance(12),
                               .pause_percent = world_chance(25) ? 30 : 2,
                               .key = (int)world_between(0, model.keys - 1)};
+    if (model.bulk && !bulk_done && world_chance(20)) {
+        bulk_done = true;
+        writer->left = (int)world_between(BULK_LEAST, BULK_MOST);
+        writer->pause_percent = 0;
+    }
     open_writers++;
     planned -= writer->left > 0 ? writer->left : 1;
     world_after(pause_us(writer), write_event, writer);
@@ -124,6 +134,7 @@ void
 writers_begin(void)
 {
     planned = model.events;
+    bulk_done = false;
     open_writers = 0;
     world_after(0, begin, NULL);
 }
