@@ -92,9 +92,8 @@ from_hex(const char *hex, size_t *size)
     *size = strlen(hex) / 2;
     char *bytes = must_alloc(*size + 1);
     for (size_t i = 0; i < *size; i++) {
-        unsigned value = 0;
-        CHECK(sscanf(hex + 2 * i, "%2x", &value) == 1);
-        bytes[i] = (char)value;
+        const char digits[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
+        bytes[i] = (char)strtoul(digits, NULL, 16);
     }
     return bytes;
 }

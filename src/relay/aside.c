@@ -268,7 +268,7 @@ aside_ask_write(struct relay *relay)
 {
     struct aside *aside = &relay->aside;
     size_t most = aside->refusal_count + WRITE_AT_ONCE;
-    aside->asked = must_realloc(aside->asked, most, sizeof *aside->asked);
+    aside->asked = must_realloc(aside->asked, most, sizeof(struct event *));
     aside->asked_count = 0;
     json_t *root =
         json_pack("{s:o, s:o, s:o, s:b}", "dead", dead_list(relay), "held", held_list(relay), "topics",
