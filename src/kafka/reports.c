@@ -88,6 +88,7 @@ forget_refusals(struct reports *reports)
                  LOG_REAL("after_seconds", (double)(reports->now_us - statistics->refusing_since_us) / 1e6),
                  LOG_END);
     statistics->refusing_since_us = 0;
+    statistics->unended = false;
     reports->refused_first_us = 0;
 }
 

@@ -326,6 +326,8 @@ void exact_told(struct relay *relay);
 void outage_turn(struct relay *relay);
 /* "": Kafka answers, and takes events. */
 void outage_text(const struct relay *relay, char *text, size_t size);
+/* A transaction cannot be ended for the sake of a partition: it is known which one, and why, and that says more. */
+bool outage_is_explained(const struct relay *relay);
 char *outage_tell(struct relay *relay); /* JSON for the database, to be freed; NULL: nothing (any more) */
 
 #endif

@@ -22,8 +22,13 @@ struct outage {
     int64_t since_us, since_wall_us;
 };
 
-/* Whoever is not there refuses nothing. A transaction cannot be ended for the sake of a partition; when it is known which one, and
- * why, that says more. */
+bool
+outage_is_explained(const struct relay *relay)
+{
+    return producer_statistics(relay->producer)->unended && verdict_trouble(&relay->verdict) != NULL;
+}
+
+/* Whoever is not there refuses nothing. */
 static struct outage
 find_outage(const struct relay *relay)
 {
@@ -31,8 +36,7 @@ find_outage(const struct relay *relay)
     if (kafka->away_since_us != 0)
         return (struct outage){"KAFKA_AWAY", "Kafka does not answer", kafka->away_why, kafka->away_since_us,
                                kafka->away_since_wall_us};
-    bool known = kafka->unended && verdict_trouble(&relay->verdict) != NULL;
-    if (kafka->refusing_since_us != 0 && !known)
+    if (kafka->refusing_since_us != 0 && !outage_is_explained(relay))
         return (struct outage){"KAFKA_REFUSES", "Kafka refuses everything", kafka->refusing_why,
                                kafka->refusing_since_us, kafka->refusing_since_wall_us};
     return (struct outage){0};

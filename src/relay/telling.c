@@ -28,7 +28,7 @@ ask_trouble(struct relay *relay)
     json_t *object = NULL;
     char no_transactions[sizeof relay->exact.refusal.message + 100];
     exact_text(relay, no_transactions, sizeof no_transactions);
-    if (text == NULL && relay->exact.refused)
+    if (text == NULL && relay->exact.refused && !outage_is_explained(relay))
         object = json_pack("{s:s, s:s}", "error", "KAFKA_REFUSES", "message", no_transactions);
     else if (text == NULL && trouble != NULL)
         object = json_pack("{s:I, s:s, s:s, s:s}", "event_id", (json_int_t)trouble->event_id, "topic",

@@ -127,6 +127,14 @@ Test(relay_replicas, exactly_once_it_is_named_as_soon_and_as_long_as_a_partition
         cr_assert(daemon_readiness_is(scene.setup.relay, 503, "NOT_ENOUGH_REPLICAS"));
         cr_assert(wait_turn(end_us));
     }
+    wait_for(daemon_log_contains(scene.setup.relay, "no transactions: tried again"), 60000);
+    for (int64_t end_us = wait_deadline_us(3000);
+         wait_turn(end_us);) /* as long as telling the database may take */
+        cr_assert(daemon_readiness_is(scene.setup.relay, 503, "NOT_ENOUGH_REPLICAS"));
+    cr_expect_eq(
+        postgres_int(scene.setup.admin,
+                     "select count(*) from outbox.relay where trouble->>'error' = 'NOT_ENOUGH_REPLICAS'"),
+        1);
     expect_healed(&scene);
     setup_end(&scene.setup);
 }
