@@ -68,13 +68,29 @@ as $$
      where r.retired_at is null
 $$;
 
--- As in version 2, but what is published is not unconfirmed, and not new. (Not an anti-join, which would read the table for each event.)
+-- An event that the stream has passed over because its topic is paused, and that is not published yet. (A missing row covers nothing.)
+create function outbox.rebase_waits(relay text, same boolean, topic text, xid xid8, id bigint, created_at timestamptz) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    select exists (
+        select from outbox.paused_topic t
+          left join outbox.journal f on f.relay = t.relay and f.seq = t.from_seq
+          left join outbox.journal u on u.relay = t.relay and u.seq = t.to_seq
+         where t.relay = rebase_waits.relay and t.topic = rebase_waits.topic
+           and not outbox.rebase_covers(f, same, xid, id, created_at)
+           and not (rebase_waits.id <= t.after_id and outbox.rebase_covers(u, same, xid, id, created_at)))
+       and not exists (select from outbox.held_event h where h.relay = rebase_waits.relay and h.event_id = rebase_waits.id)
+       and not exists (select from outbox.dead_letter d where d.relay = rebase_waits.relay and d.event_id = rebase_waits.id)
+$$;
+
+-- As in version 2, but what is published is not unconfirmed, and not new; and what waits for its topic is. (Not an anti-join, which would read the table for each event.)
 create or replace function outbox.rebase_unconfirmed() returns text language sql immutable set search_path = pg_catalog, pg_temp
 as $$
     select '(select coalesce(sum(l.mask), 0)::bigint from look l
-              where not outbox.rebase_covers(l.confirmed, l.same, e.xid, e.id, e.created_at)
-                and not (coalesce(e.id <= (l.last).confirmed_id, false)
-                         and outbox.rebase_covers(l.partly, l.same, e.xid, e.id, e.created_at))
+              where (not outbox.rebase_covers(l.confirmed, l.same, e.xid, e.id, e.created_at)
+                     and not (coalesce(e.id <= (l.last).confirmed_id, false)
+                              and outbox.rebase_covers(l.partly, l.same, e.xid, e.id, e.created_at))
+                     or outbox.rebase_waits(l.relay, l.same, e.topic, e.xid, e.id, e.created_at))
                 and (select p.id from outbox.published p where p.id = e.id and p.relay = l.relay) is null)'
 $$;
 create or replace function outbox.rebase_new() returns text language sql immutable set search_path = pg_catalog, pg_temp
@@ -88,10 +104,14 @@ $$;
 create function outbox.rebase_oldest(same_xids boolean, relay text) returns xid8
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
-    with look as materialized (select l.same, l.confirmed from outbox.rebase_look(same_xids) l
-                                where l.relay = rebase_oldest.relay or rebase_oldest.relay is null)
-    select case when (select bool_and(l.same and (l.confirmed).seq is not null) from look l)
-                then (select pg_snapshot_xmin((l.confirmed).snapshot) from look l order by 1 limit 1)
+    with look as materialized (
+        select l.same, l.confirmed, (select min(t.from_seq) from outbox.paused_topic t where t.relay = l.relay) as from_seq, l.relay
+          from outbox.rebase_look(same_xids) l where l.relay = rebase_oldest.relay or rebase_oldest.relay is null),
+    edge as materialized (
+        select l.same, case when l.from_seq is null then (l.confirmed).snapshot else f.snapshot end as snapshot
+          from look l left join outbox.journal f on f.relay = l.relay and f.seq = l.from_seq)
+    select case when (select bool_and(e.same and e.snapshot is not null) from edge e)
+                then (select pg_snapshot_xmin(e.snapshot) from edge e order by 1 limit 1)
                 else '0' end
 $$;
 
@@ -213,6 +233,9 @@ begin
                                             or exists (select from outbox.published p where p.id = e.id))',
                    outbox.rebase_unconfirmed())
       using same_xids, oldest, labels, masks;
+
+    -- Their events are among the unconfirmed ones now; a topic that still takes nothing is paused again.
+    delete from outbox.paused_topic t using outbox.rebase_look(same_xids) l where t.relay = l.relay;
 
     -- Nobody inserts an event before this commits: every later one has an id above lo.
     lo := coalesce(pg_sequence_last_value('outbox.event_id_seq'), 0);

@@ -94,6 +94,24 @@ Test(rebase_places, a_dump_restored_into_a_cluster_with_higher_transaction_numbe
     restore_and_rebase(false);
 }
 
+/* The stream has passed them over, and where they wait is said in the old cluster's numbers. */
+Test(rebase_places, events_of_a_paused_topic_are_published_in_a_restored_dump__P1__row_72)
+{
+    struct outbox old = rebase_open_own();
+    rebase_three_of_seven(&old, "main");
+    postgres_exec(old.admin,
+                  "insert into outbox.paused_topic (relay, topic, from_seq, to_seq, after_id, error, message)"
+                  " select 'main', topic, 0, 1, 0, 'E', 'm' from outbox.event where id = 1");
+    struct outbox copy = restore_elsewhere(&old);
+    rebase_expect(&copy, 0, "relay main goes on with 7 unconfirmed events\nrebased", "", "--yes");
+    cr_expect_eq(postgres_int(copy.admin, "select count(*) from outbox.paused_topic"), 0);
+    struct driver *driver = rebase_lead(&copy, "main");
+    rebase_expect_tick(driver, REBASE_IDS(1, 2, 3, 4, 5, 6, 7));
+    driver_close(driver);
+    outbox_close(&copy);
+    outbox_close(&old);
+}
+
 Test(rebase_places, a_dump_restored_into_a_cluster_with_lower_transaction_numbers__P1__row_72)
 {
     restore_and_rebase(true);
