@@ -33,6 +33,7 @@ exact_begin(struct relay *relay, bool kept)
         exact->told.on = false;
     exact->state = is_wanted(relay) || exact->told.on ? EXACT_UNKNOWN : EXACT_OFF;
     exact->based = exact->state == EXACT_OFF;
+    exact->committed.sides.count = 0; /* until the position is read */
     exact->committing = false;
     if (exact->state == EXACT_UNKNOWN)
         producer_end(relay->producer, relay->now_us, "the position is read anew");
