@@ -161,6 +161,10 @@ report_judge_relay(const struct status_relay *relay, int64_t lease_us, char text
     } else if (relay->aside.paused) {
         snprintf(text, REPORT_SIZE, "PAUSED: relay %s, by hand; backlog %s", relay->name, backlog);
         verdict = REPORT_PAUSED;
+    } else if (relay->aside.paused_topics > 0) {
+        snprintf(text, REPORT_SIZE, "PAUSED: relay %s publishes, but not every topic; backlog %s",
+                 relay->name, backlog);
+        verdict = REPORT_PAUSED;
     } else {
         verdict = judge_pace(relay, backlog, text);
     }

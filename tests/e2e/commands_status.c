@@ -35,7 +35,7 @@ verdict_is(const struct daemon *daemon, const char *verdict, int64_t lag_events)
     return is;
 }
 
-Test(commands_status_e2e, a_relay_that_has_published_everything_is_ok_then_stuck_then_ok_again)
+Test(commands_status_e2e, a_relay_that_has_published_everything_is_ok_then_waits_for_a_topic_then_is_ok_again)
 {
     struct postgres *postgres = postgres_shared();
     struct broker *broker = broker_shared();
@@ -52,10 +52,11 @@ Test(commands_status_e2e, a_relay_that_has_published_everything_is_ok_then_stuck
     wait_for(verdict_is(daemon, "ok", 0), 20000);
 
     postgres_exec(writer, "select outbox.emit('%s', '1', '{}')", missing);
-    wait_for(verdict_is(daemon, "stuck", 1), 30000);
+    wait_for(verdict_is(daemon, "paused", 0), 30000);
     json_t *object = status_of(daemon);
     const json_t *relay = json_array_get(json_object_get(object, "relays"), 0);
-    const char *topic = json_string_value(json_object_get(json_object_get(relay, "stuck"), "topic"));
+    const char *topic = json_string_value(
+        json_object_get(json_array_get(json_object_get(relay, "paused_topics"), 0), "topic"));
     cr_assert_str_eq(topic, missing);
     json_decref(object);
 

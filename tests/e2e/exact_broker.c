@@ -172,8 +172,9 @@ Test(exact_broker, a_broker_that_has_lost_what_it_acknowledged_stops_the_relay_w
                   story.topics[1]);
     story_expect_end(story.relay, 70, "Kafka says tick", "rebase --position");
     const char *conninfo = postgres_conninfo(story.postgres, story.database, POSTGRES_ADMIN);
-    struct outboxd_result result = outboxd_run(
-        (const char *[]){"rebase", "--conninfo", conninfo, "--position", DAEMON_RELAY, "--yes", NULL});
+    struct outboxd_result result =
+        outboxd_run((const char *[]){"rebase", "--config", daemon_config_path(story.relay), "--conninfo",
+                                     conninfo, "--position", DAEMON_RELAY, "--yes", NULL});
     cr_assert_eq(result.exit_code, 0, "%s%s", result.out, result.err);
     outboxd_result_free(&result);
     daemon_again(story.relay);

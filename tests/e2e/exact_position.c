@@ -9,7 +9,6 @@
 
 TestSuite(exact_position, .timeout = 120);
 
-#define UNUSABLE 69
 #define BROKEN 70
 
 static void
@@ -129,7 +128,7 @@ Test(exact_position, another_cluster_is_not_taken_for_a_beginning__P1_P3__row_27
 
 /* ---- what ACLs forbid (row 33) ---- */
 
-Test(exact_position, a_position_topic_that_may_not_be_used_is_refused_at_start_with_what_to_allow__row_33)
+Test(exact_position, a_position_topic_that_may_not_be_used_is_named_with_what_to_allow_and_waited_for__row_33)
 {
     static const char *const operations[] = {"WRITE", "READ", "DESCRIBE"};
     struct setup setup =
@@ -139,16 +138,16 @@ Test(exact_position, a_position_topic_that_may_not_be_used_is_refused_at_start_w
         broker_deny(setup.broker, setup.position, operations[i]);
         emit(&setup, 1);
         daemon_again(setup.relay);
-        setup_expect_end(&setup, UNUSABLE, setup.position, "allow READ, WRITE and DESCRIBE on it");
+        wait_for(daemon_readiness_is(setup.relay, 503, "allow READ, WRITE and DESCRIBE on it"), 20000);
+        cr_expect(daemon_readiness_is(setup.relay, 503, setup.position));
         broker_allow(setup.broker, setup.position);
-        daemon_again(setup.relay);
-        daemon_wait_ready(setup.relay);
+        wait_for(daemon_http(setup.relay, "/health/ready", NULL) == 200, 20000);
     }
     setup_expect_all_once(&setup, 20000);
     setup_end(&setup);
 }
 
-Test(exact_position, a_transactional_id_that_may_not_be_used_is_refused_at_start_with_what_to_allow__row_33)
+Test(exact_position, a_transactional_id_that_may_not_be_used_is_named_and_waited_for__row_33)
 {
     static const char *const operations[] = {"Write", "Describe"};
     struct setup setup =
@@ -161,10 +160,9 @@ Test(exact_position, a_transactional_id_that_may_not_be_used_is_refused_at_start
         broker_deny_transactional_id(setup.broker, id, operations[i], true);
         emit(&setup, 1);
         daemon_again(setup.relay);
-        setup_expect_end(&setup, UNUSABLE, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", "WRITE");
+        wait_for(daemon_readiness_is(setup.relay, 503, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED"), 20000);
         broker_deny_transactional_id(setup.broker, id, operations[i], false);
-        daemon_again(setup.relay);
-        daemon_wait_ready(setup.relay);
+        wait_for(daemon_http(setup.relay, "/health/ready", NULL) == 200, 20000);
     }
     setup_expect_all_once(&setup, 20000);
     setup_end(&setup);

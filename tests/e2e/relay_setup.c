@@ -130,7 +130,10 @@ setup_rebase(struct setup *setup, const char *option, const char *out)
 {
     const char *admin = postgres_conninfo(setup->postgres, setup->database, POSTGRES_ADMIN);
     struct outboxd_result result =
-        outboxd_run((const char *[]){"rebase", "--conninfo", admin, "--yes", option, NULL});
+        setup->relay != NULL && option != NULL && strncmp(option, "--position", 10) == 0
+            ? outboxd_run((const char *[]){"rebase", "--config", daemon_config_path(setup->relay),
+                                           "--conninfo", admin, "--yes", option, NULL})
+            : outboxd_run((const char *[]){"rebase", "--conninfo", admin, "--yes", option, NULL});
     cr_assert_eq(result.exit_code, 0, "%s%s", result.out, result.err);
     cr_assert_not_null(strstr(result.out, out), "\"%s\" is not in: %s", out, result.out);
     outboxd_result_free(&result);

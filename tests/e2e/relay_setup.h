@@ -57,7 +57,7 @@ void setup_expect_refusal(struct setup *setup, const char *const *overrides, int
 /* The same of a relay that runs. */
 void setup_expect_end(struct setup *setup, int exit_code, const char *cause, const char *cure);
 
-/* `outboxd rebase --yes`, with one more option or NULL, as the administrator; it must print `out`. */
+/* `outboxd rebase --yes`, with one more option or NULL (and the relay's configuration with --position), as the administrator; it must print `out`. */
 void setup_rebase(struct setup *setup, const char *option, const char *out);
 
 /* True when the journal says that every committed event is confirmed. */
