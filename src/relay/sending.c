@@ -14,10 +14,10 @@
 
 /* An acknowledgement takes milliseconds. After this time, which a change of a partition's leader may take, we ask what is wrong. */
 #define SILENT_US (INT64_C(2) * 1000000)
-/* A topic that takes nothing for so long is paused if others wait for it: longer than it takes to restart a broker. Tried again, it has
- * to take its first events sooner. */
+/* A topic of which brokers have said for so long that it takes nothing is paused if others wait for it: longer than it takes to restart a
+ * broker. Tried again, it has to take its first events sooner. */
 #define HANGS_US (INT64_C(15) * 1000000)
-#define HANGS_AGAIN_US (INT64_C(4) * 1000000)
+#define HANGS_AGAIN_US (INT64_C(2) * 1000000)
 
 void
 sending_count(void *context, const struct event *event)
@@ -110,8 +110,10 @@ static void
 pause_hanging(struct relay *relay, struct event *oldest, const struct outcome *why)
 {
     bool attempt = oldest->page->side != 0;
-    if (relay->now_us - relay->oldest_from_us < (attempt ? HANGS_AGAIN_US : HANGS_US) || exact_is_on(relay) ||
-        !holds_up_others(relay, oldest))
+    if (relay->obstacle_from_us == 0)
+        relay->obstacle_from_us = relay->now_us;
+    if (relay->now_us - relay->obstacle_from_us < (attempt ? HANGS_AGAIN_US : HANGS_US) ||
+        exact_is_on(relay) || !holds_up_others(relay, oldest))
         return;
     refused(relay, oldest, why, true);
     producer_end(relay->producer, relay->now_us, "a topic takes nothing, and others wait");
@@ -137,6 +139,8 @@ watch_oldest(struct relay *relay)
         why = &obstacle;
         pause_hanging(relay, oldest, why);
     }
+    if (why == NULL)
+        relay->obstacle_from_us = 0;
     if (!verdict_waits(&relay->verdict, oldest, why))
         return;
     relay->trouble_told = false;

@@ -288,6 +288,7 @@ story_await_confirmed(struct story *story)
                                " returning xid::text::bigint",
                                story->topics[0]);
     wait_for(transaction_confirmed(admin, xid), CONFIRM_MS);
+    wait_for(postgres_int(admin, "select count(*) from outbox.paused_topic") == 0, CONFIRM_MS);
     PQfinish(admin);
 }
 
