@@ -110,7 +110,8 @@ static void
 pause_hanging(struct relay *relay, struct event *oldest, const struct outcome *why)
 {
     bool attempt = oldest->page->side != 0;
-    if (relay->obstacle_from_us == 0)
+    bool answers = producer_statistics(relay->producer)->away_since_us == 0; /* else what they said is old */
+    if (relay->obstacle_from_us == 0 || !answers)
         relay->obstacle_from_us = relay->now_us;
     if (relay->now_us - relay->obstacle_from_us < (attempt ? HANGS_AGAIN_US : HANGS_US) ||
         exact_is_on(relay) || !holds_up_others(relay, oldest))

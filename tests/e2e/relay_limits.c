@@ -35,14 +35,14 @@ insert_backlog(struct setup *setup)
 Test(relay_limits, a_backlog_far_larger_than_memory_is_published_within_memory__I6)
 {
     struct setup setup = setup_begin();
-    const char *missing = setup_missing_topic(&setup, "first");
+    const char *first = setup_topic(&setup, "first", 1, (const char *[]){"cleanup.policy", "compact", NULL});
     double most = 0, now;
-    postgres_exec(setup.app, "select outbox.emit('%s', 'k', '1')", missing);
+    postgres_exec(setup.app, "select outbox.emit('%s', null, '1')", first);
     insert_backlog(&setup);
-    setup_start(&setup, (const char *[]){"memory=16MiB", NULL});
-    wait_for(daemon_metric(setup.relay, "outbox_errors_total{kind=\"topic\"}") >= 4, 30000);
+    setup_start(&setup, (const char *[]){"memory=16MiB", "dead_letter/policy=stop", NULL});
+    wait_for(daemon_metric(setup.relay, "outbox_errors_total{kind=\"event\"}") >= 4, 30000);
     setup_expect_memory(&setup, 16 * KIB_IN_MIB, 10);
-    broker_create_topic(setup.broker, missing, 1, NULL);
+    broker_configure_topic(setup.broker, first, "cleanup.policy", "delete");
     wait_for(((now = daemon_metric(setup.relay, "outbox_in_flight_bytes")) > most ? most = now : 0,
               setup_confirmed(&setup)),
              120000);
@@ -67,7 +67,7 @@ Test(relay_limits, exactly_once_a_backlog_is_published_within_memory_also_when_t
                   " from generate_series(1, 300000) i",
                   topic);
     setup_start(&setup, (const char *[]){exact[0], exact[1], "memory=16MiB", "transaction/events=1000000",
-                                         "transaction/time=10s", NULL});
+                                         "transaction/time=10s", "dead_letter/policy=stop", NULL});
     wait_for(daemon_readiness_is(setup.relay, 503, "INVALID_TIMESTAMP"), 60000);
     cr_expect_geq(daemon_metric(setup.relay, "outbox_producer_instances_total"), 2,
                   "no transaction was lost");
