@@ -85,10 +85,15 @@ create table outbox.request (
     outcome    text,                                              -- 'done', or why it ended
     primary key (relay, number),
     constraint request_dead_letter check ((kind = 'replay') = (event_id is null)),
-    constraint request_reason check (kind <> 'discard' or length(reason) > 0)
+    constraint request_reason check (kind <> 'discard' or coalesce(length(reason), 0) > 0),
+    constraint request_bounds check ((since is null or since between '0001-01-01' and '9999-12-31')
+                                     and (until is null or until between '0001-01-01' and '9999-12-31')
+                                     and coalesce(octet_length(topic), 0) <= 249 and coalesce(octet_length(key), 0) <= 65536)
 );
 comment on table outbox.request is 'outboxd: retries, discards and replays that were asked for, and what came of them';
 create index request_open on outbox.request (relay, number) where done_at is null;
+-- Nobody asks twice for the same.
+create unique index request_letter on outbox.request (relay, event_id) where done_at is null and kind in ('retry', 'discard');
 create index request_event on outbox.request (relay, event_id) where event_id is not null;
 
 -- A topic that takes nothing: the stream passes its events over, and they wait. What follows the row from_seq of the journal is not
@@ -105,7 +110,8 @@ create table outbox.paused_topic (
     attempts integer     not null default 1,
     since    timestamptz not null default clock_timestamp(),
     last_at  timestamptz not null default clock_timestamp(),
-    primary key (relay, topic)
+    primary key (relay, topic),
+    constraint paused_topic_legal check (octet_length(topic) <= 249 and topic collate "C" ~ '^[a-zA-Z0-9._-]+$')
 );
 comment on table outbox.paused_topic is 'outboxd: topics whose events wait until they can be published again';
 
@@ -115,7 +121,8 @@ create table outbox.pause (
     topic    text        not null,
     asked_by text        not null default session_user,
     asked_at timestamptz not null default clock_timestamp(),
-    primary key (relay, topic)
+    primary key (relay, topic),
+    constraint pause_topic_legal check (octet_length(topic) <= 249 and topic collate "C" ~ '^[a-zA-Z0-9._-]+$')
 );
 comment on table outbox.pause is 'outboxd: topics paused by hand; see outboxd pause';
 
@@ -131,7 +138,7 @@ begin
       from jsonb_to_recordset(aside -> 'dead') d(id bigint, tick bigint, hold bigint, error text, message text)
       join outbox.event e on e.id = d.id
     on conflict on constraint dead_letter_pkey do update
-       set attempts = l.attempts + 1, last_at = clock_timestamp(), error = excluded.error, message = excluded.message;
+       set tick = excluded.tick, hold = coalesce(excluded.hold, l.hold), attempts = l.attempts + 1, last_at = clock_timestamp(), error = excluded.error, message = excluded.message;
     if (aside -> 'copy')::boolean then
         insert into outbox.request (relay, kind, event_id)
         select put_aside.relay, 'copy', (d ->> 'id')::bigint from jsonb_array_elements(aside -> 'dead') d

@@ -11,6 +11,7 @@ as $$
      where l.relay = dead_retry.relay and l.event_id = dead_retry.event_id
        and not exists (select from outbox.request r where r.relay = l.relay and r.event_id = l.event_id and r.done_at is null
                           and r.kind in ('retry', 'discard'))
+    on conflict do nothing
     returning number
 $$;
 comment on function outbox.dead_retry(text, bigint) is 'outboxd: publish a dead letter, then what waits behind it';
@@ -23,6 +24,7 @@ as $$
      where l.relay = dead_discard.relay and l.event_id = dead_discard.event_id
        and not exists (select from outbox.request r where r.relay = l.relay and r.event_id = l.event_id and r.done_at is null
                           and r.kind in ('retry', 'discard'))
+    on conflict do nothing
     returning number
 $$;
 comment on function outbox.dead_discard(text, bigint, text) is 'outboxd: give a dead letter up, publish what waits behind it';

@@ -154,7 +154,7 @@
 #define SQL_PREPARE_DEAD                                                                                               \
     "prepare outboxd_dead(text, bigint, bigint) as"                                                                    \
     " select event_id, coalesce(hold, 0), (tick, event_id) > ($2 + 1, $3), topic, encode(key, 'hex'), tick"            \
-    " from outbox.dead_letter where relay = $1 and (hold is not null or (tick, event_id) > ($2 + 1, $3));"
+    " from outbox.dead_letter where relay = $1 and (hold is not null or (tick, event_id) > ($2 + 1, $3)) order by tick, event_id;"
 
 /* $1 relay: how many dead letters and held events there are, and the last ticks that have some. */
 #define SQL_PREPARE_AHEAD                                                                                              \
@@ -168,9 +168,10 @@
     "'paused', r.paused,"                                                                                              \
     "'pauses', (select coalesce(jsonb_agg(p.topic), '[]') from outbox.pause p where p.relay = r.name),"                \
     "'topics', (select coalesce(jsonb_agg(to_jsonb(t) order by t.number), '[]') from outbox.paused_topic t where t.relay = r.name),"  \
-    "'requests', (select coalesce(jsonb_agg(to_jsonb(q) order by q.number), '[]') from (select q.*, encode(q.key, 'hex') as key_hex," \
+    "'requests', (select coalesce(jsonb_agg(to_jsonb(q) order by q.number), '[]') from (select q.number, q.kind, q.event_id,"          \
+    "    q.first_id, q.last_id, q.topic, q.rate, q.progress, encode(q.key, 'hex') as key_hex," \
     "    (extract(epoch from q.since) * 1000000)::bigint as since_us, (extract(epoch from q.until) * 1000000)::bigint as until_us,"   \
-    "    l.hold, l.topic as letter_topic, encode(l.key, 'hex') as letter_key, q.event_id is not null and l.event_id is null as gone"                             \
+    "    l.hold, l.topic as letter_topic, q.event_id is not null and l.event_id is null as gone"                             \
     "    from outbox.request q left join outbox.dead_letter l on l.relay = q.relay and l.event_id = q.event_id"                       \
     "    where q.relay = r.name and q.done_at is null order by q.number limit 64) q))" \
     " from outbox.relay r where r.name = $1;"

@@ -177,6 +177,11 @@ aside_bury(struct relay *relay, struct event *event, const struct outcome *why)
 {
     struct aside *aside = &relay->aside;
     bool holds = relay->settings->dead_letter_policy == DEAD_LETTER_HOLD_KEY && event->key != NULL;
+    if (holds_find(&aside->holds, event) !=
+        0) { /* one before it was refused meanwhile: it waits, and has its turn */
+        pipeline_set_aside(&relay->pipeline, event, EVENT_HELD);
+        return true;
+    }
     if (aside->refusal_count == REFUSALS_MOST)
         return true; /* it stays unsent, and is refused again when those before it are written down */
     const struct hold hold = {event->topic,          event->key, event->key_size, event->id,

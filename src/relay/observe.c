@@ -73,10 +73,20 @@ events_in_pages(const struct pipeline *pipeline)
     return (int64_t)events;
 }
 
+/* What is sent again on purpose is no lag. */
+static const struct event *
+oldest_of_stream(const struct pipeline *pipeline)
+{
+    for (const struct page *page = pipeline->head; page != NULL; page = page->later)
+        if (page->side == 0 && page->settled < page->count)
+            return &page->events[page->settled];
+    return NULL;
+}
+
 static void
 observe_lag(const struct relay *relay, struct snapshot *snapshot)
 {
-    const struct event *oldest = pipeline_oldest(&relay->pipeline);
+    const struct event *oldest = oldest_of_stream(&relay->pipeline);
     double age = oldest != NULL ? (double)(clock_wall_us() - oldest->created_at_us) / 1e6 : 0;
     int64_t by_id = relay->sequence - relay->highest_id, in_pages = events_in_pages(&relay->pipeline);
     bool settled = relay->pipeline.pages == 0 && !reader_has_more(relay->reader) && !relay->catching_up;

@@ -186,12 +186,20 @@ side_ask(struct relay *relay)
     return false;
 }
 
+/* Its topic was paused meanwhile: the stream goes on. */
+static bool
+waits_for_topic(const struct relay *relay, const struct side *side)
+{
+    return topic_intern_always(relay->topics, side->topic, strlen(side->topic))->paused;
+}
+
 bool
 side_is_closing(const struct relay *relay)
 {
     bool closing = false;
     for (size_t i = 0; i < relay->beside.side_count; i++)
-        closing = closing || relay->beside.sides[i].closing;
+        closing =
+            closing || (relay->beside.sides[i].closing && !waits_for_topic(relay, &relay->beside.sides[i]));
     for (size_t i = 0; i < relay->beside.pause_count; i++)
         closing = closing || relay->beside.pauses[i]->closing;
     return closing;
