@@ -118,11 +118,11 @@ comment on table outbox.paused_topic is 'outboxd: topics whose events wait until
 -- Topics that somebody has paused, until he resumes them. (A whole relay: outbox.relay.paused.)
 create table outbox.pause (
     relay    text        not null,
-    topic    text        not null,
+    topic    text        not null,                                -- '': all of the relay, as outbox.relay.paused says too
     asked_by text        not null default session_user,
     asked_at timestamptz not null default clock_timestamp(),
     primary key (relay, topic),
-    constraint pause_topic_legal check (octet_length(topic) <= 249 and topic collate "C" ~ '^[a-zA-Z0-9._-]+$')
+    constraint pause_topic_legal check (topic = '' or octet_length(topic) <= 249 and topic collate "C" ~ '^[a-zA-Z0-9._-]+$')
 );
 comment on table outbox.pause is 'outboxd: topics paused by hand; see outboxd pause';
 

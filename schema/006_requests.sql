@@ -59,6 +59,8 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     if pause.topic is null then
+        insert into outbox.pause (relay, topic) select r.name, '' from outbox.relay r
+         where r.name = pause.relay and r.retired_at is null on conflict do nothing;
         update outbox.relay r set paused = true where r.name = pause.relay and r.retired_at is null and not r.paused;
     else
         insert into outbox.pause (relay, topic)
@@ -75,6 +77,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     if resume.topic is null then
+        delete from outbox.pause p where p.relay = resume.relay and p.topic = '';
         update outbox.relay r set paused = false where r.name = resume.relay and r.paused;
     else
         delete from outbox.pause p where p.relay = resume.relay and p.topic = resume.topic;

@@ -12,7 +12,7 @@
 /* SQL is laid out by its own clauses. */
 /* clang-format off */
 static const char sql_list[] =
-    "with named as (select relay, topic from outbox.paused_topic union select relay, topic from outbox.pause)"
+    "with named as (select relay, topic from outbox.paused_topic union select relay, topic from outbox.pause where topic <> '')"
     " select n.relay, n.topic, t.relay is not null, t.error, t.message, t.attempts,"
     " " SQL_AGE("coalesce(t.since, p.asked_at)") ", p.asked_by"
     " from named n join outbox.relay r on r.name = n.relay and r.retired_at is null"

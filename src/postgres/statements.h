@@ -165,16 +165,16 @@
 /* $1 relay: everything that waits, as one JSON object. */
 #define SQL_PREPARE_WAITING                                                                                            \
     "prepare outboxd_waiting(text) as select jsonb_build_object("                                                      \
-    "'paused', r.paused,"                                                                                              \
-    "'pauses', (select coalesce(jsonb_agg(p.topic), '[]') from outbox.pause p where p.relay = r.name),"                \
-    "'topics', (select coalesce(jsonb_agg(to_jsonb(t) order by t.number), '[]') from outbox.paused_topic t where t.relay = r.name),"  \
+    "'paused', exists (select from outbox.pause p where p.relay = $1 and p.topic = ''),"                                                                                              \
+    "'pauses', (select coalesce(jsonb_agg(p.topic), '[]') from outbox.pause p where p.relay = $1 and p.topic <> ''),"                \
+    "'topics', (select coalesce(jsonb_agg(to_jsonb(t) order by t.number), '[]') from outbox.paused_topic t where t.relay = $1),"  \
     "'requests', (select coalesce(jsonb_agg(to_jsonb(q) order by q.number), '[]') from (select q.number, q.kind, q.event_id,"          \
     "    q.first_id, q.last_id, q.topic, q.rate, q.progress, encode(q.key, 'hex') as key_hex," \
     "    (extract(epoch from q.since) * 1000000)::bigint as since_us, (extract(epoch from q.until) * 1000000)::bigint as until_us,"   \
     "    l.hold, l.topic as letter_topic, q.event_id is not null and l.event_id is null as gone"                             \
     "    from outbox.request q left join outbox.dead_letter l on l.relay = q.relay and l.event_id = q.event_id"                       \
-    "    where q.relay = r.name and q.done_at is null order by q.number limit 64) q))" \
-    " from outbox.relay r where r.name = $1;"
+    "    where q.relay = $1 and q.done_at is null order by q.number limit 64) q))" \
+    ";"
 /* A macro's number in SQL. */
 #define SQL_NUMBER(macro) SQL_NUMBER_(macro)
 #define SQL_NUMBER_(number) #number
