@@ -139,11 +139,10 @@ is_dead_already(const struct aside *aside, const struct event *event)
     return false;
 }
 
-/* Of the stream, or of a topic that catches up with it. */
-static bool
-takes_part(struct relay *relay, const struct event *event)
+bool
+aside_takes_part(const struct relay *relay, const struct page *page)
 {
-    return event->page->side == 0 || pauses_of_page(relay, event->page) != NULL;
+    return page->side == 0 || pauses_of_page(relay, page) != NULL;
 }
 
 bool
@@ -153,10 +152,8 @@ aside_takes(struct relay *relay, struct event *event)
     enum event_state state = EVENT_UNSENT;
     if (event->page->side != 0 && side_passes(relay, event))
         state = EVENT_PASSED;
-    else if (!takes_part(relay, event) && !side_waits(relay, event))
+    else if (!aside_takes_part(relay, event->page))
         return false;
-    else if (!takes_part(relay, event))
-        state = EVENT_PASSED;
     else if (event->page->side == 0 && event->topic->paused)
         state = pauses_state_of(relay, event->topic);
     else if (aside->ahead_count > 0 && is_dead_already(aside, event))
@@ -177,8 +174,8 @@ aside_bury(struct relay *relay, struct event *event, const struct outcome *why)
 {
     struct aside *aside = &relay->aside;
     bool holds = relay->settings->dead_letter_policy == DEAD_LETTER_HOLD_KEY && event->key != NULL;
-    if (holds_find(&aside->holds, event) !=
-        0) { /* one before it was refused meanwhile: it waits, and has its turn */
+    /* One before it was refused meanwhile: it waits, and has its turn. */
+    if (holds_find(&aside->holds, event) != 0) {
         pipeline_set_aside(&relay->pipeline, event, EVENT_HELD);
         return true;
     }
@@ -295,10 +292,10 @@ aside_answer_write(struct relay *relay, struct error *error)
     bool written;
     if (!answers_appended(relay, &written, error))
         return false;
-    if (!written)
+    if (!written) {
         pauses_written(relay, false);
-    if (!written)
         return true;
+    }
     for (size_t i = 0; i < aside->asked_count; i++)
         pipeline_set_aside(&relay->pipeline, aside->asked[i], EVENT_ASIDE);
     aside->dead += (int64_t)dead;

@@ -94,6 +94,7 @@ struct beside {
     int64_t asked_number; /* of the request under way */
     int64_t asked_new_to;
     int64_t asked_progress;
+    bool asked_ends; /* it is over then */
 };
 
 #endif

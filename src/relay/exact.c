@@ -154,6 +154,14 @@ start_from(struct relay *relay, struct journal_position start)
     exact->based = true;
 }
 
+/* What was passed over and is not covered by a position yet asks for a transaction. */
+static void
+count_passed(struct relay *relay)
+{
+    relay->exact.events = pipeline_unsent_settled(&relay->pipeline);
+    relay->exact.opened_us = relay->now_us;
+}
+
 /* What was asked to be committed is. */
 static void
 take_along(struct relay *relay)
@@ -163,8 +171,7 @@ take_along(struct relay *relay)
     exact->in_vain = 0;
     heal(relay);
     pipeline_commit(&relay->pipeline, exact->asked_serial, sending_count, relay);
-    exact->events = pipeline_unsent_settled(&relay->pipeline); /* passed over meanwhile */
-    exact->opened_us = relay->now_us;
+    count_passed(relay);
 }
 
 static bool
@@ -325,8 +332,7 @@ look_back(struct relay *relay)
     exact->instance = false;
     exact->state = EXACT_UNKNOWN;
     pipeline_rewind(&relay->pipeline);
-    exact->events = pipeline_unsent_settled(&relay->pipeline);
-    exact->opened_us = relay->now_us;
+    count_passed(relay);
     if (why->kind == OUTCOME_FENCED) {
         log_info("fenced: the journal says who leads", LOG_STR("why", why->message), LOG_END);
         relay->doubtful = relay->owns;

@@ -223,6 +223,8 @@ void aside_ask_load(struct relay *relay); /* APPLY .. WAITING, one after the oth
 bool aside_answer_apply(struct relay *relay, struct error *error) MUST_CHECK;
 bool aside_answer_ahead(struct relay *relay, struct error *error) MUST_CHECK;
 bool aside_answer_dead(struct relay *relay, struct error *error) MUST_CHECK;
+/* Its events are the stream's, or a topic's that catches up with it. */
+bool aside_takes_part(const struct relay *relay, const struct page *page);
 /* The event is not to be sent: it is marked, and true. */
 bool aside_takes(struct relay *relay, struct event *event);
 /* Refused for its own sake. False: there are too many that hold their keys. */
@@ -236,6 +238,7 @@ void aside_lost(struct relay *relay); /* the connection, perhaps amid a request 
 /* pauses.c */
 void pauses_refused(struct relay *relay, struct topic *topic, const struct outcome *why);
 enum event_state pauses_state_of(const struct relay *relay, const struct topic *topic);
+struct pause *pauses_numbered(const struct relay *relay, int64_t number);         /* NULL: there is none */
 struct pause *pauses_of_page(const struct relay *relay, const struct page *page); /* NULL: not such a page */
 const struct pause *pauses_first_trouble(const struct relay *relay);
 bool pauses_write(struct relay *relay);
@@ -275,9 +278,10 @@ void side_ask_settle_topic(struct relay *relay, const struct pause *pause, int64
                            const struct outcome *why);
 bool side_answer_settle(struct relay *relay, struct error *error) MUST_CHECK;
 bool side_refused(struct relay *relay, struct event *event, const struct outcome *why);
-/* It belongs to a retry whose topic is paused meanwhile: it goes on waiting. */
-bool side_waits(struct relay *relay, const struct event *event);
-bool side_passes(const struct relay *relay, const struct event *event);
+/* Of side work: the event stays where it waits. */
+bool side_passes(struct relay *relay, const struct event *event);
+bool side_waits_for_topic(const struct relay *relay,
+                          const struct side *side); /* of a dead letter's request */
 /* A page of it is in the pipeline. */
 bool side_is_at_work(const struct relay *relay, int64_t number);
 void side_push(struct relay *relay, struct page *page, int64_t number);

@@ -71,12 +71,19 @@ pauses_forget(struct relay *relay, struct pause *pause)
 }
 
 struct pause *
-pauses_of_page(const struct relay *relay, const struct page *page)
+pauses_numbered(const struct relay *relay, int64_t number)
 {
     for (size_t i = 0; i < relay->beside.pause_count; i++)
-        if (relay->beside.pauses[i]->number == page->side && relay->beside.pauses[i]->out)
+        if (relay->beside.pauses[i]->number == number)
             return relay->beside.pauses[i];
     return NULL;
+}
+
+struct pause *
+pauses_of_page(const struct relay *relay, const struct page *page)
+{
+    struct pause *pause = page->side != 0 ? pauses_numbered(relay, page->side) : NULL;
+    return pause != NULL && pause->out ? pause : NULL;
 }
 
 enum event_state

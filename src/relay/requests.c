@@ -3,7 +3,6 @@
 #include "relay/inside.h"
 
 #include <fnmatch.h>
-#include <string.h>
 
 #define EVENTS 5000
 /* A replay looks at so many ids for a page, and sends few events at a time: live ones come first. */
@@ -21,7 +20,14 @@ requests_wants(const struct relay *relay, const struct side *side)
     if (side->request.kind == REQUEST_KIND_COPY || side->request.kind == REQUEST_KIND_REPLAY ||
         side->request.gone)
         return true;
-    return !topic_intern_always(relay->topics, side->topic, strlen(side->topic))->paused;
+    return !side_waits_for_topic(relay, side);
+}
+
+/* Ids up to here are looked at for its next page. */
+static int64_t
+replay_window(const struct side *side)
+{
+    return side->after + REPLAY_IDS < side->upto ? side->after + REPLAY_IDS : side->upto;
 }
 
 static int64_t
@@ -42,9 +48,8 @@ requests_ask(struct relay *relay, struct side *side)
         return;
     }
     if (request->kind == REQUEST_KIND_REPLAY) {
-        int64_t upto = side->after + REPLAY_IDS < side->upto ? side->after + REPLAY_IDS : side->upto;
-        waiting_ask_replay(relay->session, name, request, side->after, upto, replay_events(request), bytes,
-                           now_us);
+        waiting_ask_replay(relay->session, name, request, side->after, replay_window(side),
+                           replay_events(request), bytes, now_us);
     } else if (request->kind == REQUEST_KIND_COPY) {
         if (relay->settings->dead_letter_topic == NULL) {
             side_ask_settle(relay, side, 0, 0, "no topic is configured for copies");
@@ -67,8 +72,7 @@ marks_held(struct relay *relay, const struct side *side)
     for (struct page *page = relay->pipeline.head; page != NULL; page = page->later)
         for (size_t i = page->settled; i < page->count; i++) {
             struct event *event = &page->events[i];
-            bool takes_part = page->side == 0 || pauses_of_page(relay, page) != NULL;
-            if (!takes_part || event->state != EVENT_UNSENT ||
+            if (!aside_takes_part(relay, page) || event->state != EVENT_UNSENT ||
                 holds_find(&relay->aside.holds, event) != side->request.hold)
                 continue;
             any = true;
@@ -130,7 +134,7 @@ is_replayed(const struct side *side, const struct event *event)
 static void
 push_replay(struct relay *relay, struct side *side, struct page *page, int rows)
 {
-    int64_t window = side->after + REPLAY_IDS < side->upto ? side->after + REPLAY_IDS : side->upto;
+    int64_t window = replay_window(side);
     /* taken for cut by bytes rather too soon: the server counts headers in its own encoding */
     bool full = rows >= replay_events(&side->request) || page->cost >= (size_t)leading_page_limit(relay) / 2;
     side->before = side->after;

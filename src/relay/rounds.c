@@ -58,13 +58,14 @@ ask_next_round(struct relay *relay, struct pause *pause)
 bool
 rounds_wants(const struct relay *relay, const struct pause *pause)
 {
-    size_t out = 0;
-    for (size_t i = 0; i < relay->beside.pause_count; i++)
-        out += relay->beside.pauses[i]->out;
+    bool may = pause->state == PAUSE_PASSES && pause->number != 0 && !pause->out && !pause->by_hand &&
+               !pause->ended && relay->now_us >= pause->retry_at_us;
     bool waits =
         pause->from_seq == pause->to_seq && relay->begun_seq <= pause->to_seq && reads_in_pieces(relay);
-    return out < OUT_MOST && !waits && pause->state == PAUSE_PASSES && pause->number != 0 && !pause->out &&
-           !pause->by_hand && !pause->ended && relay->now_us >= pause->retry_at_us;
+    size_t out = 0;
+    for (size_t i = 0; may && i < relay->beside.pause_count; i++)
+        out += relay->beside.pauses[i]->out;
+    return may && !waits && out < OUT_MOST;
 }
 
 void
@@ -91,23 +92,13 @@ rounds_ask(struct relay *relay, struct pause *pause)
     relay->beside.asked_number = pause->number;
 }
 
-/* The pause that was asked for; NULL when it was forgotten meanwhile. */
-static struct pause *
-asked(const struct relay *relay)
-{
-    for (size_t i = 0; i < relay->beside.pause_count; i++)
-        if (relay->beside.pauses[i]->number == relay->beside.asked_number)
-            return relay->beside.pauses[i];
-    return NULL;
-}
-
 bool
 rounds_answer(struct relay *relay, struct error *error)
 {
     struct journal_row *rows = NULL;
     int64_t epoch;
     size_t count = 0;
-    struct pause *pause = asked(relay);
+    struct pause *pause = pauses_numbered(relay, relay->beside.asked_number);
     if (!journal_read_rows(relay->session, &epoch, &rows, &count, error))
         return false;
     bool good = pause == NULL || count == 2;
@@ -135,7 +126,7 @@ bool
 rounds_answer_late(struct relay *relay, struct error *error)
 {
     struct tick unused = {0};
-    struct pause *pause = asked(relay);
+    struct pause *pause = pauses_numbered(relay, relay->beside.asked_number);
     bool good = journal_read_late(relay->session, pause != NULL ? &pause->tick : &unused, error);
     if (good && pause != NULL) {
         if (pause->reader == NULL)
@@ -153,7 +144,7 @@ bool
 rounds_answer_page(struct relay *relay, struct error *error)
 {
     struct page *page = NULL;
-    struct pause *pause = asked(relay);
+    struct pause *pause = pauses_numbered(relay, relay->beside.asked_number);
     CHECK(pause != NULL && pause->reader != NULL);
     if (!reader_read_page(pause->reader, &page, error))
         return false;
@@ -183,8 +174,8 @@ rounds_settled(struct relay *relay, struct pause *pause, int64_t progress, int64
         pauses_forget(relay, pause);
         return;
     }
-    if (number ==
-        0) { /* an earlier statement of ours was carried out unheard: how far it is, the database knows */
+    /* An earlier statement of ours was carried out unheard: how far it is, the database knows. */
+    if (number == 0) {
         pause->failed = pause->tried = pause->closing = false;
         pause->number = 0;
         pause->round = ROUND_IDLE;

@@ -28,27 +28,6 @@ side_find(const struct relay *relay, int64_t number)
     return NULL;
 }
 
-static bool
-has_failed(const struct relay *relay, const struct page *page)
-{
-    const struct pause *pause = pauses_of_page(relay, page);
-    const struct side *side = side_find(relay, page->side);
-    return pause != NULL ? pause->failed : side == NULL || side->failed;
-}
-
-/* What waits for the topic would come to the retried events again. */
-bool
-side_waits(struct relay *relay, const struct event *event)
-{
-    struct side *side = side_find(relay, event->page->side);
-    bool retries = side != NULL &&
-                   (side->request.kind == REQUEST_KIND_RETRY || side->request.kind == REQUEST_KIND_DISCARD);
-    if (!retries || !event->topic->paused)
-        return false;
-    side->failed = true;
-    return true;
-}
-
 static void
 forget(struct relay *relay, struct side *side)
 {
@@ -60,24 +39,38 @@ forget(struct relay *relay, struct side *side)
     beside->look_at_us = relay->now_us;
 }
 
-/* Of a retry, what is before the event that was refused is published all the same. */
+/* Of a retry, what is before the event that was refused is published all the same. When its topic is paused meanwhile all of it goes on
+ * waiting: what waits for the topic would come to the retried events again. */
 bool
-side_passes(const struct relay *relay, const struct event *event)
+side_passes(struct relay *relay, const struct event *event)
 {
-    const struct side *side =
-        pauses_of_page(relay, event->page) == NULL ? side_find(relay, event->page->side) : NULL;
-    bool refused = side != NULL && side->failed && side->why.kind == OUTCOME_EVENT && side->refused_id != 0;
-    return has_failed(relay, event->page) && (!refused || pipeline_serial(event) > side->refused_serial);
+    const struct pause *pause = pauses_of_page(relay, event->page);
+    struct side *side = side_find(relay, event->page->side);
+    if (pause != NULL)
+        return pause->failed;
+    if (side == NULL)
+        return true;
+    bool refused = side->failed && side->why.kind == OUTCOME_EVENT && side->refused_id != 0;
+    if (side->failed && (!refused || pipeline_serial(event) > side->refused_serial))
+        return true;
+    bool retries = side->request.kind == REQUEST_KIND_RETRY || side->request.kind == REQUEST_KIND_DISCARD;
+    bool waits = retries && event->topic->paused;
+    side->failed = side->failed || waits;
+    return waits;
+}
+
+bool
+side_waits_for_topic(const struct relay *relay, const struct side *side)
+{
+    return topic_intern_always(relay->topics, side->topic, strlen(side->topic))->paused;
 }
 
 bool
 side_is_at_work(const struct relay *relay, int64_t number)
 {
+    const struct pause *pause = pauses_numbered(relay, number);
     const struct side *side = side_find(relay, number);
-    for (size_t i = 0; i < relay->beside.pause_count; i++)
-        if (relay->beside.pauses[i]->number == number)
-            return relay->beside.pauses[i]->out;
-    return side != NULL && side->out;
+    return pause != NULL ? pause->out : side != NULL && side->out;
 }
 
 void
@@ -133,7 +126,6 @@ side_answer_waiting(struct relay *relay, struct error *error)
     struct waiting *waiting = &beside->waiting;
     if (!waiting_read(relay->session, waiting, error))
         return false;
-    beside->look_at_us = relay->now_us + LOOK_US;
     if (beside->paused != waiting->paused)
         log_info(waiting->paused ? "paused by hand: nothing is published" : "resumed by hand", LOG_END);
     beside->paused = waiting->paused;
@@ -150,7 +142,7 @@ side_answer_waiting(struct relay *relay, struct error *error)
     return true;
 }
 
-/* ---- pages ---- */
+/* ---- in turns ---- */
 
 void
 side_push(struct relay *relay, struct page *page, int64_t number)
@@ -160,8 +152,6 @@ side_push(struct relay *relay, struct page *page, int64_t number)
     if (page->count == 0)
         exact_passed(relay);
 }
-
-/* ---- in turns ---- */
 
 /* Each in its turn. */
 bool
@@ -186,20 +176,14 @@ side_ask(struct relay *relay)
     return false;
 }
 
-/* Its topic was paused meanwhile: the stream goes on. */
-static bool
-waits_for_topic(const struct relay *relay, const struct side *side)
-{
-    return topic_intern_always(relay->topics, side->topic, strlen(side->topic))->paused;
-}
-
+/* A retry whose topic was paused meanwhile keeps nobody waiting. */
 bool
 side_is_closing(const struct relay *relay)
 {
     bool closing = false;
     for (size_t i = 0; i < relay->beside.side_count; i++)
-        closing =
-            closing || (relay->beside.sides[i].closing && !waits_for_topic(relay, &relay->beside.sides[i]));
+        closing = closing ||
+                  (relay->beside.sides[i].closing && !side_waits_for_topic(relay, &relay->beside.sides[i]));
     for (size_t i = 0; i < relay->beside.pause_count; i++)
         closing = closing || relay->beside.pauses[i]->closing;
     return closing;
@@ -237,6 +221,7 @@ side_ask_settle(struct relay *relay, const struct side *side, int64_t progress, 
     const struct aside_refusal refusal = {side->refused_id, side->why.name, side->why.message};
     relay->beside.asked_number = side->request.number;
     relay->beside.asked_progress = progress;
+    relay->beside.asked_ends = outcome != NULL;
     aside_ask_settle(relay->session, &next, side->request.number, progress, events, outcome,
                      side->refused_id != 0 ? &refusal : NULL, relay->now_us);
     relay_asked(relay, REQUEST_SETTLE);
@@ -319,14 +304,12 @@ static void
 settled(struct relay *relay, struct side *side, int64_t progress)
 {
     bool replays = side->request.kind == REQUEST_KIND_REPLAY;
-    bool ended = progress == SIDE_WHOLE || (side->refused_id != 0 && !replays) || side->request.gone ||
-                 (side->request.kind == REQUEST_KIND_COPY && relay->settings->dead_letter_topic == NULL);
     side->out = false;
     if (progress > 0)
         side->request.progress = progress;
     if (progress == SIDE_WHOLE && !replays && side->request.kind != REQUEST_KIND_COPY)
         relay->aside.dead--;
-    if (ended) {
+    if (relay->beside.asked_ends) {
         log_info("request ended", LOG_INT("number", side->request.number), LOG_END);
         forget(relay, side);
         return;
@@ -349,16 +332,12 @@ side_answer_settle(struct relay *relay, struct error *error)
     if (!written)
         return true;
     struct side *side = side_find(relay, number);
+    struct pause *pause = pauses_numbered(relay, number);
     struct page *page = pipeline_side(&relay->pipeline);
-    for (size_t i = 0; side == NULL && i < relay->beside.pause_count; i++) {
-        struct pause *pause = relay->beside.pauses[i];
-        if (pause->number != number)
-            continue;
-        rounds_settled(relay, pause, progress, relay->answer, relay->beside.asked_new_to);
-        break;
-    }
     if (side != NULL)
         settled(relay, side, progress);
+    else if (pause != NULL)
+        rounds_settled(relay, pause, progress, relay->answer, relay->beside.asked_new_to);
     if (page != NULL && page->side == number)
         pipeline_side_done(&relay->pipeline);
     return true;
