@@ -3,10 +3,10 @@
 #include "command/command.h"
 
 #include "base/findings.h"
+#include "command/names.h"
 #include "command/print.h"
 #include "command/progress.h"
 #include "command/report.h"
-#include "event/topic.h"
 #include "kafka/inspect.h"
 #include "kafka/properties.h"
 #include "postgres/failure.h"
@@ -145,42 +145,13 @@ check_postgres(const struct settings *settings, struct inspect_facts *facts, str
 
 /* ---- Kafka ---- */
 
-struct names {
-    const char **list;
-    size_t count;
-};
-
-static void
-names_add(struct names *names, const char *name)
-{
-    for (size_t i = 0; i < names->count; i++)
-        if (strcmp(names->list[i], name) == 0)
-            return;
-    names->list[names->count++] = name;
-}
-
-/* The topics that are known by name: those of the newest events, and patterns that are no patterns. */
-static struct names
-topics_that_matter(const struct settings *settings, const struct inspect_facts *facts)
-{
-    struct names names = {.list =
-                              must_calloc(settings->topics_count + facts->topics.count, sizeof *names.list)};
-    struct topic_table *selection = topic_table_new(settings->topics, settings->topics_count);
-    for (size_t i = 0; i < settings->topics_count; i++)
-        if (strpbrk(settings->topics[i], "*?[\\") == NULL)
-            names_add(&names, settings->topics[i]);
-    for (size_t i = 0; i < facts->topics.count; i++)
-        if (topic_intern(selection, facts->topics.list[i], strlen(facts->topics.list[i]))->selected)
-            names_add(&names, facts->topics.list[i]);
-    topic_table_free(selection);
-    return names;
-}
-
 static void
 check_kafka(const struct settings *settings, const struct inspect_facts *facts, bool create,
             struct findings *findings)
 {
-    struct names names = topics_that_matter(settings, facts);
+    struct topic_names names = {0}; /* of the newest events, and patterns that are no patterns */
+    topic_names_select(&names, (const char *const *)settings->topics, settings->topics_count,
+                       facts->topics.list, facts->topics.count);
     const struct property *servers = properties_find(settings, "bootstrap.servers");
     CHECK(servers != NULL); /* the configuration was taken */
     if (names.count == 0 && facts->has_outbox)

@@ -74,6 +74,19 @@ struct command_line {
  * was wrong (64, said on stderr). */
 MUST_CHECK bool command_parse(int argc, char **argv, struct command_line *line, int *exit_code);
 
+/* An action of a command that has several, its first operand: its name, and which of the command's options it takes, each with a blank
+ * around it. */
+struct command_action {
+    const char *name, *options;
+};
+
+/* Which of them has this name; `count`: none. */
+size_t command_find_action(const char *name, const struct command_action *actions, size_t count);
+
+/* Of the options that were given, is each one of the action's? ERROR_USAGE names the first that is not. */
+MUST_CHECK bool command_judge_action(const struct command_action *action, const struct command_option *own,
+                                     struct error *error);
+
 /* Says what is wrong with the command line on stderr; 64. */
 int command_misused(const char *command, const char *what);
 

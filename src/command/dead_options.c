@@ -4,7 +4,6 @@
 #include "base/utf8.h"
 #include "config/units.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* Of list: more than anybody reads. */
@@ -41,13 +40,12 @@ static const char help[] =
     "Exit codes: 0 done, or with --no-wait asked; 64 usage (also: no such dead letter, not agreed to); 69\n"
     "not done: refused again, no leader, Postgres away; 70 an answer that must not be; 78 configuration.\n";
 
-/* In the order of enum dead_action: the name, and which options; it is looked for with blanks around it. */
-static const struct {
-    const char *name, *options;
-} actions[] = {{"list", " topic limit json "},
-               {"show", " json "},
-               {"retry", " all topic no-wait "},
-               {"discard", " reason yes no-wait "}};
+/* In the order of enum dead_action. */
+static const struct command_action actions[] = {{"list", " topic limit json "},
+                                                {"show", " json "},
+                                                {"retry", " all topic no-wait "},
+                                                {"discard", " reason yes no-wait "}};
+#define ACTIONS (sizeof actions / sizeof actions[0])
 
 static bool
 take_limit(void *context, const char *value, struct error *error)
@@ -76,23 +74,15 @@ take_reason(void *context, const char *value, struct error *error)
 }
 
 static bool
-find_action(const char *name, enum dead_action *action, struct error *error)
-{
-    for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++)
-        if (strcmp(name, actions[i].name) == 0) {
-            *action = (enum dead_action)i;
-            return true;
-        }
-    return error_set(error, ERROR_USAGE, "'%.60s' is none of list, show, retry and discard", name);
-}
-
-static bool
 take_operands(const struct command_line *line, struct dead_options *options, struct error *error)
 {
     if (line->operand_count == 0)
         return error_set(error, ERROR_USAGE, "list, show, retry or discard?");
-    if (!find_action(line->operands[0], &options->action, error))
-        return false;
+    size_t action = command_find_action(line->operands[0], actions, ACTIONS);
+    if (action == ACTIONS)
+        return error_set(error, ERROR_USAGE, "'%.60s' is none of list, show, retry and discard",
+                         line->operands[0]);
+    options->action = (enum dead_action)action;
     options->ids = must_calloc((size_t)line->operand_count, sizeof *options->ids);
     for (int i = 1; i < line->operand_count; i++) {
         int64_t *id = &options->ids[options->id_count++];
@@ -126,13 +116,8 @@ judge_ids(const struct dead_options *options, struct error *error)
 static bool
 judge(const struct dead_options *options, const struct command_option *own, struct error *error)
 {
-    const char *name = actions[options->action].name;
-    for (; own->name != NULL; own++) {
-        char word[32];
-        snprintf(word, sizeof word, " %s ", own->name);
-        if (own->given && strstr(actions[options->action].options, word) == NULL)
-            return error_set(error, ERROR_USAGE, "%s takes no --%s", name, own->name);
-    }
+    if (!command_judge_action(&actions[options->action], own, error))
+        return false;
     if (options->topic != NULL && !settings_is_pattern(options->topic))
         return error_set(error, ERROR_USAGE, "--topic: '%.300s' matches no legal topic name", options->topic);
     return judge_ids(options, error);

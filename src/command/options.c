@@ -133,6 +133,28 @@ command_parse(int argc, char **argv, struct command_line *line, int *exit_code)
     return good;
 }
 
+size_t
+command_find_action(const char *name, const struct command_action *actions, size_t count)
+{
+    size_t found = 0;
+    while (found < count && strcmp(name, actions[found].name) != 0)
+        found++;
+    return found;
+}
+
+bool
+command_judge_action(const struct command_action *action, const struct command_option *own,
+                     struct error *error)
+{
+    for (; own->name != NULL; own++) {
+        char word[32];
+        snprintf(word, sizeof word, " %s ", own->name);
+        if (own->given && strstr(action->options, word) == NULL)
+            return error_set(error, ERROR_USAGE, "%s takes no --%s", action->name, own->name);
+    }
+    return true;
+}
+
 int
 command_failed(const char *command, const struct error *error)
 {

@@ -3,9 +3,9 @@
 #include "command/rebase_kafka.h"
 
 #include "base/clock.h"
+#include "command/names.h"
 #include "command/progress.h"
 #include "command/rebase_print.h"
-#include "event/topic.h"
 #include "kafka/position_reader.h"
 #include "kafka/published_reader.h"
 #include "relay/record.h"
@@ -62,37 +62,8 @@ read_position(struct rebase *rebase, const struct settings *settings, struct jou
 
 /* ---- the records ---- */
 
-struct names {
-    const char **list;
-    size_t count;
-};
-
-static void
-names_add(struct names *names, const char *name)
-{
-    for (size_t i = 0; i < names->count; i++)
-        if (strcmp(names->list[i], name) == 0)
-            return;
-    names->list[names->count++] = name;
-}
-
-/* Those that are named, and those of the events here that match: of other topics, whoever they belong to, nothing is read. */
-static void
-choose_topics(struct names *names, const char *const *patterns, size_t pattern_count, char *const *here,
-              size_t count)
-{
-    struct topic_table *selection = topic_table_new((char *const *)patterns, pattern_count);
-    for (size_t i = 0; i < count; i++)
-        if (topic_intern(selection, here[i], strlen(here[i]))->selected)
-            names_add(names, here[i]);
-    for (size_t i = 0; i < pattern_count; i++)
-        if (strpbrk(patterns[i], "*?[\\") == NULL)
-            names_add(names, patterns[i]);
-    topic_table_free(selection);
-}
-
 static bool
-read_topics(struct rebase *rebase, const struct settings *settings, const struct names *topics,
+read_topics(struct rebase *rebase, const struct settings *settings, const struct topic_names *topics,
             int64_t since_ms, struct error *error)
 {
     struct progress *progress = progress_begin("rebase", "reading %zu topics from Kafka", topics->count);
@@ -112,10 +83,10 @@ read_records(struct rebase *rebase, const struct rebase_wish *wish, struct rebas
     size_t count = 0;
     if (!rebase_topics(rebase, &here, &count, error))
         return false;
-    struct names topics = {
-        .list = must_calloc(count + settings->topics_count + wish->topics.count, sizeof *topics.list)};
-    choose_topics(&topics, (const char *const *)settings->topics, settings->topics_count, here, count);
-    choose_topics(&topics, wish->topics.texts, wish->topics.count, here, count);
+    /* of other topics, whoever they belong to, nothing is read */
+    struct topic_names topics = {0};
+    topic_names_select(&topics, (const char *const *)settings->topics, settings->topics_count, here, count);
+    topic_names_select(&topics, wish->topics.texts, wish->topics.count, here, count);
     bool good = read_topics(rebase, settings, &topics, report->since_ms, error) &&
                 rebase_kafka_judge(rebase, &report->found, error);
     report->topics = topics.count;

@@ -27,23 +27,10 @@ static const char help[] =
     "Exit codes: 0 done, 64 usage (also: not agreed to), 69 Postgres did not do it, 70 it gave an answer\n"
     "that must not be, 78 configuration.\n";
 
-/* In the order of enum relay_action: the name, how many operands, and which options. */
-static const struct {
-    const char *name;
-    int operands;
-    const char *options;
-} actions[] = {{"list", 0, "json"}, {"add", 1, "from topic source retention"}, {"retire", 1, "yes"}};
-
-static bool
-find_action(const char *name, enum relay_action *action, struct error *error)
-{
-    for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++)
-        if (strcmp(name, actions[i].name) == 0) {
-            *action = (enum relay_action)i;
-            return true;
-        }
-    return error_set(error, ERROR_USAGE, "'%s' is none of list, add and retire", name);
-}
+/* In the order of enum relay_action. */
+static const struct command_action actions[] = {
+    {"list", " json "}, {"add", " from topic source retention "}, {"retire", " yes "}};
+#define ACTIONS (sizeof actions / sizeof actions[0])
 
 static bool
 take_from(void *context, const char *value, struct error *error)
@@ -90,10 +77,8 @@ take_source(void *context, const char *value, struct error *error)
 static bool
 judge(const struct relay_options *options, const struct command_option *own, struct error *error)
 {
-    const char *allowed = actions[options->action].options, *name = actions[options->action].name;
-    for (; own->name != NULL; own++)
-        if (own->given && strstr(allowed, own->name) == NULL)
-            return error_set(error, ERROR_USAGE, "%s takes no --%s", name, own->name);
+    if (!command_judge_action(&actions[options->action], own, error))
+        return false;
     for (size_t i = 0; i < options->topics.count; i++)
         if (!settings_is_pattern(options->topics.texts[i]))
             return error_set(error, ERROR_USAGE, "--topic: '%s' matches no legal topic name",
@@ -108,9 +93,11 @@ take_operands(const struct command_line *line, struct relay_options *options, st
 {
     if (line->operand_count == 0)
         return error_set(error, ERROR_USAGE, "list, add or retire?");
-    if (!find_action(line->operands[0], &options->action, error))
-        return false;
-    int operands = actions[options->action].operands;
+    size_t action = command_find_action(line->operands[0], actions, ACTIONS);
+    if (action == ACTIONS)
+        return error_set(error, ERROR_USAGE, "'%s' is none of list, add and retire", line->operands[0]);
+    options->action = (enum relay_action)action;
+    int operands = options->action == RELAY_LIST ? 0 : 1;
     if (line->operand_count - 1 > operands)
         return error_set(error, ERROR_USAGE, "unexpected argument '%s'", line->operands[1 + operands]);
     if (line->operand_count - 1 < operands)
