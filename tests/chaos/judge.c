@@ -17,19 +17,7 @@ all_confirmed(void *context)
     struct stage *stage = context;
     stage_wait(stage, 100);
     PGconn *admin = stage_admin(stage);
-    /* what was refused while a fault lasted is taken now; paused topics catch up by themselves */
-    (void)postgres_int(admin, "select count(outbox.dead_retry('main', event_id)) from outbox.dead_letter");
-    bool confirmed =
-        postgres_int(admin, "select (select count(*) from outbox.dead_letter) + (select count(*) from"
-                            " outbox.held_event) + (select count(*) from outbox.paused_topic)") == 0 &&
-        postgres_int(
-            admin,
-            "select count(*) from (select confirmed_seq from outbox.journal where relay = 'main'"
-            "   order by seq desc limit 1) n"
-            " join outbox.journal c on c.relay = 'main' and c.seq = n.confirmed_seq"
-            " where not exists (select from outbox.event e where e.xid >= pg_snapshot_xmax(c.snapshot))"
-            " and not exists (select from pg_snapshot_xip(c.snapshot) x(xid)"
-            "   join outbox.event e on e.xid = x.xid)") == 1;
+    bool confirmed = expected_nothing_waits(admin) && expected_is_confirmed(admin);
     PQfinish(admin);
     return confirmed;
 }

@@ -79,12 +79,7 @@ disturb(struct scene *scene)
 static bool
 all_is_published(struct setup *setup)
 {
-    (void)postgres_int(setup->admin,
-                       "select count(outbox.dead_retry('main', event_id)) from outbox.dead_letter");
-    return postgres_int(setup->admin,
-                        "select (select count(*) from outbox.dead_letter) + (select count(*) from"
-                        " outbox.held_event) + (select count(*) from outbox.paused_topic)") == 0 &&
-           setup_confirmed(setup);
+    return expected_nothing_waits(setup->admin) && setup_confirmed(setup);
 }
 
 static void

@@ -31,26 +31,33 @@ insert_backlog(struct setup *setup)
     }
 }
 
+/* Everything is published, once, and was never more than memory: 16MiB at a time. */
+static void
+expect_drained_within_16_mib(struct setup *setup, long largest_event_kib)
+{
+    double most = 0, now;
+    wait_for(((now = daemon_metric(setup->relay, "outbox_in_flight_bytes")) > most ? most = now : 0,
+              setup_confirmed(setup)),
+             120000);
+    cr_expect_gt(most, 0);
+    cr_expect_leq(most, 16 * 1024 * 1024, "%.0f bytes in flight", most);
+    setup_expect_memory(setup, 16 * KIB_IN_MIB, largest_event_kib);
+    setup_expect_all_once(setup, 1000);
+    setup_end(setup);
+}
+
 /* The first event is stuck for a while: whatever may be read ahead of Kafka is read by then. */
 Test(relay_limits, a_backlog_far_larger_than_memory_is_published_within_memory__I6)
 {
     struct setup setup = setup_begin();
     const char *first = setup_topic(&setup, "first", 1, (const char *[]){"cleanup.policy", "compact", NULL});
-    double most = 0, now;
     postgres_exec(setup.app, "select outbox.emit('%s', null, '1')", first);
     insert_backlog(&setup);
     setup_start(&setup, (const char *[]){"memory=16MiB", "dead_letter/policy=stop", NULL});
     wait_for(daemon_metric(setup.relay, "outbox_errors_total{kind=\"event\"}") >= 4, 30000);
     setup_expect_memory(&setup, 16 * KIB_IN_MIB, 10);
     broker_configure_topic(setup.broker, first, "cleanup.policy", "delete");
-    wait_for(((now = daemon_metric(setup.relay, "outbox_in_flight_bytes")) > most ? most = now : 0,
-              setup_confirmed(&setup)),
-             120000);
-    cr_expect_gt(most, 0);
-    cr_expect_leq(most, 16 * 1024 * 1024, "%.0f bytes in flight", most);
-    setup_expect_memory(&setup, 16 * KIB_IN_MIB, 10);
-    setup_expect_all_once(&setup, 1000);
-    setup_end(&setup);
+    expect_drained_within_16_mib(&setup, 10);
 }
 
 /* Small events, of which librdkafka's part is the most; transactions as large as memory allows, and some of them lost: an event from the
@@ -59,7 +66,6 @@ Test(relay_limits, exactly_once_a_backlog_is_published_within_memory_also_when_t
 {
     struct setup setup = setup_begin();
     const char *topic = setup_topic(&setup, "small", 3, NULL), *const *exact = setup_exact(&setup, true);
-    double most = 0, now;
     postgres_exec(setup.admin,
                   "insert into outbox.event (topic, key, payload, created_at)"
                   " select '%s', convert_to((i %% 1000)::text, 'UTF8'), convert_to(i::text, 'UTF8'),"
@@ -72,14 +78,7 @@ Test(relay_limits, exactly_once_a_backlog_is_published_within_memory_also_when_t
     cr_expect_geq(daemon_metric(setup.relay, "outbox_producer_instances_total"), 2,
                   "no transaction was lost");
     broker_configure_topic(setup.broker, topic, "message.timestamp.after.max.ms", "864000000");
-    wait_for(((now = daemon_metric(setup.relay, "outbox_in_flight_bytes")) > most ? most = now : 0,
-              setup_confirmed(&setup)),
-             120000);
-    cr_expect_gt(most, 0);
-    cr_expect_leq(most, 16 * 1024 * 1024, "%.0f bytes in flight", most);
-    setup_expect_memory(&setup, 16 * KIB_IN_MIB, 1);
-    setup_expect_all_once(&setup, 1000);
-    setup_end(&setup);
+    expect_drained_within_16_mib(&setup, 1);
 }
 
 Test(relay_limits, one_transaction_of_300000_events_keeps_its_order_over_kill_9_in_the_middle__P2_I6__row_67)

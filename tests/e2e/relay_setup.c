@@ -139,18 +139,10 @@ setup_rebase(struct setup *setup, const char *option, const char *out)
     outboxd_result_free(&result);
 }
 
-/* Visible in the snapshot that is confirmed, said by its negation: such look-ups use the index on xid. */
 bool
 setup_confirmed(struct setup *setup)
 {
-    return postgres_int(
-               setup->admin,
-               "select count(*) from (select confirmed_seq from outbox.journal where relay = 'main'"
-               "    order by seq desc limit 1) n"
-               " join outbox.journal c on c.relay = 'main' and c.seq = n.confirmed_seq"
-               " where not exists (select from outbox.event e where e.xid >= pg_snapshot_xmax(c.snapshot))"
-               " and not exists (select from pg_snapshot_xip(c.snapshot) x(xid)"
-               "    join outbox.event e on e.xid = x.xid)") == 1;
+    return expected_is_confirmed(setup->admin);
 }
 
 void

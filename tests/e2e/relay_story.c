@@ -251,6 +251,16 @@ story_inflict(struct story *story, const char *rule, int faults)
     free(clear), free(line);
 }
 
+void
+story_release(struct story *story)
+{
+    cr_expect_eq(fproxy_faults(story->proxy, "action=released"), 0, "it was not held all the while");
+    char *released = fproxy_command(story->proxy, "release");
+    cr_expect_str_eq(released, "ok 1\n");
+    free(released);
+    wait_for(fproxy_faults(story->proxy, "action=released") == 1, FAULT_MS);
+}
+
 double
 story_instances(const struct story *story)
 {

@@ -92,6 +92,9 @@ void story_fail_over(struct story *story);
 /* So many faults by a rule of the proxy (tests/fault/README.md), which is taken back then. */
 void story_inflict(struct story *story, const char *rule, int faults);
 
+/* The one request that a rule of the proxy holds goes on; it was held until now. */
+void story_release(struct story *story);
+
 /* Instances of the producer that the relay has made so far. */
 double story_instances(const struct story *story);
 

@@ -33,24 +33,11 @@ close_all(void)
 static struct ran
 run_dead(const char *const *arguments)
 {
-    const char *all[16] = {"dead", "--config", config};
-    for (size_t i = 0; arguments[i] != NULL; i++)
-        all[3 + i] = arguments[i];
-    return run_command(command_dead, all);
+    return run_with(command_dead, "dead", config, arguments);
 }
 
-/* `outboxd dead ARGUMENTS` must end with this exit code and print `out` and `err` (NULL: whatever). */
-static void
-expect(int exit_code, const char *out, const char *err, const char *const *arguments)
-{
-    struct ran ran = run_dead(arguments);
-    cr_assert_eq(ran.exit_code, exit_code, "exit code %d: %s%s", ran.exit_code, ran.out, ran.err);
-    cr_assert(out == NULL || strstr(ran.out, out) != NULL, "\"%s\" is not in: %s", out, ran.out);
-    cr_assert(err == NULL || strstr(ran.err, err) != NULL, "\"%s\" is not in: %s", err, ran.err);
-    ran_free(&ran);
-}
-
-#define EXPECT(exit_code, out, err, ...) expect(exit_code, out, err, (const char *[]){__VA_ARGS__, NULL})
+#define EXPECT(exit_code, out, err, ...)                                                                     \
+    expect_ran(run_dead((const char *[]){__VA_ARGS__, NULL}), exit_code, out, err)
 
 static json_t *
 dead_object(const char *const *arguments)

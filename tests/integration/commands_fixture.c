@@ -49,6 +49,25 @@ run_command(int (*command)(int argc, char **argv), const char *const *arguments)
 }
 
 struct ran
+run_with(int (*command)(int argc, char **argv), const char *name, const char *config,
+         const char *const *arguments)
+{
+    const char *all[16] = {name, "--config", config};
+    for (size_t i = 0; arguments[i] != NULL; i++)
+        all[3 + i] = arguments[i];
+    return run_command(command, all);
+}
+
+void
+expect_ran(struct ran ran, int exit_code, const char *out, const char *err)
+{
+    cr_assert_eq(ran.exit_code, exit_code, "exit code %d: %s%s", ran.exit_code, ran.out, ran.err);
+    cr_assert(out == NULL || strstr(ran.out, out) != NULL, "\"%s\" is not in: %s", out, ran.out);
+    cr_assert(err == NULL || strstr(ran.err, err) != NULL, "\"%s\" is not in: %s", err, ran.err);
+    ran_free(&ran);
+}
+
+struct ran
 run_status(const char *config, bool json)
 {
     return run_command(command_status,

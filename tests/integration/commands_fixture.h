@@ -19,6 +19,12 @@ struct ran {
 /* A command with its arguments, NULL-terminated, the first being its name; free with ran_free. */
 struct ran run_command(int (*command)(int argc, char **argv), const char *const *arguments);
 
+/* `outboxd NAME --config FILE ARGUMENTS`. */
+struct ran run_with(int (*command)(int argc, char **argv), const char *name, const char *config,
+                    const char *const *arguments);
+/* It must have ended with this exit code and printed `out` and `err` (NULL: whatever); frees it. */
+void expect_ran(struct ran ran, int exit_code, const char *out, const char *err);
+
 /* status or status --json with that configuration. */
 struct ran run_status(const char *config, bool json);
 void ran_free(struct ran *ran);

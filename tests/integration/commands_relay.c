@@ -31,21 +31,9 @@ close_all(void)
     outbox_close(&outbox);
 }
 
-/* `outboxd relay ARGUMENTS` must end with this exit code and print `out` and `err` (NULL: whatever). */
-static void
-expect(int exit_code, const char *out, const char *err, const char *const *arguments)
-{
-    const char *all[16] = {"relay", "--config", config};
-    for (size_t i = 0; arguments[i] != NULL; i++)
-        all[3 + i] = arguments[i];
-    struct ran ran = run_command(command_relay, all);
-    cr_assert_eq(ran.exit_code, exit_code, "exit code %d: %s%s", ran.exit_code, ran.out, ran.err);
-    cr_assert(out == NULL || strstr(ran.out, out) != NULL, "\"%s\" is not in: %s", out, ran.out);
-    cr_assert(err == NULL || strstr(ran.err, err) != NULL, "\"%s\" is not in: %s", err, ran.err);
-    ran_free(&ran);
-}
-
-#define EXPECT(exit_code, out, err, ...) expect(exit_code, out, err, (const char *[]){__VA_ARGS__, NULL})
+#define EXPECT(exit_code, out, err, ...)                                                                     \
+    expect_ran(run_with(command_relay, "relay", config, (const char *[]){__VA_ARGS__, NULL}), exit_code,     \
+               out, err)
 
 static int64_t
 count(const char *where)

@@ -40,6 +40,10 @@ void expected_read_outbox(struct expected_events *events, PGconn *connection);
 /* Any query giving id bigint, xid text, counter bigint, snapshot text, topic text, key bytea, payload bytea,
  * headers text, created_at_us bigint; load.h's ledger is read this way. */
 void expected_read(struct expected_events *events, PGconn *connection, const char *query);
+/* The journal of relay main says that every committed event is confirmed. */
+bool expected_is_confirmed(PGconn *admin);
+/* Nothing of it waits in a table. Asks for what was refused to be tried again; paused topics catch up by themselves. */
+bool expected_nothing_waits(PGconn *admin);
 struct expected_event *expected_add(struct expected_events *events); /* zeroed */
 void expected_free(struct expected_events *events);
 

@@ -3,6 +3,7 @@
 #include "support/checker.h"
 
 #include "base/error.h"
+#include "support/postgres.h"
 #include "support/scratch.h"
 
 #include <endian.h>
@@ -100,4 +101,26 @@ expected_read_outbox(struct expected_events *events, PGconn *connection)
     expected_read(events, connection,
                   "select id, xid::text, null::bigint, null::text, topic, key, payload, headers::text,"
                   " (extract(epoch from created_at) * 1000000)::bigint from outbox.event");
+}
+
+/* Visible in the snapshot that is confirmed, said by its negation: such look-ups use the index on xid. */
+bool
+expected_is_confirmed(PGconn *admin)
+{
+    return postgres_int(
+               admin,
+               "select count(*) from (select confirmed_seq from outbox.journal where relay = 'main'"
+               "    order by seq desc limit 1) n"
+               " join outbox.journal c on c.relay = 'main' and c.seq = n.confirmed_seq"
+               " where not exists (select from outbox.event e where e.xid >= pg_snapshot_xmax(c.snapshot))"
+               " and not exists (select from pg_snapshot_xip(c.snapshot) x(xid)"
+               "    join outbox.event e on e.xid = x.xid)") == 1;
+}
+
+bool
+expected_nothing_waits(PGconn *admin)
+{
+    (void)postgres_int(admin, "select count(outbox.dead_retry('main', event_id)) from outbox.dead_letter");
+    return postgres_int(admin, "select (select count(*) from outbox.dead_letter) + (select count(*) from"
+                               " outbox.held_event) + (select count(*) from outbox.paused_topic)") == 0;
 }
