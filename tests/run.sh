@@ -85,7 +85,7 @@ fetch_kafka() {
     "$here/packaging/kafka-jars.sh" > /dev/null && "$here/packaging/kafka-jars.sh" 3.9.1 > /dev/null
 }
 
-passed=0 failed=0
+passed=0 failed=0 failures=()
 
 run_suite() {
     local binary=$build/tests/$1 name=$1 synthesis tested passing reports
@@ -121,6 +121,11 @@ run_suite() {
     passed=$((passed + passing))
     failed=$((failed + tested - passing + reports))
     [ $((tested - passing + reports)) -eq 0 ] || keep_logs "$name"
+    # what criterion said of each test that failed: of a long log only the end may be kept
+    mapfile -t -O ${#failures[@]} failures < <(awk '
+        /^\[----\]/ { said = said $0 "\n"; next }
+        /^\[FAIL\]/ { printf "%s%s\n", said, $0 }
+        { said = "" }' "$scratch/$name.out")
     # a suite answers for its own reports only; its servers are gone
     rm -rf "$scratch"
     mkdir -p "$scratch/sanitizer"
@@ -140,5 +145,6 @@ for suite in "${suites[@]}"; do
 done
 
 [ $((passed + failed)) -gt 0 ] || echo "run.sh: no test ran" >&2
+[ ${#failures[@]} -eq 0 ] || printf 'run.sh: %s\n' "${failures[@]}"
 echo "$passed passed, $failed failed"
 [ "$passed" -gt 0 ] && [ "$failed" -eq 0 ]

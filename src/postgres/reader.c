@@ -167,12 +167,11 @@ ask_by_copy(struct reader *reader, int64_t now_us)
         after, lo, upto, hi, tick->from.w, tick->snapshot, reader->filter, n);
     if (tick->late_count > 0)
         streams = with_late(streams, tick->late, after, upto, reader->filter, n);
-    char *sql = reader->cut
-                    ? must_format("copy (" SQL_PAGE_CUT("%s", "%s", "%s") ") to stdout (format binary)",
-                                  streams, n, bytes)
-                    : must_format("copy (" SQL_PAGE_PLAIN(
-                                      "%s", SQL_NUMBER(LARGE_EVENT)) ") to stdout (format binary)",
-                                  streams);
+    const char *tables = reader->filter[0] != '\0' ? "outbox.event, outbox.dead_letter" : "outbox.event";
+    char *sql =
+        reader->cut
+            ? must_format(SQL_COPY("%s", SQL_PAGE_CUT("%s", "%s", "%s")), tables, streams, n, bytes)
+            : must_format(SQL_COPY("%s", SQL_PAGE_PLAIN("%s", SQL_NUMBER(LARGE_EVENT))), tables, streams);
     session_ask_copy(reader->session, sql, take_copy_row, reader, now_us);
     free(streams);
     free(sql);

@@ -221,6 +221,12 @@
         SQL_PAGE_LATE("$1", "$2", "$3", "", "$4") " union all "                                                            \
         SQL_PAGE_MAIN("$2", "$3", "$5", "$6", "$7", "$8", "", "$4"), "$4", "$9") ";"
 
+/* COPY takes its snapshot before it has its locks. Had it to wait for ALTER TABLE, which writes every row anew as if it had been
+ * inserted just now, it would see an empty table and the events would be lost: so the locks come first, in the same request. A
+ * prepared statement takes its snapshot behind its locks. */
+#define SQL_COPY(tables, query)                                                                                        \
+    "lock table " tables " in access share mode; copy (" query ") to stdout (format binary)"
+
 /* ---- pages of side work: as binary results in the format of a page ---- */
 
 /* So much of `rows`, in the given order, as fits into `bytes`. */

@@ -191,7 +191,7 @@ stage_judge(struct stage *stage)
 {
     struct received_mails mails = mail_server_read(stage->mail);
     postgres_exec(stage->admin,
-                  "drop table if exists received; create temp table received (recipient text, id text)");
+                  "create temp table if not exists received (recipient text, id text); truncate received");
     for (size_t i = 0; i < mails.count; i++) {
         char *to = PQescapeLiteral(stage->admin, mails.list[i].recipient, strlen(mails.list[i].recipient));
         char *id = PQescapeLiteral(stage->admin, mails.list[i].message_id, strlen(mails.list[i].message_id));

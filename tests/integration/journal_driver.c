@@ -102,6 +102,8 @@ read_pages(struct driver *driver, int64_t events, int64_t bytes, struct ids *ids
     while (reader_has_more(driver->reader)) {
         struct page *page = NULL;
         reader_ask_page(driver->reader, events, bytes, clock_monotonic_us());
+        if (driver->asked != NULL)
+            driver->asked();
         driver_wait(driver);
         cr_assert(reader_read_page(driver->reader, &page, &error), "%s", error.message);
         ids->list = must_realloc(ids->list, ids->count + page->count, sizeof *ids->list);

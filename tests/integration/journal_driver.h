@@ -17,6 +17,7 @@ struct driver {
     struct tick_edge edge;
     int64_t sequence;
     struct journal_position confirmed;
+    void (*asked)(void); /* called once a page was asked for, before its answer; NULL: nothing */
 };
 
 /* Ids of one tick, in the order in which they were read. */

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "postgres/statements.h"
 #include "support/postgres.h"
+#include "support/wait.h"
 
 #include <criterion/criterion.h>
 #include <unistd.h>
@@ -15,7 +16,7 @@
 static struct postgres *server;
 static const char *database;
 static struct driver *driver;
-static PGconn *writer, *admin;
+static PGconn *writer, *admin, *rewriter;
 
 static void
 open_all(void)
@@ -299,4 +300,70 @@ Test(journal_ticks, I6_a_page_is_cut_by_bytes_and_a_large_event_comes_alone)
     for (size_t i = 1; i < ids.count; i++)
         cr_assert(ids.list[i - 1] < ids.list[i]);
     driver_ids_free(&ids);
+}
+
+/* ---- a table that is written anew: whoever took his snapshot before, and then waited for its lock, sees it empty ---- */
+
+/* Commits when somebody waits for the table. */
+static void
+end_rewrite(void)
+{
+    driver->asked = NULL;
+    wait_for(postgres_int(admin, "select count(*) from pg_locks where not granted"
+                                 " and relation::regclass::text like 'outbox.event%%'") > 0,
+             10000);
+    postgres_exec(rewriter, "commit");
+}
+
+static void
+begin_rewrite(void)
+{
+    rewriter = postgres_open(server, database, POSTGRES_ADMIN);
+    postgres_exec(rewriter, "begin; alter table outbox.event add column note int default random()::int");
+}
+
+/* The rewrite begins behind the step, and ends in the midst of the first page. */
+static void
+expect_all_over_a_rewrite(int events)
+{
+    postgres_exec(writer, "select outbox.emit('t', 'k', to_jsonb(i)) from generate_series(1, %d) i", events);
+    driver_ask_step(driver);
+    driver_wait(driver);
+    begin_rewrite();
+    driver->asked = end_rewrite;
+    struct ids ids;
+    cr_assert(driver_finish_step(driver, PAGE_EVENTS, PAGE_BYTES, &ids));
+    cr_expect_eq(ids.count, (size_t)events);
+    driver_ids_free(&ids);
+    PQfinish(rewriter);
+}
+
+Test(journal_ticks, P1_a_page_read_by_copy_that_waited_for_a_rewrite_has_every_event__row_70)
+{
+    expect_all_over_a_rewrite(2000);
+}
+
+Test(journal_ticks, P1_a_small_page_that_waited_for_a_rewrite_has_every_event__row_70)
+{
+    expect_all_over_a_rewrite(20);
+}
+
+/* The late transaction is looked up by the step itself. */
+Test(journal_ticks, P1_a_step_that_waited_for_a_rewrite_has_every_late_event__row_70)
+{
+    PGconn *late = postgres_open(server, database, POSTGRES_WRITER);
+    postgres_exec(late, "begin");
+    int64_t late_id = emit(late), id = emit(writer);
+    struct ids ids = next_tick();
+    cr_expect(driver_has_id(&ids, id) && !driver_has_id(&ids, late_id));
+    driver_ids_free(&ids);
+    postgres_exec(late, "commit");
+    begin_rewrite();
+    driver_ask_step(driver);
+    end_rewrite();
+    cr_assert(driver_finish_step(driver, PAGE_EVENTS, PAGE_BYTES, &ids), "the late event is in no tick");
+    cr_expect(driver_has_id(&ids, late_id));
+    driver_ids_free(&ids);
+    PQfinish(late);
+    PQfinish(rewriter);
 }
