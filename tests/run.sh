@@ -121,11 +121,10 @@ run_suite() {
     passed=$((passed + passing))
     failed=$((failed + tested - passing + reports))
     [ $((tested - passing + reports)) -eq 0 ] || keep_logs "$name"
-    # what criterion said of each test that failed: of a long log only the end may be kept
+    # what is said of each test that failed, again: of a long log only the end may be kept
     mapfile -t -O ${#failures[@]} failures < <(awk '
-        /^\[----\]/ { said = said $0 "\n"; next }
-        /^\[FAIL\]/ { printf "%s%s\n", said, $0 }
-        { said = "" }' "$scratch/$name.out")
+        /^\[----\]/ || /^test failed:/ { if (lines++ < 12) said = said $0 "\n" }
+        /^\[FAIL\]/ { printf "%s%s\n", said, $0; said = ""; lines = 0 }' "$scratch/$name.out")
     # a suite answers for its own reports only; its servers are gone
     rm -rf "$scratch"
     mkdir -p "$scratch/sanitizer"
