@@ -248,12 +248,15 @@ ask_again(struct relay *relay, const struct event *event)
     trouble->asked_again = true;
 }
 
-/* Another attempt at the event that was refused: a transaction takes with it what is refused in it, so it gets one of its own. */
+/* Another attempt at the event that was refused: a transaction takes with it what is refused in it, so it gets one of its own. And one
+ * that is known to be refused is judged when what is before it is committed. */
 static bool
 waits_for_commit(const struct relay *relay, const struct event *event)
 {
     const struct trouble *trouble = &relay->verdict.trouble;
-    return trouble->active && trouble->serial == pipeline_serial(event) && exact_is_open(relay);
+    uint64_t serial = pipeline_serial(event);
+    bool alone = (trouble->active && trouble->serial == serial) || relay->refused_next == serial + 1;
+    return alone && exact_is_open(relay);
 }
 
 /* True when there is more that could be sent at once. */
@@ -283,8 +286,10 @@ send_some(struct relay *relay)
         case PRODUCER_ASKING:
             return false;
         case PRODUCER_REFUSED:
-            if (why.kind == OUTCOME_EVENT && (pipeline->events_out > 0 || exact_is_open(relay)))
+            if (why.kind == OUTCOME_EVENT && (pipeline->events_out > 0 || exact_is_open(relay))) {
+                relay->refused_next = pipeline_serial(event) + 1;
                 return false; /* of a key, the first one that is refused is to be the first one known */
+            }
             refused(relay, event, &why, true);
             if (event->state == EVENT_UNSENT && !event->topic->paused)
                 return false;

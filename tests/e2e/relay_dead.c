@@ -171,3 +171,20 @@ Test(relay_dead, with_skip_later_events_of_the_key_are_published_exactly_once__P
 {
     skip(true);
 }
+
+/* A transaction that waited for its time before each of them would take minutes. */
+Test(relay_dead, events_that_are_refused_do_not_wait_for_the_time_of_a_transaction__P3_P5)
+{
+    struct setup setup = setup_begin();
+    const char *topic = setup_topic(&setup, "small", 2, (const char *[]){"max.message.bytes", "20000", NULL});
+    setup_run(&setup, setup_and(setup_exact(&setup, true), "transaction/time=10s"));
+    setup_make_bytes(&setup);
+    postgres_exec(
+        setup.admin,
+        "insert into outbox.event (topic, key, payload) select '%s', convert_to('key' || i, 'UTF8'),"
+        " test_bytes(case when i %% 3 = 0 then 50000 else 500 end, i) from generate_series(1, 120) i",
+        topic);
+    wait_for(count(&setup, "dead_letter") == 40, 60000);
+    setup_wait_confirmed(&setup, 30000);
+    setup_end(&setup);
+}
