@@ -50,7 +50,8 @@ begin
             'execute on function outbox.emit(text, text, jsonb, jsonb), outbox.emit_bytes(text, bytea, bytea, jsonb)']),
         ('relays', 'may publish events', array[
             'select on outbox.event, outbox.event_id_seq, outbox.relay, outbox.schema_version',
-            'select on outbox.dead_letter, outbox.held_event, outbox.discarded, outbox.request, outbox.paused_topic, outbox.pause',
+            'select on outbox.dead_letter, outbox.held_event, outbox.discarded, outbox.request, outbox.cancelled,'
+            ' outbox.paused_topic, outbox.pause',
             'execute on function outbox.put_aside(text, jsonb),'
             ' outbox.request_settle(text, bigint, bigint, bigint, text, jsonb),'
             ' outbox.side_apply(text, bigint, bigint), outbox.topic_settle(text, bigint, bigint, bigint, text, text), outbox.dead_retry(text, bigint),'

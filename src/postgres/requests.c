@@ -16,7 +16,9 @@
 #define COLUMNS                                                                                              \
     " r.number, r.kind, r.event_id, r.first_id, r.last_id, " SQL_UTC("r.since") ", " SQL_UTC("r.until") ","  \
     " r.topic, r.key, r.rate, r.reason, r.asked_by, " SQL_UTC("r.asked_at") ", " SQL_AGE("r.asked_at") ","   \
-    " r.progress, r.events, r.refused, " SQL_UTC("r.done_at") ", r.outcome"
+    " r.progress, r.events, r.refused, " SQL_UTC("coalesce(r.done_at, c.asked_at)") ","                      \
+    " coalesce(r.outcome, case when c.number is not null then 'cancelled' end)"
+#define CANCELLED " left join outbox.cancelled c on c.relay = r.relay and c.number = r.number"
 
 /* The last ones are found by walking back from the newest number: a hundred thousand requests at most. */
 static const char prepare_sql[] =
@@ -25,13 +27,13 @@ static const char prepare_sql[] =
     "  union"
     "  select * from (select * from (select * from outbox.request o where o.relay = $1"
     "     order by o.number desc limit 100000) o where o.kind = 'replay' limit 100) o"
-    "  ) r order by r.number desc;"
-    "prepare outboxd_requests_open(text) as select" COLUMNS " from outbox.request r"
-    "  where r.relay = $1 and r.done_at is null order by r.number limit 100;"
-    "prepare outboxd_requests_event(text, bigint) as select" COLUMNS " from outbox.request r"
+    "  ) r" CANCELLED " order by r.number desc;"
+    "prepare outboxd_requests_open(text) as select" COLUMNS " from outbox.request r" CANCELLED
+    "  where r.relay = $1 and r.done_at is null and c.number is null order by r.number limit 100;"
+    "prepare outboxd_requests_event(text, bigint) as select" COLUMNS " from outbox.request r" CANCELLED
     "  where r.relay = $1 and r.event_id = $2 order by r.number;"
     "prepare outboxd_requests_numbers(text, bigint[]) as select" COLUMNS " from unnest($2) n"
-    "  join outbox.request r on r.relay = $1 and r.number = n;"
+    "  join outbox.request r on r.relay = $1 and r.number = n" CANCELLED ";"
     "prepare outboxd_replay(text, bigint, bigint, timestamptz, timestamptz, text, bytea, integer) as"
     "  select outbox.replay($1, $2, $3, $4, $5, $6, $7, $8);"
     "prepare outboxd_cancel(text, bigint) as select outbox.request_cancel($1, $2)";

@@ -162,19 +162,27 @@
     " from (select count(*), coalesce(max(tick), 0) as tick from outbox.dead_letter where relay = $1) d,"              \
     "  (select count(*), coalesce(max(tick), 0) as tick from outbox.held_event where relay = $1) h;"
 
-/* $1 relay: everything that waits, as one JSON object. */
+/* Requests of some kinds that are not done: the oldest `most` of those that pass `also`, among a bounded number of them, so that nothing that is
+ * asked for often hides the rest. $1 relay */
+#define SQL_REQUESTS(kinds, also, most)                                                                                \
+    "(select q.number, q.kind, q.event_id, q.first_id, q.last_id, q.topic, q.rate, q.progress, encode(q.key, 'hex') as key_hex,"   \
+    "  (extract(epoch from q.since) * 1000000)::bigint as since_us, (extract(epoch from q.until) * 1000000)::bigint as until_us,"  \
+    "  l.hold, l.topic as letter_topic, q.event_id is not null and l.event_id is null as gone"                         \
+    "  from (select * from outbox.request o where o.relay = $1 and o.done_at is null and o.kind in (" kinds ")"       \
+    "    order by o.number limit 10000) q"                                                                             \
+    "  left join outbox.dead_letter l on l.relay = q.relay and l.event_id = q.event_id" also " order by q.number limit " most ")"
+
+/* $1 relay: everything that waits, as one JSON object. Nothing is retried in a topic that is paused. */
 #define SQL_PREPARE_WAITING                                                                                            \
     "prepare outboxd_waiting(text) as select jsonb_build_object("                                                      \
-    "'paused', exists (select from outbox.pause p where p.relay = $1 and p.topic = ''),"                                                                                              \
-    "'pauses', (select coalesce(jsonb_agg(p.topic), '[]') from outbox.pause p where p.relay = $1 and p.topic <> ''),"                \
+    "'paused', exists (select from outbox.pause p where p.relay = $1 and p.topic = ''),"                               \
+    "'pauses', (select coalesce(jsonb_agg(p.topic), '[]') from outbox.pause p where p.relay = $1 and p.topic <> ''),"  \
     "'topics', (select coalesce(jsonb_agg(to_jsonb(t) order by t.number), '[]') from outbox.paused_topic t where t.relay = $1),"  \
-    "'requests', (select coalesce(jsonb_agg(to_jsonb(q) order by q.number), '[]') from (select q.number, q.kind, q.event_id,"          \
-    "    q.first_id, q.last_id, q.topic, q.rate, q.progress, encode(q.key, 'hex') as key_hex," \
-    "    (extract(epoch from q.since) * 1000000)::bigint as since_us, (extract(epoch from q.until) * 1000000)::bigint as until_us,"   \
-    "    l.hold, l.topic as letter_topic, q.event_id is not null and l.event_id is null as gone"                             \
-    "    from outbox.request q left join outbox.dead_letter l on l.relay = q.relay and l.event_id = q.event_id"                       \
-    "    where q.relay = $1 and q.done_at is null order by q.number limit 64) q))" \
-    ";"
+    "'requests', (select coalesce(jsonb_agg(to_jsonb(r) order by r.number), '[]') from ("                              \
+        SQL_REQUESTS("'retry', 'discard'", " where not exists (select from outbox.pause p where p.relay = $1 and p.topic = l.topic)"  \
+        " and not exists (select from outbox.paused_topic t where t.relay = $1 and t.topic = l.topic)", "64")          \
+        " union all " SQL_REQUESTS("'replay'", " where not exists (select from outbox.cancelled c where c.relay = $1 and c.number = q.number)", "16") " union all " SQL_REQUESTS("'copy'", "", "64") ") r));"
+
 /* A macro's number in SQL. */
 #define SQL_NUMBER(macro) SQL_NUMBER_(macro)
 #define SQL_NUMBER_(number) #number

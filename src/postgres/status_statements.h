@@ -42,7 +42,8 @@ static const char sql_aside[] =
     " (select count(*) from outbox.dead_letter l where l.relay = r.name),"
     " (select count(*) from outbox.held_event h where h.relay = r.name),"
     " (select " SQL_AGE("min(l.first_at)") " from outbox.dead_letter l where l.relay = r.name),"
-    " (select count(*) from outbox.request q where q.relay = r.name and q.done_at is null)"
+    " (select count(*) from outbox.request q where q.relay = r.name and q.done_at is null"
+    "  and not exists (select from outbox.cancelled c where c.relay = q.relay and c.number = q.number))"
     " from outbox.relay r where r.retired_at is null order by r.created_at, r.name limit 1000";
 
 /* A session of a relay's name whose role may work as a relay: not everybody who calls himself so. An address or a time that is

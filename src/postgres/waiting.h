@@ -30,6 +30,7 @@ struct waiting_request {
     int64_t since_us, until_us; /* 0: any */
     const char *key_hex;        /* NULL: any */
     int64_t rate;               /* events a second; 0: any */
+    bool taken;                 /* the caller's mark */
 };
 
 /* Texts belong to `root`. */

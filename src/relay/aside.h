@@ -64,8 +64,11 @@ struct pause {
     bool closing; /* no tick is opened until it has caught up */
 };
 
-/* So many at a time, as the position record has room for them (record.h). */
-#define SIDES_MOST 8
+/* So many at a time, as the position record has room for them (record.h): of each sort some, so that none keeps another from beginning. */
+#define SIDES_OF_LETTERS 4
+#define SIDES_OF_REPLAYS 2
+#define SIDES_OF_COPIES 2
+#define SIDES_MOST (SIDES_OF_LETTERS + SIDES_OF_REPLAYS + SIDES_OF_COPIES)
 struct side {
     struct waiting_request request; /* its texts are in `topic` and `key_hex` */
     char topic[TOPIC_NAME_SIZE];

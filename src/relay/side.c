@@ -28,15 +28,10 @@ side_find(const struct relay *relay, int64_t number)
     return NULL;
 }
 
-static void
-forget(struct relay *relay, struct side *side)
+static bool
+is_letters(enum request_kind kind)
 {
-    struct beside *beside = &relay->beside;
-    free(side->key_hex);
-    *side = beside->sides[--beside->side_count];
-    if (side->request.topic != NULL)
-        side->request.topic = side->topic; /* the text has moved with it */
-    beside->look_at_us = relay->now_us;
+    return kind == REQUEST_KIND_RETRY || kind == REQUEST_KIND_DISCARD;
 }
 
 /* Of a retry, what is before the event that was refused is published all the same. When its topic is paused meanwhile all of it goes on
@@ -53,8 +48,7 @@ side_passes(struct relay *relay, const struct event *event)
     bool refused = side->failed && side->why.kind == OUTCOME_EVENT && side->refused_id != 0;
     if (side->failed && (!refused || pipeline_serial(event) > side->refused_serial))
         return true;
-    bool retries = side->request.kind == REQUEST_KIND_RETRY || side->request.kind == REQUEST_KIND_DISCARD;
-    bool waits = retries && event->topic->paused;
+    bool waits = is_letters(side->request.kind) && event->topic->paused;
     side->failed = side->failed || waits;
     return waits;
 }
@@ -83,12 +77,40 @@ side_clear(struct relay *relay)
     pauses_clear(relay);
 }
 
-static void
-take_request(struct relay *relay, const struct waiting_request *request)
+static size_t
+slots_of(enum request_kind kind)
+{
+    switch (kind) {
+    case REQUEST_KIND_RETRY:
+    case REQUEST_KIND_DISCARD:
+        return SIDES_OF_LETTERS;
+    case REQUEST_KIND_REPLAY:
+        return SIDES_OF_REPLAYS;
+    case REQUEST_KIND_COPY:
+        return SIDES_OF_COPIES;
+    }
+    return 0;
+}
+
+static bool
+has_slot(const struct beside *beside, enum request_kind kind)
+{
+    size_t taken = 0;
+    for (size_t i = 0; i < beside->side_count; i++) {
+        enum request_kind other = beside->sides[i].request.kind;
+        taken += other == kind || (is_letters(other) && is_letters(kind));
+    }
+    return taken < slots_of(kind);
+}
+
+/* True: it has begun. */
+static bool
+take_request(struct relay *relay, struct waiting_request *request)
 {
     struct beside *beside = &relay->beside;
-    if (side_find(relay, request->number) != NULL || beside->side_count == SIDES_MOST)
-        return;
+    if (request->taken || side_find(relay, request->number) != NULL || !has_slot(beside, request->kind))
+        return false;
+    request->taken = true;
     struct side *side = &beside->sides[beside->side_count++];
     *side = (struct side){.request = *request, .next_us = relay->now_us};
     snprintf(side->topic, sizeof side->topic, "%s", request->topic != NULL ? request->topic : "");
@@ -101,6 +123,31 @@ take_request(struct relay *relay, const struct waiting_request *request)
         side->after = request->progress;
     log_info("request begins", LOG_INT("number", request->number), LOG_INT("event", request->event_id),
              LOG_END);
+    return true;
+}
+
+/* A copy has nothing to do with what else happens to its dead letter: the next one is begun by what is known already. */
+static bool
+take_copy(struct relay *relay)
+{
+    struct waiting *waiting = &relay->beside.waiting;
+    for (size_t i = 0; i < waiting->request_count; i++)
+        if (waiting->requests[i].kind == REQUEST_KIND_COPY && take_request(relay, &waiting->requests[i]))
+            return true;
+    return false;
+}
+
+static void
+forget(struct relay *relay, struct side *side)
+{
+    struct beside *beside = &relay->beside;
+    bool copies = side->request.kind == REQUEST_KIND_COPY;
+    free(side->key_hex);
+    *side = beside->sides[--beside->side_count];
+    if (side->request.topic != NULL)
+        side->request.topic = side->topic; /* the text has moved with it */
+    if (!copies || !take_copy(relay))
+        beside->look_at_us = relay->now_us;
 }
 
 static bool
@@ -136,7 +183,7 @@ side_answer_waiting(struct relay *relay, struct error *error)
             forget(relay, &beside->sides[i - 1]);
     }
     for (size_t i = 0; i < waiting->request_count; i++)
-        take_request(relay, &waiting->requests[i]);
+        (void)take_request(relay, &waiting->requests[i]);
     beside->look_at_us = relay->now_us + LOOK_US;
     relay->aside.loading = ASIDE_LOADED;
     return true;

@@ -73,7 +73,7 @@ reset_all(struct stage *stage, struct strike *strike)
 }
 
 #define ANY_KAFKA "{*|*|Produce|EndTxn|AddPartitionsToTxn}"
-#define ANY_POSTGRES "{*|outboxd_*|outboxd_step|outboxd_confirm|outboxd_page|'copy (*'}"
+#define ANY_POSTGRES "{*|outboxd_*|outboxd_step|outboxd_confirm|outboxd_page|'*copy (*'}"
 
 static const struct fault faults[] = {
     /* name, weight, shortest and longest in ms, words, inject, during, heal, takeover */

@@ -17,11 +17,17 @@ TestSuite(fault_proxy, .timeout = 240);
 /* I6, with `memory` at its default of 64 MiB and events of 60,000 bytes at most */
 #define RSS_KIB ((64 + 64) * 1024 + 3 * 64)
 
+/* Of several brokers each leads a third of the partitions, also when it was taken for dead for a moment. */
 static void
 begin(struct story *story, int brokers)
 {
-    story_begin(story,
-                &(struct story_options){.proxied = true, .brokers = brokers, .keys = 20, .pause_us = 10000});
+    const char *balanced = "leader.imbalance.check.interval.seconds=5\n"
+                           "leader.imbalance.per.broker.percentage=0\n";
+    story_begin(story, &(struct story_options){.proxied = true,
+                                               .brokers = brokers,
+                                               .properties = brokers > 1 ? balanced : NULL,
+                                               .keys = 20,
+                                               .pause_us = 10000});
     story_start_load(story);
     story_await_events(story, 300);
 }
@@ -185,13 +191,13 @@ Test(fault_proxy, pages_and_connections_that_break_off_in_the_middle_are_begun_a
     begin(&story, 1);
     story_inflict(&story, "postgres outboxd_page every=5 cut-response", 5);
     PGconn *admin = story_admin(&story);
-    int copies = fproxy_rule(story.proxy, "postgres 'copy (*' n=1..3 cut-response=20000");
+    int copies = fproxy_rule(story.proxy, "postgres '*copy (*' n=1..3 cut-response=20000");
     postgres_exec(admin,
                   "insert into outbox.event (topic, key, payload) select '%s', int8send(g %% 20),"
                   " convert_to(repeat('x', 100), 'UTF8') from generate_series(1, 5000) g",
                   story.topics[0]);
     PQfinish(admin);
-    wait_for(fproxy_faults(story.proxy, "kind=copy") == 3, FAULT_MS);
+    wait_for(fproxy_faults(story.proxy, "kind=lock") == 3, FAULT_MS);
     cr_expect_geq(fproxy_seen(story.proxy, copies), 3);
     fproxy_rule(story.proxy, "postgres startup n=1..3 rst-response");
     fproxy_rule(story.proxy, "postgres startup n=4..5 cut-response=3");

@@ -151,3 +151,29 @@ Test(relay_replay, a_dead_letter_is_copied_with_its_reason_and_retried_from_the_
     cr_expect_eq(consumer_count(broker_bootstrap(setup.broker), compacted), 1);
     setup_end(&setup);
 }
+
+/* More copies than are made at a time. */
+Test(relay_replay, copies_that_cannot_be_made_keep_no_retry_and_no_replay_waiting__P5)
+{
+    struct setup setup = setup_begin();
+    const char *compacted =
+        setup_topic(&setup, "compacted", 1, (const char *[]){"cleanup.policy", "compact", NULL});
+    const char *wanted = setup_topic(&setup, "wanted", 1, NULL);
+    char override[300];
+    snprintf(override, sizeof override, "dead_letter/topic=%s", setup_missing_topic(&setup, "copies"));
+    setup_run(&setup, setup_and(NULL, override));
+    postgres_exec(
+        setup.app,
+        "select outbox.emit('%s', null, to_jsonb(i), '{\"kind\": \"test\"}') from generate_series(1, 20) i",
+        compacted);
+    emit_many(&setup, wanted, 10);
+    wait_for(postgres_int(setup.admin, "select count(*) from outbox.request where kind = 'copy'") == 20,
+             20000);
+    setup_wait_confirmed(&setup, 20000);
+    broker_configure_topic(setup.broker, compacted, "cleanup.policy", "delete");
+    command(&setup, (const char *[]){"replay", "--from", "1", "--topic", wanted, "--yes", NULL});
+    command(&setup, (const char *[]){"dead", "retry", "--all", NULL});
+    cr_expect_eq(consumer_count(broker_bootstrap(setup.broker), compacted), 20);
+    expect_marked(&setup, wanted, 10, 10);
+    setup_end(&setup);
+}

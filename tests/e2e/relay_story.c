@@ -246,7 +246,8 @@ story_inflict(struct story *story, const char *rule, int faults)
     int number = fproxy_rule(story->proxy, "%s", rule);
     char *line = must_format(" rule=%d\n", number);
     char *clear = must_format("clear %d", number);
-    wait_for(fproxy_faults(story->proxy, line) >= faults, FAULT_MS);
+    for (int64_t end_us = wait_deadline_us(FAULT_MS); fproxy_faults(story->proxy, line) < faults;)
+        wait_turn_or_fail(end_us, rule, __FILE__, __LINE__);
     free(fproxy_command(story->proxy, clear));
     free(clear), free(line);
 }

@@ -132,9 +132,26 @@ Test(schema_aside_asked, a_replay_keeps_what_was_asked_by_whom_and_can_be_ended,
     EXPECT_TEXT("6 3 1", "select concat_ws(' ', progress, events, refused) from outbox.request");
     EXPECT_TEXT("t", "select outbox.request_cancel('main', %" PRId64 ")", number);
     EXPECT_TEXT("f", "select outbox.request_cancel('main', %" PRId64 ")", number);
-    postgres_exec(outbox.relay, "select outbox.request_settle('main', %" PRId64 ", 9, 3, 'done', null)",
+    EXPECT_TEXT("relay", "select asked_by from outbox.cancelled");
+}
+
+/* What was sent meanwhile is told. */
+Test(schema_aside_asked, whoever_cancels_a_replay_and_does_not_commit_keeps_no_leader_waiting,
+     .init = open_all, .fini = close_all)
+{
+    int64_t number = postgres_int(outbox.relay, REPLAY("main"));
+    PGconn *person = outbox_session(&outbox, POSTGRES_RELAY);
+    postgres_exec(person, "begin");
+    cr_assert_eq(postgres_int(person, "select outbox.request_cancel('main', %" PRId64 ")::int", number), 1);
+    postgres_exec(outbox.relay,
+                  "set lock_timeout = '100ms'; select outbox.request_settle('main', %" PRId64
+                  ", 5, 3, null, null)",
                   number);
-    EXPECT_TEXT("cancelled 6 3", "select concat_ws(' ', outcome, progress, events) from outbox.request");
+    postgres_exec(person, "commit");
+    postgres_exec(outbox.relay, "select outbox.request_settle('main', %" PRId64 ", 6, 1, null, null)",
+                  number);
+    EXPECT_TEXT("6 4", "select concat_ws(' ', outcome, progress, events) from outbox.request");
+    PQfinish(person);
 }
 
 Test(schema_aside_asked, only_a_living_relay_replays, .init = open_all, .fini = close_all)

@@ -193,8 +193,8 @@ Test(schema_inspect, row_75_schemas_of_other_versions)
     expect_tampering(&outbox, "update outbox.schema_version set version = 0", "the schema is at version 0",
                      "outboxd migrate", mend);
     free(mend);
-    expect_tampering(&outbox, "update outbox.schema_version set version = 9, readable_since = 8",
-                     "for version 8 or later", "install the newer outboxd",
+    expect_tampering(&outbox, "update outbox.schema_version set version = 10, readable_since = 9",
+                     "for version 9 or later", "install the newer outboxd",
                      "update outbox.schema_version set readable_since = 1");
     outbox_close(&outbox);
 }

@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REQUESTS_MOST 64
+#define LETTERS_MOST 64
+#define REPLAYS_MOST 16
 
 static int64_t
 number(const struct request *request, int at)
@@ -126,6 +127,29 @@ topics_array(void)
     return array;
 }
 
+/* Nothing is retried in a topic that is paused. */
+static bool
+waits_for_topic(const struct asked *asked)
+{
+    bool letters = strcmp(asked->kind, "retry") == 0 || strcmp(asked->kind, "discard") == 0;
+    const struct letter *letter = letters ? tables_letter(asked->row->id) : NULL;
+    return letter != NULL && (tables.pauses[letter->row->topic] || tables.topics[letter->row->topic] != NULL);
+}
+
+/* The oldest few of each sort. */
+static bool
+has_room(const json_t *requests, const struct asked *asked)
+{
+    int most = asked->row != NULL ? LETTERS_MOST : REPLAYS_MOST, count = 0;
+    const json_t *other;
+    size_t i;
+    json_array_foreach(requests, i, other) count +=
+        (json_object_get(other, "event_id") != NULL) == (asked->row != NULL) &&
+        (strcmp(json_string_value(json_object_get(other, "kind")), "copy") == 0) ==
+            (strcmp(asked->kind, "copy") == 0);
+    return count < most;
+}
+
 static void
 waiting(struct request *request)
 {
@@ -133,8 +157,9 @@ waiting(struct request *request)
     for (int i = 0; i < MODEL_TOPICS; i++)
         if (tables.pauses[i])
             json_array_append_new(pauses, json_string(model_topic_name(i)));
-    for (size_t i = 0; i < tables.requests_count && json_array_size(requests) < REQUESTS_MOST; i++)
-        if (!tables.requests[i]->done)
+    for (size_t i = 0; i < tables.requests_count; i++)
+        if (!tables.requests[i]->done && !waits_for_topic(tables.requests[i]) &&
+            has_room(requests, tables.requests[i]))
             json_array_append_new(requests, request_object(tables.requests[i]));
     json_t *root = json_pack("{s:b, s:o, s:o, s:o}", "paused", tables.paused, "pauses", pauses, "topics",
                              topics_array(), "requests", requests);

@@ -190,8 +190,9 @@ broker_configure_topic(struct broker *broker, const char *topic, const char *nam
     admin_close(&admin, event);
 }
 
-void
-broker_empty_topic(struct broker *broker, const char *topic)
+/* False: the broker has not heard yet that the topic may be emptied. */
+static bool
+empty_topic(struct broker *broker, const char *topic)
 {
     struct admin admin = admin_open(broker);
     rd_kafka_topic_partition_list_t *ends = rd_kafka_topic_partition_list_new(1);
@@ -199,13 +200,20 @@ broker_empty_topic(struct broker *broker, const char *topic)
     rd_kafka_DeleteRecords_t *unwanted = rd_kafka_DeleteRecords_new(ends);
     rd_kafka_DeleteRecords(admin.client, &unwanted, 1, admin.options, admin.queue);
     rd_kafka_event_t *event = admin_answer(&admin, "delete records of", topic);
-    const rd_kafka_topic_partition_list_t *done =
-        rd_kafka_DeleteRecords_result_offsets(rd_kafka_event_DeleteRecords_result(event));
-    if (done->elems[0].err != RD_KAFKA_RESP_ERR_NO_ERROR)
-        test_fail("delete records of %s: %s", topic, rd_kafka_err2str(done->elems[0].err));
+    rd_kafka_resp_err_t error =
+        rd_kafka_DeleteRecords_result_offsets(rd_kafka_event_DeleteRecords_result(event))->elems[0].err;
     rd_kafka_DeleteRecords_destroy(unwanted);
     rd_kafka_topic_partition_list_destroy(ends);
     admin_close(&admin, event);
+    if (error != RD_KAFKA_RESP_ERR_NO_ERROR && error != RD_KAFKA_RESP_ERR_POLICY_VIOLATION)
+        test_fail("delete records of %s: %s", topic, rd_kafka_err2str(error));
+    return error == RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+void
+broker_empty_topic(struct broker *broker, const char *topic)
+{
+    wait_for(empty_topic(broker, topic), 20000);
 }
 
 static rd_kafka_AclOperation_t
