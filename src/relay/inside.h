@@ -273,6 +273,7 @@ bool side_is_closing(const struct relay *relay); /* no tick may be opened */
 int64_t side_deadline(const struct relay *relay, bool may_ask);
 bool side_settles(struct relay *relay); /* there is something to tell the database */
 void side_ask_settled(struct relay *relay);
+void side_stop(struct relay *relay); /* what is at the head of the pipeline ends as it is */
 void side_ask_settle(struct relay *relay, const struct side *side, int64_t progress, int64_t events,
                      const char *outcome);
 void side_ask_settle_topic(struct relay *relay, const struct pause *pause, int64_t progress,

@@ -205,12 +205,18 @@ confirm_is_due(const struct relay *relay)
            (!relay->progress_told || relay->now_us - relay->appended_at_us >= confirm_interval_us(relay));
 }
 
+/* How far side work is, is written down before the lead is given away: a clean stop repeats nothing. */
 static void
 ask_while_draining(struct relay *relay)
 {
+    bool nothing_out = relay->pipeline.events_out == 0 && !exact_is_open(relay);
+    if (nothing_out)
+        side_stop(relay);
     if (relay->owns && aside_is_loaded(relay) && aside_writes(relay))
         aside_ask_write(relay); /* a transaction that is open waits for it */
-    else if (relay->pipeline.events_out == 0 && !exact_is_open(relay))
+    else if (relay->owns && side_settles(relay))
+        side_ask_settled(relay);
+    else if (nothing_out)
         ask_confirm(relay, true);
     else if (confirm_is_due(relay) || relay->now_us - relay->appended_at_us >= heartbeat_us(relay))
         ask_confirm(relay, false);

@@ -320,6 +320,18 @@ side_settles(struct relay *relay)
     return page != NULL;
 }
 
+/* Nothing more is sent, and nothing is out: what was not sent goes on waiting where it is. In exactly once the position says how far it is. */
+void
+side_stop(struct relay *relay)
+{
+    struct page *page = relay->pipeline.head;
+    if (page == NULL || page->side == 0 || exact_is_on(relay))
+        return;
+    for (size_t i = page->settled; i < page->count; i++)
+        if (page->events[i].state == EVENT_UNSENT)
+            pipeline_set_aside(&relay->pipeline, &page->events[i], EVENT_PASSED);
+}
+
 /* Everything before the refused event is published. */
 static bool
 has_reached_refused(const struct page *page, const struct side *side)

@@ -1,12 +1,14 @@
 /* bench_flat.c: does the relay stay as fast? Measures it in an outbox that has grown old and in a fresh one on the same server,
  * in turn: with RETAINED events of the past in it; with a transaction left open for OPEN_S seconds while the load goes on (and a
- * snapshot of that time, which keeps every dead row); with the backlog in one transaction. Called by bench.sh. */
+ * snapshot of that time, which keeps every dead row); with the backlog in one transaction; with HELD events that wait behind a dead letter
+ * of the same topic, which are retried at the end. Called by bench.sh. */
 #include "drain.h"
 #include "latency.h"
 #include "results.h"
 
 #include "base/clock.h"
 #include "support/scratch.h"
+#include "support/wait.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -15,9 +17,10 @@
 #define EVENTS_A_SECOND 500
 #define LATENCY_S 6
 #define OPEN_STEP_S 60
+#define RETRY_MS 600000
 
 struct bench {
-    int64_t events, retained, open_s;
+    int64_t events, retained, open_s, held;
     int rounds;
     struct venue *venue;
     struct outbox fresh;
@@ -155,12 +158,63 @@ measure_large(struct bench *bench)
     outbox_close(&outbox);
 }
 
+/* The first event is dead, and all others wait behind it, as if all had one key. */
+static void
+hold(struct bench *bench, struct outbox *outbox)
+{
+    outbox_fill(outbox, bench->held, STAGE_EVENTS_A_TRANSACTION);
+    postgres_exec(outbox->admin,
+                  "insert into outbox.dead_letter (relay, event_id, tick, hold, topic, key, payload, headers,"
+                  "   created_at, error, message)"
+                  " select '" DAEMON_RELAY
+                  "', id, 0, id, topic, 'held', payload, headers, created_at, 'TEST', 'held'"
+                  " from outbox.event order by id limit 1");
+    postgres_exec(outbox->admin,
+                  "insert into outbox.held_event (relay, event_id, tick, hold, slot)"
+                  " select l.relay, e.id, 0, l.hold, e.slot from outbox.dead_letter l, outbox.event e"
+                  " where e.id > l.event_id");
+    postgres_exec(outbox->admin, "analyze");
+}
+
+/* From the request to its end. */
+static void
+release_held(struct bench *bench, struct outbox *outbox)
+{
+    const struct daemon_options options = {.conninfo = outbox_conninfo(outbox, POSTGRES_RELAY),
+                                           .bootstrap = venue_bootstrap(bench->venue)};
+    struct daemon *relay = daemon_start(&options);
+    daemon_wait_ready(relay);
+    int64_t from_us = clock_monotonic_us();
+    postgres_exec(outbox->admin, "select outbox.dead_retry(relay, event_id) from outbox.dead_letter");
+    wait_for(postgres_int(outbox->admin, "select count(*) from outbox.dead_letter") == 0, RETRY_MS);
+    int64_t took_us = clock_monotonic_us() - from_us;
+    CHECK(postgres_int(outbox->admin, "select count(*) from outbox.held_event") == 0);
+    if (daemon_terminate(relay) != 0)
+        test_fail("the relay did not end well:\n%s", daemon_log(relay));
+    daemon_free(relay);
+    printf("%-28s%10.0f\n", "  .. and their retry, events/s", (double)bench->held * 1e6 / (double)took_us);
+}
+
+static void
+measure_held(struct bench *bench)
+{
+    struct outbox outbox;
+    outbox_open_beside(&outbox, &bench->fresh);
+    stage_progress("holding %" PRId64 " events", bench->held);
+    hold(bench, &outbox);
+    outbox_start_now(&outbox);
+    measure(bench, "events held", &outbox, STAGE_EVENTS_A_TRANSACTION);
+    release_held(bench, &outbox);
+    outbox_close(&outbox);
+}
+
 int
 main(void)
 {
     struct bench bench = {.events = strtoll(stage_option("EVENTS", "1000000"), NULL, 10),
                           .retained = strtoll(stage_option("RETAINED", "50000000"), NULL, 10),
                           .open_s = strtoll(stage_option("OPEN_S", "1800"), NULL, 10),
+                          .held = strtoll(stage_option("HELD", "1000000"), NULL, 10),
                           .rounds = (int)strtol(stage_option("ROUNDS", "3"), NULL, 10)};
     if (bench.events < 100000 || bench.rounds < 1 || bench.rounds > ROUNDS_MAX)
         test_fail("EVENTS is 100000 or more, ROUNDS 1 to %d", ROUNDS_MAX);
@@ -174,6 +228,8 @@ main(void)
            bench.rounds, bench.events, EVENTS_A_SECOND, "", "drain/s", "fresh", "ratio", "p50", "fresh",
            "p99", "fresh");
     measure_large(&bench);
+    if (bench.held > 1)
+        measure_held(&bench);
     if (bench.retained > 0)
         measure_retained(&bench);
     if (bench.open_s > 0)

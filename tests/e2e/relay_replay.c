@@ -100,12 +100,13 @@ Test(relay_replay, retained_events_are_published_again_marked_by_topic_and_by_id
     replay(true);
 }
 
-/* Killed at any moment, a replay goes on where it was. */
-Test(relay_replay, exactly_once_a_replay_survives_kill_9_and_repeats_nothing__P3__row_44)
+/* Ended at any moment, a replay goes on where it was. */
+static void
+interrupt(bool exact, bool kills)
 {
     struct setup setup = setup_begin();
     const char *topic = setup_topic(&setup, "wanted", 3, NULL);
-    setup_run(&setup, setup_and(setup_exact(&setup, true), "lease=1s"));
+    setup_run(&setup, setup_and(exact ? setup_exact(&setup, true) : NULL, "lease=1s"));
     emit_many(&setup, topic, 20000);
     setup_wait_confirmed(&setup, 20000);
     command(&setup,
@@ -113,13 +114,26 @@ Test(relay_replay, exactly_once_a_replay_survives_kill_9_and_repeats_nothing__P3
     for (int i = 0; i < 5; i++) {
         int64_t before = postgres_int(setup.admin, "select progress from outbox.request");
         wait_for(postgres_int(setup.admin, "select progress from outbox.request") > before, 20000);
-        daemon_kill(setup.relay);
+        if (kills)
+            daemon_kill(setup.relay);
+        else
+            cr_assert_eq(daemon_terminate(setup.relay), 0);
         daemon_again(setup.relay);
     }
     wait_for(postgres_int(setup.admin, "select count(*) from outbox.request where outcome = 'done'") == 1,
              60000);
     expect_marked(&setup, topic, 20000, 20000);
     setup_end(&setup);
+}
+
+Test(relay_replay, exactly_once_a_replay_survives_kill_9_and_repeats_nothing__P3__row_44)
+{
+    interrupt(true, true);
+}
+
+Test(relay_replay, a_clean_stop_amid_a_replay_repeats_nothing__P1)
+{
+    interrupt(false, false);
 }
 
 Test(relay_replay, a_dead_letter_is_copied_with_its_reason_and_retried_from_the_command_line__P5)
