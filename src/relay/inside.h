@@ -253,6 +253,9 @@ void pauses_clear(struct relay *relay);
 /* rounds.c */
 bool rounds_wants(const struct relay *relay, const struct pause *pause);
 void rounds_ask(struct relay *relay, struct pause *pause);
+/* Tells the database how far it is; `why`: it was refused. */
+void rounds_ask_settle(struct relay *relay, const struct pause *pause, int64_t progress,
+                       const struct outcome *why);
 bool rounds_answer(struct relay *relay, struct error *error) MUST_CHECK;
 bool rounds_answer_late(struct relay *relay, struct error *error) MUST_CHECK;
 bool rounds_answer_page(struct relay *relay, struct error *error) MUST_CHECK;
@@ -276,8 +279,6 @@ void side_ask_settled(struct relay *relay);
 void side_stop(struct relay *relay); /* what is at the head of the pipeline ends as it is */
 void side_ask_settle(struct relay *relay, const struct side *side, int64_t progress, int64_t events,
                      const char *outcome);
-void side_ask_settle_topic(struct relay *relay, const struct pause *pause, int64_t progress,
-                           const struct outcome *why);
 bool side_answer_settle(struct relay *relay, struct error *error) MUST_CHECK;
 bool side_refused(struct relay *relay, struct event *event, const struct outcome *why);
 /* Of side work: the event stays where it waits. */

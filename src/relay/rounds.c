@@ -47,12 +47,34 @@ end(struct relay *relay, struct pause *pause)
     log_info("topic caught up", LOG_STR("topic", pause->topic->name), LOG_END);
 }
 
+/* Up to where the next round goes: the last tick that the stream has read. After a long quiet the journal has been trimmed of its row, and
+ * that of the confirmed one, with no event in between, stands for it. */
+static int64_t
+round_end(const struct relay *relay, const struct pause *pause)
+{
+    if (relay->begun_seq <= pause->to_seq)
+        return pause->to_seq;
+    return relay->begun_seq > relay->confirmed.seq ? relay->begun_seq : relay->confirmed.seq;
+}
+
+void
+rounds_ask_settle(struct relay *relay, const struct pause *pause, int64_t progress, const struct outcome *why)
+{
+    struct journal_row_next next = leading_next_row(relay);
+    relay->beside.asked_number = pause->number;
+    relay->beside.asked_progress = progress;
+    relay->beside.asked_new_to = progress == SIDE_ROUND ? round_end(relay, pause) : 0;
+    aside_ask_settle_topic(relay->session, &next, pause->number, progress, relay->beside.asked_new_to, why,
+                           relay->now_us);
+    relay_asked(relay, REQUEST_SETTLE);
+}
+
 /* The round is over without any event, or the first one is to begin. */
 static void
 ask_next_round(struct relay *relay, struct pause *pause)
 {
     pause->round = ROUND_READ;
-    side_ask_settle_topic(relay, pause, SIDE_ROUND, NULL);
+    rounds_ask_settle(relay, pause, SIDE_ROUND, NULL);
 }
 
 bool

@@ -274,20 +274,6 @@ side_ask_settle(struct relay *relay, const struct side *side, int64_t progress, 
     relay_asked(relay, REQUEST_SETTLE);
 }
 
-void
-side_ask_settle_topic(struct relay *relay, const struct pause *pause, int64_t progress,
-                      const struct outcome *why)
-{
-    struct journal_row_next next = leading_next_row(relay);
-    relay->beside.asked_number = pause->number;
-    relay->beside.asked_progress = progress;
-    int64_t newest = relay->begun_seq > pause->to_seq ? relay->begun_seq : pause->to_seq;
-    relay->beside.asked_new_to = progress == SIDE_ROUND ? newest : 0;
-    aside_ask_settle_topic(relay->session, &next, pause->number, progress, relay->beside.asked_new_to, why,
-                           relay->now_us);
-    relay_asked(relay, REQUEST_SETTLE);
-}
-
 static int64_t
 acknowledged(const struct page *page)
 {
@@ -350,7 +336,7 @@ side_ask_settled(struct relay *relay)
     struct pause *pause = pauses_of_page(relay, page);
     int64_t progress = pipeline_side_progress(page, UINT64_MAX);
     if (pause != NULL) {
-        side_ask_settle_topic(relay, pause, progress, pause->failed ? &pause->why : NULL);
+        rounds_ask_settle(relay, pause, progress, pause->failed ? &pause->why : NULL);
         return;
     }
     struct side *side = side_find(relay, page->side);

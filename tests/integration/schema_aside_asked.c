@@ -85,27 +85,107 @@ Test(schema_aside_asked, a_paused_topic_goes_forward_only, .init = open_all, .fi
     EXPECT_TEXT("1 2 0 NOT_ENOUGH_REPLICAS 2", PLACE);
 }
 
-Test(schema_aside_asked, the_journal_keeps_the_row_from_which_a_topic_waits, .init = open_all,
-     .fini = close_all)
+/* Eleven rows of the journal, two hours between them; 9 is confirmed. */
+static void
+write_journal(void)
 {
     for (int i = 0; i < 5; i++)
         outbox_confirm_all(&outbox, "main");
     postgres_exec(outbox.admin,
                   "update outbox.journal set written_at = now() - (100 - seq) * interval '2 h'");
-    for (int i = 0; i < 2; i++)
-        postgres_exec(outbox.relay,
-                      "select outbox.put_aside('main', '{\"topics\": [{\"topic\": \"t%d\", \"from\": %d, "
-                      "\"to\": 9, \"after\": 0,"
-                      " \"error\": \"E\", \"message\": \"m\"}]}')",
-                      i, 6 - 2 * i);
-    EXPECT_TEXT("4", "select outbox.journal_trim('main')");
-    EXPECT_TEXT("4", "select min(seq) from outbox.journal");
-    settle(postgres_int(outbox.relay, "select number from outbox.paused_topic where topic = 't1'"), JOINED,
-           "null", "null");
-    EXPECT_TEXT("6", "select outbox.journal_trim('main')");
-    settle(postgres_int(outbox.relay, "select number from outbox.paused_topic where topic = 't0'"), JOINED,
-           "null", "null");
+}
+
+/* Topic t<number> waits from row `from` on. */
+static void
+pause_from(int number, int from, int to)
+{
+    postgres_exec(outbox.relay,
+                  "select outbox.put_aside('main', '{\"topics\": [{\"topic\": \"t%d\", \"from\": %d, "
+                  "\"to\": %d, \"after\": 0, \"error\": \"E\", \"message\": \"m\"}]}')",
+                  number, from, to);
+}
+
+static void
+settle_topic(int number, const char *progress, const char *new_to)
+{
+    settle(postgres_int(outbox.relay, "select number from outbox.paused_topic where topic = 't%d'", number),
+           progress, new_to, "null");
+}
+
+#define ROWS "select string_agg(seq::text, ' ' order by seq) from outbox.journal"
+#define KEPT postgres_int(outbox.admin, "select count(*) from outbox.journal_kept")
+
+Test(schema_aside_asked, of_the_journal_the_rows_stay_that_a_topic_waits_for_and_no_others, .init = open_all,
+     .fini = close_all)
+{
+    write_journal();
+    pause_from(0, 6, 7);
+    pause_from(1, 2, 4);
     EXPECT_TEXT("9", "select outbox.journal_trim('main')");
+    EXPECT_TEXT("2 4 6 7 9 10", ROWS);
+    EXPECT_TEXT("9", "select outbox.journal_trim('main', 9)");
+    EXPECT_TEXT("2 4 6 7 9 10", ROWS);
+    settle_topic(1, CAUGHT_UP, "9"); /* from 4 to 9 */
+    EXPECT_TEXT("9", "select outbox.journal_trim('main', 9)");
+    EXPECT_TEXT("4 6 7 9 10", ROWS);
+    settle_topic(0, JOINED, "null");
+    settle_topic(1, CAUGHT_UP, "10");
+    EXPECT_TEXT("9", "select outbox.journal_trim('main', 9)");
+    EXPECT_TEXT("9 10", ROWS);
+    cr_expect_eq(KEPT, 0);
+}
+
+/* Another leader does not know how far the one before has trimmed. */
+Test(schema_aside_asked, what_was_left_of_the_journal_goes_under_another_leader_too, .init = open_all,
+     .fini = close_all)
+{
+    write_journal();
+    pause_from(0, 2, 4);
+    EXPECT_TEXT("9", "select outbox.journal_trim('main')");
+    EXPECT_TEXT("9", "select outbox.journal_trim('main', 0)");
+    EXPECT_TEXT("2 4 9 10", ROWS);
+    settle_topic(0, JOINED, "null");
+    EXPECT_TEXT("9", "select outbox.journal_trim('main', 0)");
+    EXPECT_TEXT("9 10", ROWS);
+    cr_expect_eq(KEPT, 0);
+}
+
+/* The journal was lost, and begins anew with lower numbers. */
+Test(schema_aside_asked, what_was_left_of_a_lost_journal_costs_no_row_of_the_next__P1, .init = open_all,
+     .fini = close_all)
+{
+    write_journal();
+    postgres_exec(outbox.admin, "insert into outbox.journal_kept values ('main', 9), ('main', 10)");
+    EXPECT_TEXT("9", "select outbox.journal_trim('main')");
+    EXPECT_TEXT("1000", "select outbox.journal_trim('main', 1000)");
+    EXPECT_TEXT("9 10", ROWS);
+}
+
+Test(schema_aside_asked, a_journal_with_gaps_for_a_topic_is_sound__P1, .init = open_all, .fini = close_all)
+{
+    write_journal();
+    pause_from(0, 2, 4);
+    char *whole = postgres_text(outbox.admin, "select (p, outbox.rebase_oldest(false, 'main'))::text"
+                                              " from outbox.rebase_plan(false) p");
+    EXPECT_TEXT("9", "select outbox.journal_trim('main')");
+    char *trimmed = postgres_text(outbox.admin, "select (p, outbox.rebase_oldest(false, 'main'))::text"
+                                                " from outbox.rebase_plan(false) p");
+    cr_expect_str_eq(trimmed, whole);
+    cr_expect_eq(
+        postgres_int(outbox.admin, "select count(*) from outbox.rebase_look(false) where wrong is null"), 1);
+    free(trimmed);
+    free(whole);
+}
+
+/* A binary made for version 7 names the last tick that had events, however old. */
+Test(schema_aside_asked, a_round_does_not_end_at_a_row_that_is_trimmed__P1, .init = open_all,
+     .fini = close_all)
+{
+    write_journal();
+    pause_from(0, 2, 4);
+    EXPECT_TEXT("9", "select outbox.journal_trim('main')");
+    settle_topic(0, CAUGHT_UP, "7");
+    EXPECT_TEXT("4 9 0 E 1", PLACE);
 }
 
 /* ---- replays ---- */

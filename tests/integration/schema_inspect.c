@@ -193,8 +193,8 @@ Test(schema_inspect, row_75_schemas_of_other_versions)
     expect_tampering(&outbox, "update outbox.schema_version set version = 0", "the schema is at version 0",
                      "outboxd migrate", mend);
     free(mend);
-    expect_tampering(&outbox, "update outbox.schema_version set version = 10, readable_since = 9",
-                     "for version 9 or later", "install the newer outboxd",
+    expect_tampering(&outbox, "update outbox.schema_version set version = 99, readable_since = 99",
+                     "for version 99 or later", "install the newer outboxd",
                      "update outbox.schema_version set readable_since = 1");
     outbox_close(&outbox);
 }

@@ -251,15 +251,15 @@ database_name_ticks(const struct line *line)
 }
 
 int64_t
-database_trim(int64_t low, int64_t keep)
+database_trim(int64_t low, bool (*named)(int64_t seq))
 {
     struct pg_snapshot now;
     database_snapshot(&now);
     const struct line *newest = database_newest(&now);
-    int64_t upto = newest != NULL && newest->confirmed.seq < keep ? newest->confirmed.seq : keep;
-    if (newest == NULL || database.lines[upto] == NULL)
+    if (newest == NULL)
         return low;
-    for (int64_t seq = low; seq < upto; seq++)
-        database.lines[seq] = NULL;
-    return upto > low ? upto : low;
+    for (int64_t seq = 0; seq < newest->confirmed.seq; seq++)
+        if (!named(seq))
+            database.lines[seq] = NULL;
+    return newest->confirmed.seq > low ? newest->confirmed.seq : low;
 }

@@ -120,7 +120,7 @@ const struct line *database_newest(const struct pg_snapshot *snapshot);
 void database_append(struct line *line);
 /* Events that this line's snapshot is the first to show get its tick. */
 void database_name_ticks(const struct line *line);
-/* outbox.journal_trim(), which keeps what is from `keep` on, without its hour: as whoever sleeps for longer finds the journal. */
-int64_t database_trim(int64_t low, int64_t keep);
+/* outbox.journal_trim(), which keeps what is `named`, without its hour: as whoever sleeps for longer finds the journal. */
+int64_t database_trim(int64_t low, bool (*named)(int64_t seq));
 
 #endif

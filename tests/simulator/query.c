@@ -335,7 +335,7 @@ run_text(struct request *request)
         copy_page(request);
     } else if (sscanf(request->sql, MODEL_TRIM "%" SCNd64, &low) == 1) {
         request->answer.columns = 1;
-        answer_number(&request->answer, database_trim(low, tables_keep_seq()));
+        answer_number(&request->answer, database_trim(low, tables_name));
     }
 }
 

@@ -75,8 +75,8 @@ bool tables_wait_for_topic(const struct row *row);
 struct stopped *tables_topic(int64_t number);
 /* What the stream had held before the topic was paused, and its round has not held again, was published by the round up to `progress`. */
 void tables_release_held(const struct stopped *stopped, int64_t progress);
-/* The first row of the journal that paused topics need. */
-int64_t tables_keep_seq(void);
+/* Does a paused topic need this row of the journal? */
+bool tables_name(int64_t seq);
 
 /* ---- the leader's: outbox.put_aside .. side_apply ---- */
 void tables_put_aside(const struct json_t *aside);

@@ -23,14 +23,14 @@ tables_wait_for_topic(const struct row *row)
     return row->tick > stopped->to_seq || (row->tick > stopped->from_seq && row->id > stopped->after_id);
 }
 
-int64_t
-tables_keep_seq(void)
+bool
+tables_name(int64_t seq)
 {
-    int64_t keep = INT64_MAX;
     for (int i = 0; i < MODEL_TOPICS; i++)
-        if (tables.topics[i] != NULL && tables.topics[i]->from_seq < keep)
-            keep = tables.topics[i]->from_seq;
-    return keep;
+        if (tables.topics[i] != NULL &&
+            (tables.topics[i]->from_seq == seq || tables.topics[i]->to_seq == seq))
+            return true;
+    return false;
 }
 
 void
