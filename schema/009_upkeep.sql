@@ -54,19 +54,32 @@ begin
 end
 $$;
 
--- As in version 5. A binary of that version may name a row that journal_trim has deleted, after a long quiet: then the confirmed one stands
--- for it.
+-- ---- paused topics -----------------------------------------------------------------------------------------------
+create index dead_letter_topic on outbox.dead_letter (relay, topic) where hold is not null;
+
+-- As in version 5, but it looks for held events by the holds of the topic, whatever the planner thinks of that (`offset 0`): a relay may have
+-- a hundred thousand of them behind other topics, and this runs for each page of one that catches up. And a binary of that version may name a
+-- row that journal_trim has deleted after a long quiet: then the confirmed one stands for it.
 create or replace function outbox.topic_settle(relay text, number bigint, progress bigint, new_to bigint, error text, message text) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
+    waiting outbox.paused_topic;
+    published bigint[];
     now_number bigint;
 begin
+    select * into waiting from outbox.paused_topic t where t.relay = topic_settle.relay and t.number = topic_settle.number;
+    if not found then
+        return null;
+    end if;
     -- What the stream had held before the topic was paused, and this attempt has published: what it has held itself is at to_seq.
-    delete from outbox.held_event h
-     using outbox.paused_topic t join outbox.dead_letter l on l.relay = t.relay and l.topic = t.topic
-     where t.relay = topic_settle.relay and t.number = topic_settle.number and h.relay = l.relay and h.hold = l.hold
-       and h.tick > t.from_seq and h.tick < t.to_seq and h.event_id <= progress;
+    published := array(
+        select h.event_id from outbox.dead_letter l
+         cross join lateral (select h.event_id from outbox.held_event h
+                              where h.relay = l.relay and h.hold = l.hold and h.tick > waiting.from_seq and h.tick < waiting.to_seq
+                                and h.event_id <= progress offset 0) h
+         where l.relay = topic_settle.relay and l.topic = waiting.topic and l.hold is not null);
+    delete from outbox.held_event h where h.relay = topic_settle.relay and h.event_id = any (published);
     if progress = 9223372036854775807 then
         delete from outbox.paused_topic t where t.relay = topic_settle.relay and t.number = topic_settle.number
         returning t.number into now_number;
@@ -90,6 +103,88 @@ begin
         returning t.number into now_number;
     end if;
     return now_number;
+end
+$$;
+
+-- ---- requests ---------------------------------------------------------------------------------------------------
+-- Up to which held event, in the order of the stream, a retry or a discard has freed them. What is behind it is looked for from there on:
+-- before it are index entries of all that was deleted, as long as anybody has an old snapshot.
+alter table outbox.request add column freed_tick bigint, add column freed_id bigint,
+    add constraint request_freed check ((freed_tick is null) = (freed_id is null));
+
+-- As in version 5.
+create or replace function outbox.request_settle(relay text, number bigint, progress bigint, events bigint, outcome text, refused jsonb)
+returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    request outbox.request;
+    letter outbox.dead_letter;
+    upto bigint;
+    after_tick bigint := -9223372036854775808;
+    after_id bigint := 0;
+    refused_id bigint := (refused ->> 'id')::bigint;
+    whole boolean := progress = 9223372036854775807;
+begin
+    select * into request from outbox.request r
+     where r.relay = request_settle.relay and r.number = request_settle.number and r.done_at is null for update;
+    if not found then
+        return;
+    end if;
+    if request.kind in ('retry', 'discard') then
+        select * into letter from outbox.dead_letter l where l.relay = request.relay and l.event_id = request.event_id for update;
+        -- (without the hold: by the primary key)
+        select case when h.hold = letter.hold then h.tick end into upto from outbox.held_event h
+         where h.relay = request.relay and h.event_id = request_settle.progress;
+    end if;
+    update outbox.request r
+       set progress = case when whole then r.progress else greatest(r.progress, request_settle.progress) end,
+           events = r.events + request_settle.events,
+           refused = r.refused + case when r.kind = 'replay' and refused_id is not null then 1 else 0 end,
+           done_at = case when request_settle.outcome is not null then clock_timestamp() end, outcome = request_settle.outcome,
+           freed_tick = coalesce(upto, r.freed_tick), freed_id = case when upto is null then r.freed_id else request_settle.progress end
+     where r.relay = request.relay and r.number = request.number;
+    if letter.event_id is null then
+        return;
+    end if;
+
+    -- What was published waits no more.
+    if whole then
+        delete from outbox.held_event h where h.relay = letter.relay and h.hold = letter.hold;
+    elsif upto is not null then
+        if (request.freed_tick, request.freed_id) < (upto, progress) then
+            after_tick := request.freed_tick;
+            after_id := request.freed_id;
+        end if;
+        delete from outbox.held_event h
+         where h.relay = letter.relay and h.hold = letter.hold
+           and (h.tick, h.event_id) > (after_tick, after_id) and (h.tick, h.event_id) <= (upto, request_settle.progress);
+    end if;
+
+    if refused_id = letter.event_id then
+        update outbox.dead_letter l
+           set attempts = l.attempts + 1, last_at = clock_timestamp(), error = refused ->> 'error', message = refused ->> 'message'
+         where l.relay = letter.relay and l.event_id = letter.event_id;
+        return;
+    end if;
+    if refused_id is not null then    -- the next one of its key is dead, and holds the others
+        insert into outbox.dead_letter (relay, event_id, tick, hold, topic, key, payload, headers, created_at, error, message)
+        select h.relay, e.id, h.tick, h.hold, e.topic, e.key, e.payload, e.headers, e.created_at, refused ->> 'error', refused ->> 'message'
+          from outbox.held_event h join outbox.event e on e.id = h.event_id
+         where h.relay = letter.relay and h.event_id = refused_id
+        on conflict do nothing;
+        delete from outbox.held_event h where h.relay = letter.relay and h.event_id = refused_id;
+    end if;
+    if whole or refused_id is not null then
+        if request.kind = 'discard' then
+            insert into outbox.discarded (relay, event_id, topic, key, payload, headers, created_at, error, message, attempts,
+                                          refused_at, reason, discarded_by)
+            values (letter.relay, letter.event_id, letter.topic, letter.key, letter.payload, letter.headers, letter.created_at,
+                    letter.error, letter.message, letter.attempts, letter.first_at, request.reason, request.asked_by)
+            on conflict do nothing;
+        end if;
+        delete from outbox.dead_letter l where l.relay = letter.relay and l.event_id = letter.event_id;
+    end if;
 end
 $$;
 

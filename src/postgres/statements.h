@@ -243,14 +243,21 @@
     " rows between unbounded preceding and 1 preceding) as before from (" rows ") e) p where before is null or before < " bytes        \
     " order by " order
 
-/* $1 relay, $2 the dead letter's event, $3 its hold, $4 whether it comes first, $5 n, $6 bytes: it and what waits behind it. */
+#define SQL_HELD(behind)                                                                                               \
+    "(select h.tick, e.id, e.created_at, e.topic, e.key, e.payload, e.headers from outbox.held_event h"                \
+    " join outbox.event e on e.id = h.event_id where h.relay = $1 and h.hold = $3" behind " order by h.tick, h.event_id limit $5)"
+
+/* $1 relay, $2 the dead letter's event, $3 its hold, $4 whether it comes first, $5 n, $6 bytes, $7 the request: the letter and what waits
+ * behind it. First behind what the request has freed, by the index entries of which nobody wants to walk; that nothing is left is known
+ * only when nothing is found from the beginning. */
 #define SQL_PREPARE_HELD                                                                                               \
-    "prepare outboxd_held(text, bigint, bigint, boolean, bigint, bigint) as " SQL_SIDE_CUT(                            \
+    "prepare outboxd_held(text, bigint, bigint, boolean, bigint, bigint, bigint) as"                                   \
+    " with freed as materialized (select freed_tick, freed_id from outbox.request where relay = $1 and number = $7),"  \
+    " behind as materialized " SQL_HELD(" and (h.tick, h.event_id) > ((select freed_tick from freed), (select freed_id from freed))") " "  \
+    SQL_SIDE_CUT(                                                                                                      \
         "(select l.tick, l.event_id as id, l.created_at, l.topic, l.key, l.payload, l.headers from outbox.dead_letter l"               \
-        " where l.relay = $1 and l.event_id = $2 and $4)"                                                              \
-        " union all (select h.tick, e.id, e.created_at, e.topic, e.key, e.payload, e.headers from outbox.held_event h" \
-        " join outbox.event e on e.id = h.event_id where h.relay = $1 and h.hold = $3 order by h.tick, h.event_id limit $5)",          \
-        "tick, id", "$6") ";"
+        " where l.relay = $1 and l.event_id = $2 and $4) union all (select * from behind)"                             \
+        " union all (select * from " SQL_HELD("") " h where not exists (select from behind))", "tick, id", "$6") ";"
 
 /* $1 relay, $2 the dead letter's event, $3 the topic that gets a copy */
 #define SQL_PREPARE_COPY                                                                                               \

@@ -123,8 +123,9 @@ waiting_ask_held(struct session *session, const char *relay, const struct waitin
                             number_text(&numbers, request->hold),
                             first ? "true" : "false",
                             number_text(&numbers, events),
-                            number_text(&numbers, bytes)};
-    session_ask_prepared(session, "outboxd_held", 6, values, true, now_us);
+                            number_text(&numbers, bytes),
+                            number_text(&numbers, request->number)};
+    session_ask_prepared(session, "outboxd_held", 7, values, true, now_us);
 }
 
 void
