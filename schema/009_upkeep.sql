@@ -54,6 +54,69 @@ begin
 end
 $$;
 
+-- ---- dead letters ------------------------------------------------------------------------------------------------
+-- What the leader says of an event in these functions settles it. If there is nothing to keep of it, that must not be in silence.
+create function outbox.event_is_missing(relay text, id bigint) returns void
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+    raise exception 'event % is to be put aside for relay "%", and is not there any more: somebody has deleted it from outbox.event or'
+        ' outbox.held_event', id, relay
+        using errcode = 'no_data_found', hint = 'started again, the relay goes on without it; see docs/operations.md';
+end
+$$;
+
+-- As in version 5, but an event that is not there is an error, unless it is put aside already.
+create or replace function outbox.put_aside(relay text, aside jsonb) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    missing bigint;
+    written bigint;
+begin
+    insert into outbox.dead_letter as l (relay, event_id, tick, hold, topic, key, payload, headers, created_at, error, message)
+    select put_aside.relay, e.id, d.tick, d.hold, e.topic, e.key, e.payload, e.headers, e.created_at, d.error, d.message
+      from jsonb_to_recordset(aside -> 'dead') d(id bigint, tick bigint, hold bigint, error text, message text)
+      join outbox.event e on e.id = d.id
+    on conflict on constraint dead_letter_pkey do update
+       set tick = excluded.tick, hold = coalesce(excluded.hold, l.hold), attempts = l.attempts + 1, last_at = clock_timestamp(), error = excluded.error, message = excluded.message;
+    select d.id into missing from jsonb_to_recordset(aside -> 'dead') d(id bigint)
+     where not exists (select from outbox.dead_letter l where l.relay = put_aside.relay and l.event_id = d.id) limit 1;
+    if missing is not null then
+        perform outbox.event_is_missing(relay, missing);
+    end if;
+    if (aside -> 'copy')::boolean then
+        insert into outbox.request (relay, kind, event_id)
+        select put_aside.relay, 'copy', (d ->> 'id')::bigint from jsonb_array_elements(aside -> 'dead') d
+         where not exists (select from outbox.request r where r.relay = put_aside.relay and r.kind = 'copy'
+                              and r.event_id = (d ->> 'id')::bigint and r.done_at is null);
+    end if;
+    insert into outbox.held_event (relay, event_id, tick, hold, slot)
+    select put_aside.relay, e.id, (h ->> 1)::bigint, (h ->> 2)::bigint, e.slot
+      from jsonb_array_elements(aside -> 'held') h join outbox.event e on e.id = (h ->> 0)::bigint
+     where not exists (select from outbox.dead_letter l where l.relay = put_aside.relay and l.event_id = e.id)
+    -- a topic that catches up comes to what was held before again, among events of other ticks
+    on conflict on constraint held_event_pkey do update set tick = excluded.tick where held_event.tick <> excluded.tick;
+    get diagnostics written = row_count;
+    if written < jsonb_array_length(aside -> 'held') then    -- some were there, or are nowhere
+        select (h ->> 0)::bigint into missing from jsonb_array_elements(aside -> 'held') h
+         where not exists (select from outbox.held_event o where o.relay = put_aside.relay and o.event_id = (h ->> 0)::bigint)
+           and not exists (select from outbox.dead_letter l where l.relay = put_aside.relay and l.event_id = (h ->> 0)::bigint) limit 1;
+        if missing is not null then
+            perform outbox.event_is_missing(relay, missing);
+        end if;
+    end if;
+    insert into outbox.paused_topic (relay, topic, from_seq, to_seq, after_id, error, message)
+    select put_aside.relay, t.topic, t."from", t."to", t.after, t.error, t.message
+      from jsonb_to_recordset(aside -> 'topics') t(topic text, "from" bigint, "to" bigint, after bigint, error text, message text)
+    -- its last pause has ended, and the database has not heard of that yet
+    on conflict on constraint paused_topic_pkey do update
+       set number = nextval('outbox.side_number'), from_seq = excluded.from_seq, to_seq = excluded.to_seq, after_id = excluded.after_id,
+           error = excluded.error, message = excluded.message, attempts = 1, since = excluded.since, last_at = excluded.last_at
+     where excluded.from_seq >= paused_topic.from_seq;
+end
+$$;
+
 -- ---- paused topics -----------------------------------------------------------------------------------------------
 create index dead_letter_topic on outbox.dead_letter (relay, topic) where hold is not null;
 
@@ -112,7 +175,7 @@ $$;
 alter table outbox.request add column freed_tick bigint, add column freed_id bigint,
     add constraint request_freed check ((freed_tick is null) = (freed_id is null));
 
--- As in version 5.
+-- As in version 5, but an event that is refused and is not there is an error.
 create or replace function outbox.request_settle(relay text, number bigint, progress bigint, events bigint, outcome text, refused jsonb)
 returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -173,6 +236,9 @@ begin
           from outbox.held_event h join outbox.event e on e.id = h.event_id
          where h.relay = letter.relay and h.event_id = refused_id
         on conflict do nothing;
+        if not exists (select from outbox.dead_letter l where l.relay = letter.relay and l.event_id = refused_id) then
+            perform outbox.event_is_missing(letter.relay, refused_id);
+        end if;
         delete from outbox.held_event h where h.relay = letter.relay and h.event_id = refused_id;
     end if;
     if whole or refused_id is not null then

@@ -3,9 +3,12 @@
  * the relay. Paused topics and what else people ask for: schema_aside_asked.c. */
 #include "schema_fixture.h"
 
+#include "postgres/failure.h"
+
 #include <criterion/criterion.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 TestSuite(schema_aside, .timeout = 60);
 
@@ -107,12 +110,49 @@ Test(schema_aside, what_is_put_aside_twice_is_there_once, .init = open_all, .fin
     EXPECT_TEXT("2", HELD);
     EXPECT_TEXT("copy 1", "select concat_ws(' ', kind, event_id) from outbox.request");
     EXPECT_TEXT("t 1", "select concat_ws(' ', topic, after_id) from outbox.paused_topic");
-    /* an event that is no longer there cannot be put aside, and nothing is made up for it */
-    postgres_exec(outbox.relay, "select outbox.put_aside('main', '{\"dead\": [{\"id\": 99, \"tick\": 5, "
-                                "\"hold\": null, \"error\": \"E\","
-                                " \"message\": \"m\"}], \"held\": [[98, 5, 7]]}')");
+}
+
+/* The leader takes what it has said here for settled. Exit code 70, and the event's id. */
+static void
+expect_missing(int64_t id, const char *statement)
+{
+    char *names_it = must_format("event %" PRId64 " is to be put aside for relay \"main\"", id);
+    cr_expect_eq(failure_kind(postgres_sqlstate(outbox.relay, "%s", statement)), ERROR_INTERNAL);
+    cr_expect_not_null(strstr(PQerrorMessage(outbox.relay), names_it), "%s", PQerrorMessage(outbox.relay));
+    free(names_it);
+}
+
+Test(schema_aside, an_event_that_is_gone_is_not_settled_in_silence__P5, .init = open_all, .fini = close_all)
+{
+    hold_three();
+    expect_missing(99,
+                   "select outbox.put_aside('main', '{\"dead\": [{\"id\": 99, \"tick\": 5, \"hold\": null, "
+                   "\"error\": \"E\", \"message\": \"m\"}]}')");
+    expect_missing(98, "select outbox.put_aside('main', '{\"held\": [[2, 6, 7], [98, 6, 7]]}')");
+    /* what is put aside may be said again, whatever became of the event */
+    postgres_exec(outbox.admin, "delete from outbox.event where id in (1, 2)");
+    postgres_exec(
+        outbox.relay,
+        "select outbox.put_aside('main', '{\"dead\": [{\"id\": 1, \"tick\": 5, \"hold\": 7, \"error\": "
+        "\"E\", \"message\": \"m\"}], \"held\": [[1, 5, 7], [2, 6, 7]]}')");
+    EXPECT_TEXT("4 2 3", HELD);
     cr_expect_eq(count("dead_letter"), 1);
-    cr_expect_eq(count("held_event"), 1);
+}
+
+Test(schema_aside, a_refused_event_that_is_gone_does_not_take_its_dead_letter_along__P5, .init = open_all,
+     .fini = close_all)
+{
+    hold_three();
+    int64_t number = ask("dead_discard('main', 1, 'why')");
+    postgres_exec(outbox.admin, "delete from outbox.held_event where event_id = 4");
+    char *statement =
+        must_format("select outbox.request_settle('main', %" PRId64 ", 0, 0, 'refused', '{\"id\": "
+                    "4, \"error\": \"E\", \"message\": \"m\"}')",
+                    number);
+    expect_missing(4, statement);
+    cr_expect_eq(count("dead_letter"), 1);
+    cr_expect_eq(count("discarded"), 0);
+    free(statement);
 }
 
 Test(schema_aside, a_retry_that_is_done_frees_all_that_waited, .init = open_all, .fini = close_all)

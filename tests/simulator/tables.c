@@ -87,15 +87,24 @@ add_letter(struct row *row, int64_t tick, int64_t hold, const json_t *why)
     judge_letter(letter);
 }
 
+/* What is not there is an error. */
+static struct row *
+committed_row(int64_t event_id)
+{
+    struct row *row = database_find(event_id);
+    CHECK(row != NULL && row->by->fate == FATE_COMMITTED);
+    return row;
+}
+
 static void
 put_dead(const json_t *dead)
 {
-    struct row *row = database_find(integer(dead, "id"));
-    struct letter *letter = row != NULL ? tables_letter(row->id) : NULL;
+    struct row *row = committed_row(integer(dead, "id"));
+    struct letter *letter = tables_letter(row->id);
     if (letter != NULL) {
         letter->attempts++;
         set_text(letter->error, dead, "error");
-    } else if (row != NULL && row->by->fate == FATE_COMMITTED) {
+    } else {
         add_letter(row, integer(dead, "tick"), integer(dead, "hold"), dead);
     }
 }
@@ -121,8 +130,8 @@ put_held(const json_t *triple)
     int64_t numbers[3];
     for (size_t i = 0; i < 3; i++)
         numbers[i] = json_integer_value(json_array_get(triple, i));
-    struct row *row = database_find(numbers[0]);
-    if (row == NULL || row->by->fate != FATE_COMMITTED || tables_letter(row->id) != NULL)
+    struct row *row = committed_row(numbers[0]);
+    if (tables_letter(row->id) != NULL)
         return;
     remove_held(row);
     struct held *held = world_alloc(sizeof *held);
@@ -223,7 +232,9 @@ settle_held(const struct letter *letter, bool whole, int64_t progress)
 static void
 refuse_held(const json_t *refused)
 {
-    const struct held *next = tables_held(integer(refused, "id"));
+    int64_t refused_id = integer(refused, "id");
+    const struct held *next = tables_held(refused_id);
+    CHECK(next != NULL || tables_letter(refused_id) != NULL);
     if (next == NULL)
         return;
     struct row *row = next->row;
