@@ -55,6 +55,8 @@ end
 $$;
 
 -- ---- dead letters ------------------------------------------------------------------------------------------------
+create index dead_letter_tick on outbox.dead_letter (relay, tick, event_id);    -- in the order of the stream
+
 -- What the leader says of an event in these functions settles it. If there is nothing to keep of it, that must not be in silence.
 create function outbox.event_is_missing(relay text, id bigint) returns void
 language plpgsql set search_path = pg_catalog, pg_temp

@@ -90,6 +90,19 @@ Test(schema_upkeep, a_topic_that_catches_up_looks_at_no_hold_of_another_topic__P
                  "what its rounds have published waits no more, and nothing else");
 }
 
+/* The leader asks for the last tick that has one, and for those that the stream is still to come to. */
+Test(schema_upkeep, dead_letters_are_found_by_where_they_stand_in_the_stream__P4, .init = open_all,
+     .fini = close_all)
+{
+    write_many_holds();
+    int64_t last = pages_of("select max(tick) from outbox.dead_letter where relay = 'main'");
+    int64_t ahead =
+        pages_of("select event_id from outbox.dead_letter where relay = 'main' and (tick, event_id) > "
+                 "(1, 99990) order by tick, event_id");
+    cr_expect_lt(last, FEW_PAGES, "%" PRId64 " pages", last);
+    cr_expect_lt(ahead, FEW_PAGES, "%" PRId64 " pages", ahead);
+}
+
 /* ---- a retry of a dead letter that holds very many ---- */
 
 /* Event 1 is dead, and all others wait behind it, in ticks of ten; the number of the retry. */
