@@ -12,7 +12,12 @@ create table outbox.journal_kept (
 );
 comment on table outbox.journal_kept is 'outboxd: rows of the journal that are left for a paused topic';
 
--- As in version 1, but the rows that paused topics name (from_seq, to_seq) stay, and go when they are named no more.
+create index request_done on outbox.request (relay, done_at) where done_at is not null;
+create index cancelled_asked on outbox.cancelled (relay, asked_at);
+
+-- As in version 1, but the rows that paused topics name (from_seq, to_seq) stay, and go when they are named no more. And of the requests of the
+-- relay those go, a thousand a call, that were done or cancelled thirty days ago, and longer ago than its retention. (Nobody who has locked such
+-- a row is waited for.)
 create or replace function outbox.journal_trim(relay text, low bigint default 0) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
     set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -21,7 +26,18 @@ declare
     confirmed record;
     named bigint[];
     keep_from bigint;
+    done_before timestamptz := clock_timestamp()
+        - greatest(interval '30 days', (select r.retention from outbox.relay r where r.name = journal_trim.relay));
 begin
+    delete from outbox.request r where r.relay = journal_trim.relay and r.number = any (array(
+        select o.number from outbox.request o
+         where o.relay = journal_trim.relay and o.done_at < done_before order by o.done_at limit 1000 for update skip locked));
+    with gone as (
+        delete from outbox.cancelled c where c.relay = journal_trim.relay and c.number = any (array(
+            select o.number from outbox.cancelled o
+             where o.relay = journal_trim.relay and o.asked_at < done_before order by o.asked_at limit 1000 for update skip locked))
+        returning c.number)
+    delete from outbox.request r using gone where r.relay = journal_trim.relay and r.number = gone.number;
     select c.seq, c.written_at into confirmed
       from (select j.confirmed_seq from outbox.journal j
              where j.relay = journal_trim.relay order by j.seq desc limit 1) n

@@ -178,3 +178,64 @@ Test(schema_upkeep, what_is_held_before_the_freed_ones_is_published_too__P1, .in
     settle(number, 5);
     cr_expect_eq(next_page(number, &first), 0);
 }
+
+/* ---- requests that are done ---- */
+
+static void
+write_replays(int count, const char *done_at)
+{
+    postgres_exec(outbox.admin,
+                  "insert into outbox.request (relay, kind, asked_at, done_at) select 'main', 'replay',"
+                  " now() - interval '50 days', %s from generate_series(1, %d)",
+                  done_at, count);
+}
+
+#define AGO(days) "now() - interval '" days " days'"
+
+Test(schema_upkeep, requests_go_when_they_have_been_done_for_long__P4, .init = open_all, .fini = close_all)
+{
+    write_replays(1500, AGO("40"));
+    write_replays(1, AGO("31"));
+    write_replays(1, AGO("29"));
+    write_replays(1, "null"); /* it goes on */
+    static const int64_t left[] = {503, 2, 2};
+    for (size_t i = 0; i < sizeof left / sizeof left[0]; i++) {
+        (void)postgres_int(outbox.relay, "select outbox.journal_trim('main')");
+        cr_expect_eq(postgres_int(outbox.admin, "select count(*) from outbox.request"), left[i]);
+    }
+    write_replays(1, AGO("35"));
+    write_replays(1, AGO("45"));
+    postgres_exec(outbox.admin, "update outbox.relay set retention = interval '40 days'");
+    (void)postgres_int(outbox.relay, "select outbox.journal_trim('main')");
+    cr_expect_eq(postgres_int(outbox.admin, "select count(*) from outbox.request"), 3);
+}
+
+/* One that is forgotten before its request would begin again. */
+Test(schema_upkeep, a_cancelled_replay_goes_with_its_request__P4, .init = open_all, .fini = close_all)
+{
+    write_replays(2, "null");
+    postgres_exec(outbox.relay, "select outbox.request_cancel('main', number) from outbox.request");
+    postgres_exec(outbox.admin, "update outbox.cancelled set asked_at = " AGO("40") " where number = 1");
+    (void)postgres_int(outbox.relay, "select outbox.journal_trim('main')");
+    cr_expect_eq(postgres_int(outbox.admin, "select sum(number) from outbox.cancelled"), 2);
+    cr_expect_eq(postgres_int(outbox.admin, "select sum(number) from outbox.request"), 2);
+}
+
+/* A psql session that waits for its person. */
+Test(schema_upkeep, an_old_request_that_somebody_has_locked_stops_no_trim__P4, .init = open_all,
+     .fini = close_all)
+{
+    write_replays(2, AGO("40"));
+    PGconn *person = outbox_session(&outbox, POSTGRES_ADMIN);
+    postgres_exec(person, "begin; select from outbox.request where number = 1 for update");
+    postgres_exec(outbox.relay, "set lock_timeout = '1s'; select outbox.journal_trim('main')");
+    cr_expect_eq(postgres_int(outbox.admin, "select sum(number) from outbox.request"), 1);
+    PQfinish(person);
+}
+
+Test(schema_upkeep, requests_that_stay_cost_a_trim_nothing__P4, .init = open_all, .fini = close_all)
+{
+    write_replays(100000, AGO("1"));
+    int64_t pages = pages_of("select outbox.journal_trim('main')");
+    cr_expect_lt(pages, FEW_PAGES, "%" PRId64 " pages", pages);
+}
