@@ -160,12 +160,12 @@ static void
 say_rebased(const struct reconcile_facts *facts, struct reconciled *result)
 {
     result->verdict = RECONCILE_REBASED;
-    snprintf(
-        result->why, sizeof result->why,
-        "the journal was rebased while Kafka had events up to tick %" PRId64 ", id %" PRId64
-        " of which it did not know: a relay that was killed; run `outboxd rebase --position %s`, which finds "
-        "out which they are",
-        facts->kafka->at.seq, facts->kafka->at.id, facts->relay);
+    snprintf(result->why, sizeof result->why,
+             "the journal was rebased while Kafka had events up to tick %" PRId64 ", id %" PRId64
+             " of which it did not know: a relay that was killed, or a journal that was lost; run `outboxd "
+             "rebase --position %s`, which finds "
+             "out which they are",
+             facts->kafka->at.seq, facts->kafka->at.id, facts->relay);
 }
 
 /* An operator says that the journal is right. Where Kafka has been in ticks that it knows, it has them for certain: they are not repeated,
@@ -182,17 +182,21 @@ agreed(const struct reconcile_facts *facts)
     return record_compare(shared, facts->confirmed) > 0 ? shared : facts->confirmed;
 }
 
-/* Where the journal delivered at least once, it never is behind Kafka, unless it lost rows, or was rebased in between. */
+/* Where the journal delivered at least once, it never is behind Kafka, unless it lost rows, or was rebased in between. One that was lost as a
+ * whole begins anew with any number, and confirms nothing of what Kafka has. */
 static void
 begin_exactly_once(const struct reconcile_facts *facts, struct reconciled *result)
 {
     bool beyond = facts->kafka != NULL && record_compare(facts->kafka->at, facts->confirmed) > 0;
-    if (beyond && !is_known(facts)) {
+    bool unknown = facts->kafka != NULL && !is_known(facts);
+    if (unknown && beyond) {
         say_postgres_lost(facts, result);
-        return;
+    } else if (unknown && facts->rebased) {
+        say_rebased(facts, result);
+    } else {
+        result->verdict = RECONCILE_BASE;
+        result->start = beyond ? facts->kafka->at : facts->confirmed;
     }
-    result->verdict = RECONCILE_BASE;
-    result->start = beyond ? facts->kafka->at : facts->confirmed;
 }
 
 void

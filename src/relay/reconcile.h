@@ -13,6 +13,8 @@
  *                     |   the journal has seen      |
  *   exactly once      | known, and before what the  | a rebase did not know of it                         REBASED
  *                     |   row says is confirmed     |
+ *   at least once, by | not known                   | the same: the journal was lost as a whole           REBASED
+ *     a rebase        |                             |
  *   any               | of another history, beyond  | Postgres has lost what was committed                POSTGRES_LOST
  *                     |   what is known here        |
  *   any               | of a later timeline         | an old primary beside the one that was promoted     POSTGRES_LOST

@@ -186,6 +186,28 @@ Test(schema_relays, what_cannot_work_is_refused)
     outbox_close(&outbox);
 }
 
+/* Its dead letters stay, with the ticks that they had. */
+Test(schema_relays, a_name_that_is_added_again_without_its_journal_begins_behind_its_dead_letters__P2)
+{
+    struct outbox outbox = outbox_open();
+    outbox_register(&outbox);
+    expect_outcome(outbox.relay, ADD("false"), "added");
+    emit(outbox.writer);
+    postgres_exec(
+        outbox.relay,
+        "select outbox.put_aside('search', '{\"dead\": [{\"id\": 1, \"tick\": 1000000, \"hold\": null, "
+        "\"error\": \"E\", \"message\": \"m\"}]}')");
+    expect_outcome(outbox.relay, "select outbox.relay_retire('search')", "retired");
+    postgres_exec(outbox.admin, "delete from outbox.journal where relay = 'search'");
+    expect_outcome(outbox.relay, ADD("true"), "added");
+    expect_outcome(outbox.relay,
+                   "select concat_ws(' ', seq, confirmed_seq) from outbox.journal where relay = 'search'",
+                   "1000001 1000001");
+    int64_t id = emit(outbox.writer);
+    expect_published(&outbox, "search", &id, 1);
+    outbox_close(&outbox);
+}
+
 /* ---- retired ---- */
 
 Test(schema_relays, a_retired_relay_holds_no_slot_back)

@@ -170,6 +170,18 @@ Test(relay_reconcile,
     cr_expect_eq(result.start.seq, 12);
 }
 
+/* .. and `outboxd rebase` lets it begin anew with a number above all that it has put aside, perhaps above the position. */
+Test(relay_reconcile, a_rebase_without_a_journal_confirms_nothing_of_what_Kafka_has__P3)
+{
+    row.exact = (struct journal_exact){0};
+    facts.confirmed = (struct journal_position){500, 0};
+    facts.names_count = 0;
+    facts.rebased = true;
+    cr_expect_eq(verdict(), RECONCILE_REBASED);
+    facts.kafka = NULL;
+    cr_expect_eq(verdict(), RECONCILE_BASE);
+}
+
 /* `outboxd rebase` writes "at least once", and may do so when a commit was not yet confirmed. */
 Test(relay_reconcile, a_known_position_is_not_fallen_behind_whatever_the_journal_delivered)
 {
