@@ -8,9 +8,10 @@
 #include <string.h>
 
 void
-waiting_ask(struct session *session, const char *relay, int64_t now_us)
+waiting_ask(struct session *session, const char *relay, bool counts, int64_t now_us)
 {
-    session_ask_prepared(session, "outboxd_waiting", 1, &relay, false, now_us);
+    const char *values[] = {relay, counts ? "true" : "false"};
+    session_ask_prepared(session, "outboxd_waiting", 2, values, false, now_us);
 }
 
 void
@@ -81,8 +82,12 @@ take(struct waiting *waiting)
 {
     const json_t *pauses = json_object_get(waiting->root, "pauses"),
                  *topics = json_object_get(waiting->root, "topics"),
-                 *requests = json_object_get(waiting->root, "requests");
+                 *requests = json_object_get(waiting->root, "requests"),
+                 *counts = json_object_get(waiting->root, "counts");
     waiting->paused = json_is_true(json_object_get(waiting->root, "paused"));
+    waiting->counted = json_is_object(counts);
+    waiting->dead = integer(counts, "dead");
+    waiting->held = integer(counts, "held");
     waiting->pause_count = json_array_size(pauses);
     waiting->topic_count = json_array_size(topics);
     waiting->request_count = json_array_size(requests);

@@ -41,10 +41,12 @@ struct waiting {
     struct waiting_topic *topics;
     struct waiting_request *requests;
     size_t pause_count, topic_count, request_count;
+    bool counted; /* as it was asked for: so many dead letters and held events there are */
+    int64_t dead, held;
 };
 void waiting_clear(struct waiting *waiting);
 
-void waiting_ask(struct session *session, const char *relay, int64_t now_us);
+void waiting_ask(struct session *session, const char *relay, bool counts, int64_t now_us);
 MUST_CHECK bool waiting_read(struct session *session, struct waiting *waiting, struct error *error);
 
 /* Pages of requests, of at most `events` and `bytes`. A dead letter, if it comes first, and what waits behind it: */

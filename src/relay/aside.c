@@ -15,6 +15,9 @@
 
 /* Of events that wait behind a dead letter: a statement of some ten milliseconds. */
 #define WRITE_AT_ONCE 5000
+/* While rows are counted nothing is read: that takes a hundredth of the time at most. */
+#define COUNT_SHARE 100
+#define COUNT_FIRST_US (INT64_C(1) * 1000000)
 
 /* ---- when a lead begins ---- */
 
@@ -28,6 +31,25 @@ aside_begin(struct relay *relay)
     aside->ahead_count = 0;
     aside->refusal_count = 0;
     aside->asked_count = 0;
+    aside->dead = aside->held = 0;
+    aside->changed = true;
+    aside->count_at_us = relay->now_us + COUNT_FIRST_US;
+}
+
+bool
+aside_wants_count(const struct relay *relay)
+{
+    return relay->aside.changed && relay->now_us >= relay->aside.count_at_us;
+}
+
+void
+aside_counted(struct relay *relay, int64_t dead, int64_t held)
+{
+    struct aside *aside = &relay->aside;
+    aside->dead = dead;
+    aside->held = held;
+    aside->changed = false;
+    aside->count_at_us = relay->now_us + (relay->now_us - relay->request_sent_us) * COUNT_SHARE;
 }
 
 void
@@ -298,8 +320,7 @@ aside_answer_write(struct relay *relay, struct error *error)
     }
     for (size_t i = 0; i < aside->asked_count; i++)
         pipeline_set_aside(&relay->pipeline, aside->asked[i], EVENT_ASIDE);
-    aside->dead += (int64_t)dead;
-    aside->held += (int64_t)(aside->asked_count - dead);
+    aside->changed = aside->changed || aside->asked_count > 0;
     if (aside->asked_count > 0)
         exact_passed(relay);
     aside->asked_count = 0;

@@ -32,7 +32,9 @@ struct aside {
     size_t refusals_asked; /* so many of them are in the statement under way */
     struct event **asked;  /* of the statement under way: they are written down when it is durable */
     size_t asked_count;
-    int64_t dead, held; /* so many there are */
+    int64_t dead, held;  /* so many there were when they were last counted .. */
+    bool changed;        /* .. and it may be others now */
+    int64_t count_at_us; /* not before */
 };
 
 /*   WANTED   its events are passed over from the first one that is not in Kafka; which one that is, is known when nothing of it is out

@@ -235,6 +235,9 @@ bool aside_writes(struct relay *relay);        /* there is something to write do
 void aside_ask_write(struct relay *relay);
 bool aside_answer_write(struct relay *relay, struct error *error) MUST_CHECK;
 void aside_lost(struct relay *relay); /* the connection, perhaps amid a request */
+/* For the metrics: how much is put aside is to be counted; it was. */
+bool aside_wants_count(const struct relay *relay);
+void aside_counted(struct relay *relay, int64_t dead, int64_t held);
 
 /* pauses.c */
 void pauses_refused(struct relay *relay, struct topic *topic, const struct outcome *why);

@@ -162,7 +162,7 @@ is_waiting(const struct waiting *waiting, int64_t number)
 void
 side_ask_waiting(struct relay *relay)
 {
-    waiting_ask(relay->session, relay->settings->relay, relay->now_us);
+    waiting_ask(relay->session, relay->settings->relay, aside_wants_count(relay), relay->now_us);
     relay_asked(relay, REQUEST_WAITING);
 }
 
@@ -176,6 +176,8 @@ side_answer_waiting(struct relay *relay, struct error *error)
     if (beside->paused != waiting->paused)
         log_info(waiting->paused ? "paused by hand: nothing is published" : "resumed by hand", LOG_END);
     beside->paused = waiting->paused;
+    if (waiting->counted)
+        aside_counted(relay, waiting->dead, waiting->held);
     pauses_take(relay, waiting);
     for (size_t i = beside->side_count; i > 0; i--) {
         beside->sides[i - 1].cancelled = !is_waiting(waiting, beside->sides[i - 1].request.number);
@@ -352,8 +354,6 @@ settled(struct relay *relay, struct side *side, int64_t progress)
     side->out = false;
     if (progress > 0)
         side->request.progress = progress;
-    if (progress == SIDE_WHOLE && !replays && side->request.kind != REQUEST_KIND_COPY)
-        relay->aside.dead--;
     if (relay->beside.asked_ends) {
         log_info("request ended", LOG_INT("number", side->request.number), LOG_END);
         forget(relay, side);
@@ -376,6 +376,7 @@ side_answer_settle(struct relay *relay, struct error *error)
         return false;
     if (!written)
         return true;
+    relay->aside.changed = true;
     struct side *side = side_find(relay, number);
     struct pause *pause = pauses_numbered(relay, number);
     struct page *page = pipeline_side(&relay->pipeline);

@@ -62,7 +62,7 @@ expect_held(struct setup *setup)
     if (setup->position[0] == '\0') /* a transaction has records of its own */
         cr_expect_eq(setup_count(setup), 201 - 57);
     wait_for(daemon_metric(setup->relay, "outbox_dead_letters") == 1, 5000);
-    cr_expect_eq(daemon_metric(setup->relay, "outbox_held_events"), 56);
+    wait_for(daemon_metric(setup->relay, "outbox_held_events") == 56, 5000);
 }
 
 static void
@@ -99,7 +99,8 @@ hold_and_retry(bool exact)
     emit(&setup, topic, "sick", 4);
     setup_wait_confirmed(&setup, 10000);
     setup_expect_all_once(&setup, 1000);
-    cr_expect_eq(daemon_metric(setup.relay, "outbox_dead_letters"), 0);
+    wait_for(daemon_metric(setup.relay, "outbox_dead_letters") == 0, 5000);
+    cr_expect_eq(daemon_metric(setup.relay, "outbox_held_events"), 0);
     setup_end(&setup);
 }
 

@@ -3,6 +3,7 @@
 #include "simulator/judge.h"
 
 #include "event/page.h"
+#include "http/snapshot.h"
 #include "simulator/cluster.h"
 #include "simulator/instance.h"
 #include "simulator/process.h"
@@ -192,10 +193,26 @@ left(void)
     return NULL;
 }
 
+/* What the metrics say of it. */
+static bool
+is_counted(void)
+{
+    struct snapshot snapshot = {0};
+    bool nothing = true;
+    for (int i = 0; nothing && i < MODEL_PROCESSES; i++) {
+        if (processes[i].relay == NULL)
+            continue;
+        relay_observe(processes[i].relay, process_clock_us(&processes[i]), &snapshot);
+        nothing = snapshot.dead_letters == 0 && snapshot.held_events == 0;
+        snapshot_clear(&snapshot);
+    }
+    return nothing;
+}
+
 bool
 judge_is_drained(void)
 {
-    return find_missing() == NULL && left() == NULL && is_confirmed();
+    return find_missing() == NULL && left() == NULL && is_confirmed() && is_counted();
 }
 
 static const char *
@@ -220,6 +237,8 @@ judge_missing(void)
         world_find("P5: everything is in Kafka, and %s is left", left());
     else if (!is_confirmed())
         world_find("everything is in Kafka, and the journal does not say so");
+    else if (!is_counted())
+        world_find("everything is in Kafka, and the metrics say that something was put aside");
 }
 
 static bool

@@ -163,6 +163,10 @@ waiting(struct request *request)
             json_array_append_new(requests, request_object(tables.requests[i]));
     json_t *root = json_pack("{s:b, s:o, s:o, s:o}", "paused", tables.paused, "pauses", pauses, "topics",
                              topics_array(), "requests", requests);
+    if (request->values[1][0] == 't')
+        json_object_set_new(root, "counts",
+                            json_pack("{s:I, s:I}", "dead", (json_int_t)tables.letters_count, "held",
+                                      (json_int_t)tables.held_count));
     char *text = json_dumps(root, JSON_COMPACT);
     json_decref(root);
     request->answer.columns = 1;
