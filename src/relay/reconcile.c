@@ -163,8 +163,7 @@ say_rebased(const struct reconcile_facts *facts, struct reconciled *result)
     snprintf(result->why, sizeof result->why,
              "the journal was rebased while Kafka had events up to tick %" PRId64 ", id %" PRId64
              " of which it did not know: a relay that was killed, or a journal that was lost; run `outboxd "
-             "rebase --position %s`, which finds "
-             "out which they are",
+             "rebase --position %s`, which finds out which they are",
              facts->kafka->at.seq, facts->kafka->at.id, facts->relay);
 }
 
