@@ -26,18 +26,17 @@ declare
     confirmed record;
     named bigint[];
     keep_from bigint;
+    old bigint[];
     done_before timestamptz := clock_timestamp()
         - greatest(interval '30 days', (select r.retention from outbox.relay r where r.name = journal_trim.relay));
 begin
-    delete from outbox.request r where r.relay = journal_trim.relay and r.number = any (array(
-        select o.number from outbox.request o
-         where o.relay = journal_trim.relay and o.done_at < done_before order by o.done_at limit 1000 for update skip locked));
-    with gone as (
-        delete from outbox.cancelled c where c.relay = journal_trim.relay and c.number = any (array(
-            select o.number from outbox.cancelled o
-             where o.relay = journal_trim.relay and o.asked_at < done_before order by o.asked_at limit 1000 for update skip locked))
-        returning c.number)
-    delete from outbox.request r using gone where r.relay = journal_trim.relay and r.number = gone.number;
+    old := array(select r.number from outbox.request r where r.relay = journal_trim.relay and r.done_at < done_before
+                  order by r.done_at limit 1000 for update skip locked)
+        || array(select r.number from outbox.cancelled c join outbox.request r on r.relay = c.relay and r.number = c.number
+                  where c.relay = journal_trim.relay and c.asked_at < done_before
+                  order by c.asked_at limit 1000 for update skip locked);
+    delete from outbox.cancelled c where c.relay = journal_trim.relay and c.number = any (old);
+    delete from outbox.request r where r.relay = journal_trim.relay and r.number = any (old);
     select c.seq, c.written_at into confirmed
       from (select j.confirmed_seq from outbox.journal j
              where j.relay = journal_trim.relay order by j.seq desc limit 1) n

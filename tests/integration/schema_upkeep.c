@@ -236,6 +236,10 @@ Test(schema_upkeep, an_old_request_that_somebody_has_locked_stops_no_trim__P4, .
 Test(schema_upkeep, requests_that_stay_cost_a_trim_nothing__P4, .init = open_all, .fini = close_all)
 {
     write_replays(100000, AGO("1"));
-    int64_t pages = pages_of("select outbox.journal_trim('main')");
-    cr_expect_lt(pages, FEW_PAGES, "%" PRId64 " pages", pages);
+    postgres_exec(outbox.admin, "insert into outbox.cancelled select relay, number from outbox.request");
+    for (int analyzed = 0; analyzed < 2; analyzed++) {
+        int64_t pages = pages_of("select outbox.journal_trim('main')");
+        cr_expect_lt(pages, FEW_PAGES, "%" PRId64 " pages", pages);
+        postgres_exec(outbox.admin, "analyze");
+    }
 }
