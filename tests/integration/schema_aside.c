@@ -117,7 +117,9 @@ static void
 expect_missing(int64_t id, const char *statement)
 {
     char *names_it = must_format("event %" PRId64 " is to be put aside for relay \"main\"", id);
-    cr_expect_eq(failure_kind(postgres_sqlstate(outbox.relay, "%s", statement)), ERROR_INTERNAL);
+    const char *state = postgres_sqlstate(outbox.relay, "%s", statement);
+    cr_expect_str_eq(state, "P0002");
+    cr_expect_eq(failure_kind(state), ERROR_INTERNAL);
     cr_expect_not_null(strstr(PQerrorMessage(outbox.relay), names_it), "%s", PQerrorMessage(outbox.relay));
     free(names_it);
 }
