@@ -278,7 +278,7 @@ read_beside(struct relay *relay, enum request request, struct error *error)
     case REQUEST_DEAD:
         return aside_answer_dead(relay, error);
     case REQUEST_WAITING:
-        return side_answer_waiting(relay, error);
+        return look_answer(relay, error);
     case REQUEST_ASIDE:
         return aside_answer_write(relay, error);
     case REQUEST_SETTLE:

@@ -96,7 +96,7 @@ aside_ask_load(struct relay *relay)
         relay_asked(relay, REQUEST_DEAD);
         return;
     case ASIDE_WAITING:
-        side_ask_waiting(relay);
+        look_ask(relay);
         return;
     case ASIDE_LOADED:
         return;

@@ -9,7 +9,7 @@
  *   telling.c  what the registry is told
  *   aside.c    dead letters, and what waits behind them   pauses.c   paused topics
  *   side.c     work beside the stream                     rounds.c   paused topics catch up
- *   requests.c retries, discards, copies, replays */
+ *   requests.c retries, discards, copies, replays            look.c     which of them are begun */
 #ifndef OUTBOXD_RELAY_INSIDE_H
 #define OUTBOXD_RELAY_INSIDE_H
 
@@ -265,7 +265,13 @@ bool rounds_answer_page(struct relay *relay, struct error *error) MUST_CHECK;
 void rounds_settled(struct relay *relay, struct pause *pause, int64_t progress, int64_t number,
                     int64_t new_to);
 
+/* look.c */
+void look_ask(struct relay *relay);
+bool look_answer(struct relay *relay, struct error *error) MUST_CHECK;
+void look_forget(struct relay *relay, struct side *side); /* it has ended: the next one may begin */
+
 /* requests.c */
+bool requests_of_letter(enum request_kind kind);
 bool requests_wants(const struct relay *relay, const struct side *side);
 void requests_ask(struct relay *relay, struct side *side);
 bool requests_answer(struct relay *relay, struct error *error) MUST_CHECK;
@@ -273,9 +279,7 @@ bool requests_answer(struct relay *relay, struct error *error) MUST_CHECK;
 /* side.c */
 bool side_ask(struct relay *relay); /* a page of some work; true: something was asked */
 struct side *side_find(const struct relay *relay, int64_t number); /* NULL: it is no request, or ended */
-void side_ask_waiting(struct relay *relay);
-bool side_answer_waiting(struct relay *relay, struct error *error) MUST_CHECK;
-bool side_is_closing(const struct relay *relay); /* no tick may be opened */
+bool side_is_closing(const struct relay *relay);                   /* no tick may be opened */
 int64_t side_deadline(const struct relay *relay, bool may_ask);
 bool side_settles(struct relay *relay); /* there is something to tell the database */
 void side_ask_settled(struct relay *relay);

@@ -255,7 +255,7 @@ asks_beside(struct relay *relay, bool heartbeat_due)
     } else if (side_settles(relay)) {
         side_ask_settled(relay);
     } else if (relay->now_us >= relay->beside.look_at_us) {
-        side_ask_waiting(relay);
+        look_ask(relay);
     } else {
         relay->beside_turn = !relay->beside_turn;
         return relay->beside_turn && !relay->beside.paused && exact_is_settled(relay) && has_room(relay) &&

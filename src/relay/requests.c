@@ -9,6 +9,12 @@
 #define REPLAY_IDS 50000
 #define REPLAY_EVENTS 1000
 
+bool
+requests_of_letter(enum request_kind kind)
+{
+    return kind == REQUEST_KIND_RETRY || kind == REQUEST_KIND_DISCARD;
+}
+
 /* ---- asking ---- */
 
 bool

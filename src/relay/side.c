@@ -1,8 +1,8 @@
 /* side.c: work beside the stream: retries of dead letters, discards, copies, replays, and topics that catch up (rounds.c). Its pages travel
  * through the same pipeline as the stream's, so that what follows a retried event of the same key is sent after it (I2); each work
  * has one page there at most. When all of a page is in Kafka, the database is told how far the work is, before the confirmed position moves on
- * behind it; in exactly once the position record says the same with the events (record.h). What is in the pages: requests.c, rounds.c. Called by
- * leading.c and answers.c. */
+ * behind it; in exactly once the position record says the same with the events (record.h). What is in the pages: requests.c, rounds.c; which work is
+ * begun: look.c. Called by leading.c and answers.c. */
 #include "relay/inside.h"
 
 #include "base/log.h"
@@ -12,8 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How soon a request is seen. */
-#define LOOK_US (INT64_C(1) * 1000000)
 /* A request that a paused topic or the topic of copies is in the way of is tried again. */
 #define AGAIN_US (INT64_C(5) * 1000000)
 
@@ -26,12 +24,6 @@ side_find(const struct relay *relay, int64_t number)
         if (relay->beside.sides[i].request.number == number)
             return (struct side *)&relay->beside.sides[i];
     return NULL;
-}
-
-static bool
-is_letters(enum request_kind kind)
-{
-    return kind == REQUEST_KIND_RETRY || kind == REQUEST_KIND_DISCARD;
 }
 
 /* Of a retry, what is before the event that was refused is published all the same. When its topic is paused meanwhile all of it goes on
@@ -48,7 +40,7 @@ side_passes(struct relay *relay, const struct event *event)
     bool refused = side->failed && side->why.kind == OUTCOME_EVENT && side->refused_id != 0;
     if (side->failed && (!refused || pipeline_serial(event) > side->refused_serial))
         return true;
-    bool waits = is_letters(side->request.kind) && event->topic->paused;
+    bool waits = requests_of_letter(side->request.kind) && event->topic->paused;
     side->failed = side->failed || waits;
     return waits;
 }
@@ -75,120 +67,6 @@ side_clear(struct relay *relay)
         free(beside->sides[--beside->side_count].key_hex);
     waiting_clear(&beside->waiting);
     pauses_clear(relay);
-}
-
-static size_t
-slots_of(enum request_kind kind)
-{
-    switch (kind) {
-    case REQUEST_KIND_RETRY:
-    case REQUEST_KIND_DISCARD:
-        return SIDES_OF_LETTERS;
-    case REQUEST_KIND_REPLAY:
-        return SIDES_OF_REPLAYS;
-    case REQUEST_KIND_COPY:
-        return SIDES_OF_COPIES;
-    }
-    return 0;
-}
-
-static bool
-has_slot(const struct beside *beside, enum request_kind kind)
-{
-    size_t taken = 0;
-    for (size_t i = 0; i < beside->side_count; i++) {
-        enum request_kind other = beside->sides[i].request.kind;
-        taken += other == kind || (is_letters(other) && is_letters(kind));
-    }
-    return taken < slots_of(kind);
-}
-
-/* True: it has begun. */
-static bool
-take_request(struct relay *relay, struct waiting_request *request)
-{
-    struct beside *beside = &relay->beside;
-    if (request->taken || side_find(relay, request->number) != NULL || !has_slot(beside, request->kind))
-        return false;
-    request->taken = true;
-    struct side *side = &beside->sides[beside->side_count++];
-    *side = (struct side){.request = *request, .next_us = relay->now_us};
-    snprintf(side->topic, sizeof side->topic, "%s", request->topic != NULL ? request->topic : "");
-    side->request.topic = request->topic != NULL ? side->topic : NULL;
-    side->key_hex = request->key_hex != NULL ? must_strdup(request->key_hex) : NULL;
-    side->request.key_hex = side->key_hex;
-    side->upto = request->last_id != 0 ? request->last_id : relay->sequence;
-    side->after = request->first_id > 0 ? request->first_id - 1 : 0;
-    if (request->progress > side->after)
-        side->after = request->progress;
-    log_info("request begins", LOG_INT("number", request->number), LOG_INT("event", request->event_id),
-             LOG_END);
-    return true;
-}
-
-/* A copy has nothing to do with what else happens to its dead letter: the next one is begun by what is known already. */
-static bool
-take_copy(struct relay *relay)
-{
-    struct waiting *waiting = &relay->beside.waiting;
-    for (size_t i = 0; i < waiting->request_count; i++)
-        if (waiting->requests[i].kind == REQUEST_KIND_COPY && take_request(relay, &waiting->requests[i]))
-            return true;
-    return false;
-}
-
-static void
-forget(struct relay *relay, struct side *side)
-{
-    struct beside *beside = &relay->beside;
-    bool copies = side->request.kind == REQUEST_KIND_COPY;
-    free(side->key_hex);
-    *side = beside->sides[--beside->side_count];
-    if (side->request.topic != NULL)
-        side->request.topic = side->topic; /* the text has moved with it */
-    if (!copies || !take_copy(relay))
-        beside->look_at_us = relay->now_us;
-}
-
-static bool
-is_waiting(const struct waiting *waiting, int64_t number)
-{
-    for (size_t i = 0; i < waiting->request_count; i++)
-        if (waiting->requests[i].number == number)
-            return true;
-    return false;
-}
-
-void
-side_ask_waiting(struct relay *relay)
-{
-    waiting_ask(relay->session, relay->settings->relay, aside_wants_count(relay), relay->now_us);
-    relay_asked(relay, REQUEST_WAITING);
-}
-
-bool
-side_answer_waiting(struct relay *relay, struct error *error)
-{
-    struct beside *beside = &relay->beside;
-    struct waiting *waiting = &beside->waiting;
-    if (!waiting_read(relay->session, waiting, error))
-        return false;
-    if (beside->paused != waiting->paused)
-        log_info(waiting->paused ? "paused by hand: nothing is published" : "resumed by hand", LOG_END);
-    beside->paused = waiting->paused;
-    if (waiting->counted)
-        aside_counted(relay, waiting->dead, waiting->held);
-    pauses_take(relay, waiting);
-    for (size_t i = beside->side_count; i > 0; i--) {
-        beside->sides[i - 1].cancelled = !is_waiting(waiting, beside->sides[i - 1].request.number);
-        if (beside->sides[i - 1].cancelled && !beside->sides[i - 1].out)
-            forget(relay, &beside->sides[i - 1]);
-    }
-    for (size_t i = 0; i < waiting->request_count; i++)
-        (void)take_request(relay, &waiting->requests[i]);
-    beside->look_at_us = relay->now_us + LOOK_US;
-    relay->aside.loading = ASIDE_LOADED;
-    return true;
 }
 
 /* ---- in turns ---- */
@@ -356,7 +234,7 @@ settled(struct relay *relay, struct side *side, int64_t progress)
         side->request.progress = progress;
     if (relay->beside.asked_ends) {
         log_info("request ended", LOG_INT("number", side->request.number), LOG_END);
-        forget(relay, side);
+        look_forget(relay, side);
         return;
     }
     if (side->failed)

@@ -1,0 +1,125 @@
+/* look.c: looks every second at what people ask for and at what waits, and begins what there is a place for. Called by aside.c when the lead
+ * begins, by leading.c and answers.c, and by side.c when a request has ended. */
+#include "relay/inside.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* How soon a request is seen. */
+#define LOOK_US (INT64_C(1) * 1000000)
+
+static size_t
+slots_of(enum request_kind kind)
+{
+    switch (kind) {
+    case REQUEST_KIND_RETRY:
+    case REQUEST_KIND_DISCARD:
+        return SIDES_OF_LETTERS;
+    case REQUEST_KIND_REPLAY:
+        return SIDES_OF_REPLAYS;
+    case REQUEST_KIND_COPY:
+        return SIDES_OF_COPIES;
+    }
+    return 0;
+}
+
+static bool
+has_slot(const struct beside *beside, enum request_kind kind)
+{
+    size_t taken = 0;
+    for (size_t i = 0; i < beside->side_count; i++) {
+        enum request_kind other = beside->sides[i].request.kind;
+        taken += other == kind || (requests_of_letter(other) && requests_of_letter(kind));
+    }
+    return taken < slots_of(kind);
+}
+
+/* True: it has begun. */
+static bool
+take_request(struct relay *relay, struct waiting_request *request)
+{
+    struct beside *beside = &relay->beside;
+    if (request->taken || side_find(relay, request->number) != NULL || !has_slot(beside, request->kind))
+        return false;
+    request->taken = true;
+    struct side *side = &beside->sides[beside->side_count++];
+    *side = (struct side){.request = *request, .next_us = relay->now_us};
+    snprintf(side->topic, sizeof side->topic, "%s", request->topic != NULL ? request->topic : "");
+    side->request.topic = request->topic != NULL ? side->topic : NULL;
+    side->key_hex = request->key_hex != NULL ? must_strdup(request->key_hex) : NULL;
+    side->request.key_hex = side->key_hex;
+    side->upto = request->last_id != 0 ? request->last_id : relay->sequence;
+    side->after = request->first_id > 0 ? request->first_id - 1 : 0;
+    if (request->progress > side->after)
+        side->after = request->progress;
+    log_info("request begins", LOG_INT("number", request->number), LOG_INT("event", request->event_id),
+             LOG_END);
+    return true;
+}
+
+/* A copy has nothing to do with what else happens to its dead letter: the next one is begun by what is known already. */
+static bool
+take_copy(struct relay *relay)
+{
+    struct waiting *waiting = &relay->beside.waiting;
+    for (size_t i = 0; i < waiting->request_count; i++)
+        if (waiting->requests[i].kind == REQUEST_KIND_COPY && take_request(relay, &waiting->requests[i]))
+            return true;
+    return false;
+}
+
+void
+look_forget(struct relay *relay, struct side *side)
+{
+    struct beside *beside = &relay->beside;
+    bool copies = side->request.kind == REQUEST_KIND_COPY;
+    free(side->key_hex);
+    *side = beside->sides[--beside->side_count];
+    if (side->request.topic != NULL)
+        side->request.topic = side->topic; /* the text has moved with it */
+    if (!copies || !take_copy(relay))
+        beside->look_at_us = relay->now_us;
+}
+
+static bool
+is_waiting(const struct waiting *waiting, int64_t number)
+{
+    for (size_t i = 0; i < waiting->request_count; i++)
+        if (waiting->requests[i].number == number)
+            return true;
+    return false;
+}
+
+void
+look_ask(struct relay *relay)
+{
+    waiting_ask(relay->session, relay->settings->relay, aside_wants_count(relay), relay->now_us);
+    relay_asked(relay, REQUEST_WAITING);
+}
+
+bool
+look_answer(struct relay *relay, struct error *error)
+{
+    struct beside *beside = &relay->beside;
+    struct waiting *waiting = &beside->waiting;
+    if (!waiting_read(relay->session, waiting, error))
+        return false;
+    if (beside->paused != waiting->paused)
+        log_info(waiting->paused ? "paused by hand: nothing is published" : "resumed by hand", LOG_END);
+    beside->paused = waiting->paused;
+    if (waiting->counted)
+        aside_counted(relay, waiting->dead, waiting->held);
+    pauses_take(relay, waiting);
+    for (size_t i = beside->side_count; i > 0; i--) {
+        beside->sides[i - 1].cancelled = !is_waiting(waiting, beside->sides[i - 1].request.number);
+        if (beside->sides[i - 1].cancelled && !beside->sides[i - 1].out)
+            look_forget(relay, &beside->sides[i - 1]);
+    }
+    for (size_t i = 0; i < waiting->request_count; i++)
+        (void)take_request(relay, &waiting->requests[i]);
+    beside->look_at_us = relay->now_us + LOOK_US;
+    relay->aside.loading = ASIDE_LOADED;
+    return true;
+}
