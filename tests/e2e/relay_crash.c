@@ -6,7 +6,6 @@
 #include "support/wait.h"
 
 #include <criterion/criterion.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,23 +67,27 @@ Test(
     story_end(&story);
 }
 
+/* How many the relay had. */
+static int64_t
+terminate_backend(PGconn *admin)
+{
+    return postgres_int(admin,
+                        "select count(*) from (select pg_terminate_backend(pid) from pg_stat_activity"
+                        " where usename = '%s' and datname = current_database()) victim",
+                        POSTGRES_RELAY);
+}
+
 Test(relay_crash, losing_its_backend_60_times_loses_nothing_and_repeats_nothing__P1_P3__row_57)
 {
     struct story story;
-    int64_t terminated = 0;
     story_begin(&story, &(struct story_options){.pause_us = 10000});
     PGconn *admin = story_admin(&story);
     story_start_load(&story);
     for (int i = 0; i < TERMINATIONS; i++) {
         story_await_moment(&story, 20, 500);
-        terminated +=
-            postgres_int(admin,
-                         "select count(*) from (select pg_terminate_backend(pid) from pg_stat_activity"
-                         " where usename = '%s' and datname = current_database()) victim",
-                         POSTGRES_RELAY);
+        wait_for(terminate_backend(admin) > 0, 10000); /* it may just be connecting again */
     }
     PQfinish(admin);
-    cr_expect_geq(terminated, TERMINATIONS / 2, "only %" PRId64 " moments found a backend", terminated);
     story_finish(&story, story.relay);
     struct verdict verdict = story_judge(&story);
     /* what is out is awaited, and the pages are kept while the epoch is its own */
