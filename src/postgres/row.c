@@ -118,7 +118,7 @@ decode(const struct column_value columns[COLUMN_COUNT], struct page *page, struc
     if (event->payload_size > totals->largest)
         totals->largest = event->payload_size;
     if (!event->topic->selected && !totals->all_topics) {
-        event->topic->passed_over++;
+        event->topic->passed_over += !totals->again;
         page_drop_last(page);
         return true;
     }

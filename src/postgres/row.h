@@ -16,6 +16,7 @@ struct row_totals {
     int64_t last_id;
     int64_t largest; /* key or payload of the rows so far */
     bool all_topics; /* in: events of topics that are not selected are wanted too */
+    bool again;      /* in: the stream has counted those that are not selected */
     bool large;      /* the next row came without its bytes: the page ends before it */
 };
 

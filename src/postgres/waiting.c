@@ -159,23 +159,24 @@ waiting_ask_replay(struct session *session, const char *relay, const struct wait
     session_ask_prepared(session, "outboxd_replay", 9, values, true, now_us);
 }
 
+/* Somebody has named a dead letter on purpose. In a replay anybody's topics may come. */
 bool
-waiting_read_page(struct session *session, struct topic_table *topics, struct page **page, int *rows,
-                  struct error *error)
+waiting_read_page(struct session *session, struct topic_table *topics, enum request_kind kind,
+                  struct waiting_page *read, struct error *error)
 {
-    struct row_totals totals = {.all_topics = true};
+    bool replays = kind == REQUEST_KIND_REPLAY;
+    struct row_totals totals = {.all_topics = !replays, .again = replays};
     PGresult *result = session_answer(session, error);
     if (result == NULL)
         return error_prefix(error, "cannot read the events of a request");
-    *page = page_new(0);
-    *rows = PQntuples(result);
+    struct page *page = page_new(0);
     bool good = true;
-    for (int row = 0; good && row < *rows; row++)
-        good = row_from_result(result, row, *page, topics, &totals, error);
+    for (int row = 0; good && row < PQntuples(result); row++)
+        good = row_from_result(result, row, page, topics, &totals, error);
     PQclear(result);
+    *read = (struct waiting_page){page, totals.rows, totals.cost, totals.last_id};
     if (good)
         return true;
-    page_free(*page);
-    *page = NULL;
+    page_free(page);
     return error_prefix(error, "cannot read the events of a request");
 }

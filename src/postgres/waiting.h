@@ -58,8 +58,12 @@ void waiting_ask_copy(struct session *session, const char *relay, const struct w
 /* What was published of the ids above `after`, up to `upto`, with a header `replay`: */
 void waiting_ask_replay(struct session *session, const char *relay, const struct waiting_request *request,
                         int64_t after, int64_t upto, int64_t events, int64_t bytes, int64_t now_us);
-/* The caller owns *page; *rows: how many came, those that are not of this relay's topics included. */
-MUST_CHECK bool waiting_read_page(struct session *session, struct topic_table *topics, struct page **page,
-                                  int *rows, struct error *error);
+/* A page as it came. */
+struct waiting_page {
+    struct page *page;           /* the caller's; of a replay without topics that are not selected */
+    int64_t rows, cost, last_id; /* of all that came, these included */
+};
+MUST_CHECK bool waiting_read_page(struct session *session, struct topic_table *topics, enum request_kind kind,
+                                  struct waiting_page *read, struct error *error);
 
 #endif

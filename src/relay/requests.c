@@ -100,8 +100,10 @@ end(struct relay *relay, struct side *side, struct page *page)
 }
 
 static void
-push_letter(struct relay *relay, struct side *side, struct page *page, int rows)
+push_letter(struct relay *relay, struct side *side, const struct waiting_page *read)
 {
+    struct page *page = read->page;
+    int64_t rows = read->rows;
     if (!exact_is_settled(relay) || relay->exact.committing) {
         page_free(page); /* what is marked now could have been committed: asked again */
         return;
@@ -128,24 +130,23 @@ push_letter(struct relay *relay, struct side *side, struct page *page, int rows)
     end(relay, side, page);
 }
 
-/* Of a replay: what this relay does not publish, and what waits, is left out. */
+/* Of a replay: what waits is left out. */
 static bool
 is_replayed(const struct side *side, const struct event *event)
 {
     const char *pattern = side->request.topic;
-    return event->topic->selected && !event->topic->paused &&
-           (pattern == NULL || fnmatch(pattern, event->topic->name, 0) == 0);
+    return !event->topic->paused && (pattern == NULL || fnmatch(pattern, event->topic->name, 0) == 0);
 }
 
 static void
-push_replay(struct relay *relay, struct side *side, struct page *page, int rows)
+push_replay(struct relay *relay, struct side *side, const struct waiting_page *read)
 {
+    struct page *page = read->page;
     int64_t window = replay_window(side);
     /* taken for cut by bytes rather too soon: the server counts headers in its own encoding */
-    bool full = rows >= replay_events(&side->request) || page->cost >= (size_t)leading_page_limit(relay) / 2;
+    bool full = read->rows >= replay_events(&side->request) || read->cost >= leading_page_limit(relay) / 2;
     side->before = side->after;
-    int64_t last_id = page->count > 0 ? page->events[page->count - 1].id : window;
-    side->after = full && rows > 0 ? last_id : window;
+    side->after = full && read->rows > 0 ? read->last_id : window;
     bool last = side->after >= side->upto;
     size_t sent = 0;
     side_push(relay, page, side->request.number);
@@ -166,15 +167,14 @@ push_replay(struct relay *relay, struct side *side, struct page *page, int rows)
 bool
 requests_answer(struct relay *relay, struct error *error)
 {
-    struct page *page = NULL;
-    int rows = 0;
+    struct waiting_page read;
     struct side *side = side_find(relay, relay->beside.asked_number);
     CHECK(side != NULL);
-    if (!waiting_read_page(relay->session, relay->topics, &page, &rows, error))
+    if (!waiting_read_page(relay->session, relay->topics, side->request.kind, &read, error))
         return false;
     if (side->request.kind == REQUEST_KIND_REPLAY)
-        push_replay(relay, side, page, rows);
+        push_replay(relay, side, &read);
     else
-        push_letter(relay, side, page, rows);
+        push_letter(relay, side, &read);
     return true;
 }
