@@ -273,14 +273,14 @@
     " from outbox.dead_letter l where l.relay = $1 and l.event_id = $2;"
 
 /* What was published and is still there: $1 relay, $2 < id <= $3, $4 its number for the header, $5 n, $6 bytes, and perhaps $7 since and
- * $8 until, in microseconds, $9 key in hex. What waits was not published. */
+ * $8 until, in microseconds, $9 key in hex, $10 topic as LIKE has it. What waits was not published. */
 #define SQL_PREPARE_REPLAY                                                                                             \
-    "prepare outboxd_replay(text, bigint, bigint, bigint, bigint, bigint, double precision, double precision, text) as " SQL_SIDE_CUT(   \
+    "prepare outboxd_replay(text, bigint, bigint, bigint, bigint, bigint, double precision, double precision, text, text) as " SQL_SIDE_CUT( \
         "select e.id, e.created_at, e.topic, e.key, e.payload, coalesce(e.headers, '{}') || jsonb_build_object('replay', $4::text) as headers"  \
         " from (select c.snapshot, n.confirmed_id from (" SQL_LAST ") n join outbox.journal c on c.relay = n.relay and c.seq = n.confirmed_seq) c," \
         " outbox.event e where e.id > $2 and e.id <= $3 and pg_visible_in_snapshot(e.xid, c.snapshot)"                 \
         " and ($7 is null or e.created_at >= to_timestamp($7 / 1000000)) and ($8 is null or e.created_at < to_timestamp($8 / 1000000))"   \
-        " and ($9 is null or e.key = decode($9, 'hex'))"                                                               \
+        " and ($9 is null or e.key = decode($9, 'hex')) and ($10 is null or e.topic collate \"C\" like $10)"           \
         " and not exists (select from outbox.held_event h where h.relay = $1 and h.event_id = e.id)"                   \
         " and not exists (select from outbox.dead_letter l where l.relay = $1 and l.event_id = e.id)"                  \
         " order by e.id limit $5", "id", "$6") ";"

@@ -142,11 +142,47 @@ waiting_ask_copy(struct session *session, const char *relay, const struct waitin
     session_ask_prepared(session, "outboxd_copy", 3, values, true, now_us);
 }
 
+/* How many bytes of a pattern are a bracket that stands for one character; 0: it is something else, or too odd for us. */
+static size_t
+bracket_size(const char *pattern)
+{
+    size_t first = pattern[1] == '!' || pattern[1] == '^' ? 2 : 1;
+    size_t members =
+        strspn(pattern + first, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-");
+    return members > 0 && pattern[first + members] == ']' ? first + members + 1 : 0;
+}
+
+/* A shell pattern as one of LIKE, which lets pass whatever fnmatch(3) does and, but for brackets, nothing else. The caller frees it. */
+static char *
+like_of(const char *pattern)
+{
+    if (pattern == NULL)
+        return NULL;
+    char *like = must_alloc(2 * strlen(pattern) + 1), *end = like;
+    while (*pattern != '\0') {
+        size_t bracket = *pattern == '[' ? bracket_size(pattern) : 0;
+        bool any = *pattern == '*', one = *pattern == '?' || bracket > 0;
+        bool odd = (*pattern == '[' && bracket == 0) || strcmp(pattern, "\\") == 0;
+        if (any || odd || one) {
+            *end++ = one ? '_' : '%';
+            pattern += odd ? strlen(pattern) : bracket > 0 ? bracket : 1;
+            continue;
+        }
+        pattern += *pattern == '\\'; /* the next one stands for itself */
+        if (strchr("%_\\", *pattern) != NULL)
+            *end++ = '\\';
+        *end++ = *pattern++;
+    }
+    *end = '\0';
+    return like;
+}
+
 void
 waiting_ask_replay(struct session *session, const char *relay, const struct waiting_request *request,
                    int64_t after, int64_t upto, int64_t events, int64_t bytes, int64_t now_us)
 {
     struct numbers numbers = {0};
+    char *like = like_of(request->topic);
     const char *values[] = {relay,
                             number_text(&numbers, after),
                             number_text(&numbers, upto),
@@ -155,8 +191,10 @@ waiting_ask_replay(struct session *session, const char *relay, const struct wait
                             number_text(&numbers, bytes),
                             number_or_null(&numbers, request->since_us),
                             number_or_null(&numbers, request->until_us),
-                            request->key_hex};
-    session_ask_prepared(session, "outboxd_replay", 9, values, true, now_us);
+                            request->key_hex,
+                            like};
+    session_ask_prepared(session, "outboxd_replay", 10, values, true, now_us);
+    free(like);
 }
 
 /* Somebody has named a dead letter on purpose. In a replay anybody's topics may come. */

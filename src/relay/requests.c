@@ -130,7 +130,7 @@ push_letter(struct relay *relay, struct side *side, const struct waiting_page *r
     end(relay, side, page);
 }
 
-/* Of a replay: what waits is left out. */
+/* Of a replay: what waits is left out, and what its page has although the pattern does not mean it (waiting.h). */
 static bool
 is_replayed(const struct side *side, const struct event *event)
 {

@@ -5,6 +5,7 @@
 #include "postgres/waiting.h"
 
 #include <criterion/criterion.h>
+#include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,4 +64,60 @@ Test(replay_pages, names_of_unselected_topics_do_not_fill_the_memory_and_are_not
         cr_expect_eq(topic_at(topics, i)->passed_over, 0);
     page_free(read.page);
     topic_table_free(topics);
+}
+
+/* ---- the pattern ---- */
+
+/* An event of each name that a pattern may mistake for another. */
+static const char *const names[] = {"a",     "ab", "abc", "a_c", "a.c", "a-c", "Abc",    "b",
+                                    "axbxc", "_",  "-",   ".a",  "a1",  "a]",  "mail.in"};
+#define NAMES (sizeof names / sizeof *names)
+
+static void
+expect_pattern(const char *pattern, bool exact)
+{
+    char every[] = "*", *patterns[] = {every};
+    struct topic_table *topics = topic_table_new(patterns, 1);
+    struct waiting_page read =
+        read_page(&(struct waiting_request){.kind = REQUEST_KIND_REPLAY, .topic = pattern}, topics);
+    for (size_t i = 0; i < NAMES; i++) {
+        bool found = false, wanted = fnmatch(pattern, names[i], 0) == 0;
+        for (size_t event = 0; event < read.page->count; event++)
+            found = found || strcmp(read.page->events[event].topic->name, names[i]) == 0;
+        cr_expect(found || !wanted, "%s is not read, which %s means", names[i], pattern);
+        cr_expect(!found || wanted || !exact, "%s is read, which %s does not mean", names[i], pattern);
+    }
+    page_free(read.page);
+    topic_table_free(topics);
+}
+
+/* All names are there, also those that the table refuses: LIKE is not to rest on its CHECK. */
+static void
+emit_names(void)
+{
+    postgres_exec(outbox.admin, "alter table outbox.event drop constraint event_topic_legal");
+    for (size_t i = 0; i < NAMES; i++)
+        postgres_exec(outbox.admin, "insert into outbox.event (topic, payload) values ('%s', 'x')", names[i]);
+    outbox_confirm_all(&outbox, "main");
+}
+
+Test(replay_pages, events_of_other_topics_are_not_read, .init = open_all, .fini = close_all)
+{
+    static const char *const exact[] = {"a",    "abc",    "a_c",    "a%c", "a*", "*c",    "a?c",   "*",
+                                        "",     "?",      "a*c*",   "**",  "?*", "a\\bc", "a\\*c", "\\a*",
+                                        "*.in", "mail.*", "m*l.i?", "_",   "%",  "a\\_c", "\\%",   "nobody"};
+    emit_names();
+    for (size_t i = 0; i < sizeof exact / sizeof *exact; i++)
+        expect_pattern(exact[i], true);
+}
+
+Test(replay_pages, nothing_that_a_pattern_means_is_left_out, .init = open_all, .fini = close_all)
+{
+    static const char *const odd[] = {
+        "[ab]",    "[!a]",  "[^a]", "a[b_]c",       "a[b-z]*",  "[a",      "[]a]",    "a[]]", "a]",
+        "[!]a]*",  "[a-]*", "[-a]", "[[:alpha:]]*", "[[.a.]]*", "[[=a=]]", "[z-a]",   "a\\",  "[\\a]*",
+        "[a\\]]*", "[]",    "[!]",  "[.a]*",        "[a/b]",    "a[",      "[A-Z]bc", "*[c]", "?[b]?"};
+    emit_names();
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
+        expect_pattern(odd[i], false);
 }

@@ -235,6 +235,13 @@ is_key(const struct row *row, const char *hex)
     return hex == NULL || (row->key != MODEL_KEYS && strcmp(own.cells[0]->data, hex) == 0);
 }
 
+/* Names of topics and patterns have nothing here that LIKE means otherwise. */
+static bool
+is_topic(const struct row *row, const char *like)
+{
+    return like == NULL || strcmp(model_topic_name(row->topic), like) == 0;
+}
+
 static void
 replay(struct request *request)
 {
@@ -251,8 +258,8 @@ replay(struct request *request)
         if (row->id > number(request, 3))
             return;
         if (row->by->fate != FATE_COMMITTED || !snapshot_shows(&shown, row->by->xid) ||
-            !is_key(row, request->values[8]) || tables_held(row->id) != NULL ||
-            tables_letter(row->id) != NULL)
+            !is_key(row, request->values[8]) || !is_topic(row, request->values[9]) ||
+            tables_held(row->id) != NULL || tables_letter(row->id) != NULL)
             continue;
         left--;
         if (!add(&page, row, NULL, headers))
