@@ -50,7 +50,9 @@ take_request(struct relay *relay, struct waiting_request *request)
     side->request.topic = request->topic != NULL ? side->topic : NULL;
     side->key_hex = request->key_hex != NULL ? must_strdup(request->key_hex) : NULL;
     side->request.key_hex = side->key_hex;
-    side->upto = request->last_id != 0 ? request->last_id : relay->sequence;
+    side->upto = relay->sequence; /* what comes later is published by itself */
+    if (request->last_id != 0 && request->last_id < side->upto)
+        side->upto = request->last_id;
     side->after = request->first_id > 0 ? request->first_id - 1 : 0;
     if (request->progress > side->after)
         side->after = request->progress;

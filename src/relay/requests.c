@@ -33,7 +33,8 @@ requests_wants(const struct relay *relay, const struct side *side)
 static int64_t
 replay_window(const struct side *side)
 {
-    return side->after + REPLAY_IDS < side->upto ? side->after + REPLAY_IDS : side->upto;
+    bool more = side->upto > side->after && side->upto - side->after > REPLAY_IDS;
+    return more ? side->after + REPLAY_IDS : side->upto;
 }
 
 static int64_t

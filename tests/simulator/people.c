@@ -59,8 +59,10 @@ pause_or_resume(void)
 static void
 replay(void)
 {
-    int64_t first = world_between(0, database.sequence),
-            last = world_chance(50) ? 0 : world_between(first, database.sequence);
+    int64_t first = world_between(0, database.sequence), last = world_chance(50) ? 0
+                                                                : world_chance(20)
+                                                                    ? INT64_MAX
+                                                                    : world_between(first, database.sequence);
     tell(tables_replay(first, last, (int)world_between(-1, MODEL_TOPICS - 1),
                        world_chance(30) ? (int)world_between(0, model.keys - 1) : MODEL_KEYS,
                        world_chance(20) ? world_between(5, 60) : 0));
