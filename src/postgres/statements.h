@@ -148,7 +148,8 @@
     SQL_PREPARE_APPEND("outboxd_settle_topic", "bigint, bigint, bigint, text, text", "false",                          \
                        "outbox.topic_settle($1, $11, $12, $13, $14, $15)::text")                                       \
     SQL_PREPARE_APPEND("outboxd_apply", "bigint, bigint", "false", "outbox.side_apply($1, $11, $12)::text")            \
-    SQL_PREPARE_DEAD SQL_PREPARE_AHEAD SQL_PREPARE_WAITING SQL_PREPARE_HELD SQL_PREPARE_COPY SQL_PREPARE_REPLAY SQL_PREPARE_ROUND
+    SQL_PREPARE_DEAD SQL_PREPARE_AHEAD SQL_PREPARE_WAITING SQL_PREPARE_HELD SQL_PREPARE_COPY SQL_PREPARE_FIRST SQL_PREPARE_REPLAY \
+    SQL_PREPARE_ROUND
 
 /* $1 relay, $2 confirmed_seq and $3 confirmed_id: dead letters that hold something, and those that the stream is still to come to. */
 #define SQL_PREPARE_DEAD                                                                                               \
@@ -271,6 +272,16 @@
     " select l.event_id, l.created_at, $3, l.key, l.payload, coalesce(l.headers, '{}') || jsonb_build_object("         \
     "  'outbox-dead-topic', l.topic, 'outbox-dead-error', l.error, 'outbox-dead-message', l.message), null::boolean"   \
     " from outbox.dead_letter l where l.relay = $1 and l.event_id = $2;"
+
+/* Where a replay goes on: the first event of $1 < id <= $2, but for slots whose newest event is older than $3 since, in microseconds. Two
+ * look-ups a slot: no time is in an index. A clock may be set back by a minute (walk.c). */
+#define SQL_PREPARE_FIRST                                                                                              \
+    "prepare outboxd_first(bigint, bigint, double precision) as select coalesce(min(f.id), 0)"                         \
+    " from outbox.schema_version v cross join generate_series(0, v.slots - 1) s"                                       \
+    " cross join lateral (select e.id from outbox.event e where e.slot = s::smallint and e.id > $1 and e.id <= $2"     \
+    "  order by e.id limit 1) f"                                                                                       \
+    " cross join lateral (select e.created_at from outbox.event e where e.slot = s::smallint order by e.id desc limit 1) n" \
+    " where $3 is null or n.created_at >= to_timestamp($3 / 1000000) - interval '1 minute';"
 
 /* What was published and is still there: $1 relay, $2 < id <= $3, $4 its number for the header, $5 n, $6 bytes, and perhaps $7 since and
  * $8 until, in microseconds, $9 key in hex, $10 topic as LIKE has it. What waits was not published. */

@@ -142,6 +142,27 @@ waiting_ask_copy(struct session *session, const char *relay, const struct waitin
     session_ask_prepared(session, "outboxd_copy", 3, values, true, now_us);
 }
 
+void
+waiting_ask_first(struct session *session, const struct waiting_request *request, int64_t after, int64_t upto,
+                  int64_t now_us)
+{
+    struct numbers numbers = {0};
+    const char *values[] = {number_text(&numbers, after), number_text(&numbers, upto),
+                            number_or_null(&numbers, request->since_us)};
+    session_ask_prepared(session, "outboxd_first", 3, values, false, now_us);
+}
+
+bool
+waiting_read_first(struct session *session, int64_t *id, struct error *error)
+{
+    PGresult *result = session_answer(session, error);
+    if (result == NULL)
+        return error_prefix(error, "cannot look for the events of a replay");
+    *id = number_field(result, 0, 0);
+    PQclear(result);
+    return true;
+}
+
 /* How many bytes of a pattern are a bracket that stands for one character; 0: it is something else, or too odd for us. */
 static size_t
 bracket_size(const char *pattern)

@@ -55,6 +55,10 @@ void waiting_ask_held(struct session *session, const char *relay, const struct w
 /* A dead letter for the topic `copy_to`, with why it is dead in its headers: */
 void waiting_ask_copy(struct session *session, const char *relay, const struct waiting_request *request,
                       const char *copy_to, int64_t now_us);
+/* Where a replay goes on: its first event above `after`, up to `upto`, or one before that; *id 0: there is none. */
+void waiting_ask_first(struct session *session, const struct waiting_request *request, int64_t after,
+                       int64_t upto, int64_t now_us);
+MUST_CHECK bool waiting_read_first(struct session *session, int64_t *id, struct error *error);
 /* What was published of the ids above `after`, up to `upto`, with a header `replay`. Of other topics, only those come that differ from
  * the pattern within brackets: */
 void waiting_ask_replay(struct session *session, const char *relay, const struct waiting_request *request,

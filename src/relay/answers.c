@@ -283,6 +283,8 @@ read_beside(struct relay *relay, enum request request, struct error *error)
         return aside_answer_write(relay, error);
     case REQUEST_SETTLE:
         return side_answer_settle(relay, error);
+    case REQUEST_SIDE_FIRST:
+        return requests_answer_first(relay, error);
     case REQUEST_SIDE_PAGE:
         return requests_answer(relay, error);
     case REQUEST_ROUND:

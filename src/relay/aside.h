@@ -84,6 +84,9 @@ struct side {
     int64_t upto;    /* replay: of the ids when it began */
     int64_t after;   /* replay: ids up to here were looked at .. */
     int64_t before;  /* .. and before the page that is out */
+    bool found;      /* .. and the next one is an event's */
+    int64_t ids;     /* so many are looked at for a page */
+    int64_t told_us; /* when its last page went out */
     int64_t next_us; /* not before */
 };
 

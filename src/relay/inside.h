@@ -49,6 +49,7 @@ enum request {
     REQUEST_WAITING,
     REQUEST_ASIDE,
     REQUEST_SETTLE,
+    REQUEST_SIDE_FIRST,
     REQUEST_SIDE_PAGE,
     REQUEST_ROUND,
     REQUEST_ROUND_LATE,
@@ -274,6 +275,7 @@ void look_forget(struct relay *relay, struct side *side); /* it has ended: the n
 bool requests_of_letter(enum request_kind kind);
 bool requests_wants(const struct relay *relay, const struct side *side);
 void requests_ask(struct relay *relay, struct side *side);
+bool requests_answer_first(struct relay *relay, struct error *error) MUST_CHECK;
 bool requests_answer(struct relay *relay, struct error *error) MUST_CHECK;
 
 /* side.c */

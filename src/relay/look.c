@@ -45,7 +45,7 @@ take_request(struct relay *relay, struct waiting_request *request)
         return false;
     request->taken = true;
     struct side *side = &beside->sides[beside->side_count++];
-    *side = (struct side){.request = *request, .next_us = relay->now_us};
+    *side = (struct side){.request = *request, .next_us = relay->now_us, .told_us = relay->now_us};
     snprintf(side->topic, sizeof side->topic, "%s", request->topic != NULL ? request->topic : "");
     side->request.topic = request->topic != NULL ? side->topic : NULL;
     side->key_hex = request->key_hex != NULL ? must_strdup(request->key_hex) : NULL;

@@ -5,9 +5,14 @@
 #include <fnmatch.h>
 
 #define EVENTS 5000
-/* A replay looks at so many ids for a page, and sends few events at a time: live ones come first. */
-#define REPLAY_IDS 50000
+/* A replay sends few events at a time, and looks at as many ids for them as takes some ten milliseconds: live ones come first. */
 #define REPLAY_EVENTS 1000
+#define REPLAY_IDS_LEAST 1000
+#define REPLAY_IDS_MOST 50000
+#define QUICK_US (INT64_C(10) * 1000)
+#define SLOW_US (INT64_C(40) * 1000)
+/* What has nothing for it is passed by without a word; so often people, and who leads next, hear how far it is. */
+#define TELL_US (INT64_C(5) * 1000000)
 
 bool
 requests_of_letter(enum request_kind kind)
@@ -33,14 +38,38 @@ requests_wants(const struct relay *relay, const struct side *side)
 static int64_t
 replay_window(const struct side *side)
 {
-    bool more = side->upto > side->after && side->upto - side->after > REPLAY_IDS;
-    return more ? side->after + REPLAY_IDS : side->upto;
+    return side->upto - side->after > side->ids ? side->after + side->ids : side->upto;
+}
+
+static void
+choose_ids(struct side *side, int64_t took_us)
+{
+    if (took_us < QUICK_US && side->ids < REPLAY_IDS_MOST)
+        side->ids *= 2;
+    else if (took_us > SLOW_US && side->ids > REPLAY_IDS_LEAST)
+        side->ids /= 2;
 }
 
 static int64_t
 replay_events(const struct waiting_request *request)
 {
     return request->rate > 0 && request->rate < REPLAY_EVENTS ? request->rate : REPLAY_EVENTS;
+}
+
+static void
+ask_replay(struct relay *relay, struct side *side)
+{
+    const struct waiting_request *request = &side->request;
+    if (side->ids == 0)
+        side->ids = REPLAY_IDS_LEAST;
+    if (!side->found) {
+        waiting_ask_first(relay->session, request, side->after, side->upto, relay->now_us);
+        relay_asked(relay, REQUEST_SIDE_FIRST);
+        return;
+    }
+    waiting_ask_replay(relay->session, relay->settings->relay, request, side->after, replay_window(side),
+                       replay_events(request), leading_page_limit(relay), relay->now_us);
+    relay_asked(relay, REQUEST_SIDE_PAGE);
 }
 
 void
@@ -55,9 +84,10 @@ requests_ask(struct relay *relay, struct side *side)
         return;
     }
     if (request->kind == REQUEST_KIND_REPLAY) {
-        waiting_ask_replay(relay->session, name, request, side->after, replay_window(side),
-                           replay_events(request), bytes, now_us);
-    } else if (request->kind == REQUEST_KIND_COPY) {
+        ask_replay(relay, side);
+        return;
+    }
+    if (request->kind == REQUEST_KIND_COPY) {
         if (relay->settings->dead_letter_topic == NULL) {
             side_ask_settle(relay, side, 0, 0, "no topic is configured for copies");
             return;
@@ -131,12 +161,43 @@ push_letter(struct relay *relay, struct side *side, const struct waiting_page *r
     end(relay, side, page);
 }
 
+/* Between its events nothing is looked at, however far they are apart. */
+bool
+requests_answer_first(struct relay *relay, struct error *error)
+{
+    int64_t id;
+    struct side *side = side_find(relay, relay->beside.asked_number);
+    CHECK(side != NULL);
+    if (!waiting_read_first(relay->session, &id, error))
+        return false;
+    side->found = id > 0;
+    if (side->found)
+        side->after = id - 1;
+    else
+        end(relay, side, page_new(0));
+    return true;
+}
+
 /* Of a replay: what waits is left out, and what its page has although the pattern does not mean it (waiting.h). */
 static bool
 is_replayed(const struct side *side, const struct event *event)
 {
     const char *pattern = side->request.topic;
     return !event->topic->paused && (pattern == NULL || fnmatch(pattern, event->topic->name, 0) == 0);
+}
+
+/* Marks what is not sent; returns how many are. */
+static size_t
+leave_out(struct relay *relay, const struct side *side, struct page *page)
+{
+    size_t sent = 0;
+    for (size_t i = 0; i < page->count; i++) {
+        bool wanted = is_replayed(side, &page->events[i]);
+        sent += wanted;
+        if (!wanted)
+            pipeline_set_aside(&relay->pipeline, &page->events[i], EVENT_ASIDE);
+    }
+    return sent;
 }
 
 static void
@@ -147,20 +208,21 @@ push_replay(struct relay *relay, struct side *side, const struct waiting_page *r
     /* taken for cut by bytes rather too soon: the server counts headers in its own encoding */
     bool full = read->rows >= replay_events(&side->request) || read->cost >= leading_page_limit(relay) / 2;
     side->before = side->after;
-    side->after = full && read->rows > 0 ? read->last_id : window;
+    side->found = full && read->rows > 0;
+    side->after = side->found ? read->last_id : window;
     bool last = side->after >= side->upto;
-    size_t sent = 0;
-    side_push(relay, page, side->request.number);
-    for (size_t i = 0; i < page->count; i++) {
-        bool wanted = is_replayed(side, &page->events[i]);
-        sent += wanted;
-        if (!wanted)
-            pipeline_set_aside(&relay->pipeline, &page->events[i], EVENT_ASIDE);
+    choose_ids(side, relay->now_us - relay->request_sent_us);
+    if (page->count == 0 && !last && relay->now_us - side->told_us < TELL_US) {
+        page_free(page);
+        return;
     }
     page->side_end = last ? SIDE_WHOLE : side->after;
+    side_push(relay, page, side->request.number);
+    size_t sent = leave_out(relay, side, page);
     if (sent == 0)
         exact_passed(relay);
     side->out = true;
+    side->told_us = relay->now_us;
     if (side->request.rate > 0)
         side->next_us = relay->now_us + (int64_t)sent * 1000000 / side->request.rate;
 }

@@ -136,6 +136,54 @@ Test(relay_replay, a_clean_stop_amid_a_replay_repeats_nothing__P1)
     interrupt(false, false);
 }
 
+/* Beside two events that are a hundred thousand million ids apart there is nothing to look at. */
+static void
+replay_far_apart(bool exact)
+{
+    struct setup setup = setup_begin();
+    const char *topic = setup_topic(&setup, "wanted", 1, NULL);
+    setup_run(&setup, exact ? setup_exact(&setup, true) : NULL);
+    emit_many(&setup, topic, 10);
+    setup_wait_confirmed(&setup, 20000);
+    postgres_exec(setup.admin, "select setval('outbox.event_id_seq', 100000000000)");
+    emit_many(&setup, topic, 10);
+    setup_wait_confirmed(&setup, 20000);
+    postgres_exec(setup.admin,
+                  "select outbox.replay('main', null, null, now() - interval '1 h', null, null, null, null)");
+    wait_for(postgres_int(setup.admin, "select count(*) from outbox.request where outcome = 'done'") == 1,
+             20000);
+    expect_marked(&setup, topic, 20, 20);
+    setup_end(&setup);
+}
+
+Test(relay_replay, ids_that_nobody_has_are_passed_by_at_once)
+{
+    replay_far_apart(false);
+}
+
+Test(relay_replay, ids_that_nobody_has_are_passed_by_at_once_exactly_once)
+{
+    replay_far_apart(true);
+}
+
+/* Where there is nothing for it, it says so every few seconds only, and the stream has its turns. */
+Test(relay_replay, what_is_not_meant_is_passed_by_without_a_row_of_the_journal_each)
+{
+    struct setup setup = setup_begin();
+    const char *topic = setup_topic(&setup, "wanted", 1, NULL);
+    setup_run(&setup, setup_and(NULL, "lease=60s")); /* hardly a heartbeat */
+    emit_many(&setup, topic, 400000);
+    setup_wait_confirmed(&setup, 30000);
+    int64_t before = postgres_int(setup.admin, "select max(seq) from outbox.journal");
+    postgres_exec(setup.admin, "select outbox.replay('main', null, null, null, null, null, 'nobody', null)");
+    wait_for(postgres_int(setup.admin, "select count(*) from outbox.request where outcome = 'done'") == 1,
+             20000);
+    int64_t rows = postgres_int(setup.admin, "select max(seq) from outbox.journal") - before;
+    cr_expect_leq(rows, 4, "%" PRId64 " rows", rows);
+    cr_expect_eq(postgres_int(setup.admin, "select events from outbox.request"), 0);
+    setup_end(&setup);
+}
+
 Test(relay_replay, a_dead_letter_is_copied_with_its_reason_and_retried_from_the_command_line__P5)
 {
     struct setup setup = setup_begin();

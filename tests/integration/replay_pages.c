@@ -121,3 +121,55 @@ Test(replay_pages, nothing_that_a_pattern_means_is_left_out, .init = open_all, .
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
         expect_pattern(odd[i], false);
 }
+
+/* ---- where it goes on ---- */
+
+static int64_t
+first(int64_t since_us, int64_t after, int64_t upto)
+{
+    struct error error;
+    int64_t id;
+    waiting_ask_first(driver->session,
+                      &(struct waiting_request){.kind = REQUEST_KIND_REPLAY, .since_us = since_us}, after,
+                      upto, clock_monotonic_us());
+    driver_wait(driver);
+    cr_assert(waiting_read_first(driver->session, &id, &error), "%s", error.message);
+    return id;
+}
+
+/* Slots 3, 4 and 5 have ids from 11, 21 and 31 on, three each, of 9, 6 and 3 hours ago. */
+static void
+emit_slots(void)
+{
+    postgres_exec(
+        outbox.admin,
+        "insert into outbox.event (id, slot, created_at, topic) overriding system value"
+        " select 10 * s + i, s + 2, now() - (12 - 3 * s) * interval '1 h' + i * interval '1 min', 't'"
+        " from generate_series(1, 3) s, generate_series(1, 3) i");
+}
+
+static int64_t
+ago_us(int minutes)
+{
+    return clock_wall_us() - minutes * INT64_C(60000000);
+}
+
+Test(replay_pages, reading_begins_at_the_first_event_of_a_slot_that_may_have_some, .init = open_all,
+     .fini = close_all)
+{
+    cr_expect_eq(first(0, 0, INT64_MAX), 0);
+    emit_slots();
+    cr_expect_eq(first(0, 0, INT64_MAX), 11);
+    cr_expect_eq(first(0, 11, INT64_MAX), 12);
+    cr_expect_eq(first(0, 13, INT64_MAX), 21);
+    cr_expect_eq(first(0, 13, 20), 0);
+    cr_expect_eq(first(0, 33, INT64_MAX), 0);
+    cr_expect_eq(first(ago_us(10 * 60), 0, INT64_MAX), 11);    /* before all */
+    cr_expect_eq(first(ago_us(9 * 60 - 2), 0, INT64_MAX), 11); /* amid a slot */
+    cr_expect_eq(first(ago_us(9 * 60 - 5), 0, INT64_MAX), 21); /* between two */
+    cr_expect_eq(first(ago_us(6 * 60 - 5), 0, INT64_MAX), 31);
+    cr_expect_eq(first(ago_us(6 * 60 - 5), 32, INT64_MAX), 33);
+    cr_expect_eq(first(ago_us(6 * 60 - 5), 0, 30), 0);
+    cr_expect_eq(first(ago_us(60), 0, INT64_MAX), 0); /* behind all */
+    cr_expect_eq(first(1, 0, INT64_MAX), 11);
+}

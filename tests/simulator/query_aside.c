@@ -235,6 +235,17 @@ is_key(const struct row *row, const char *hex)
     return hex == NULL || (row->key != MODEL_KEYS && strcmp(own.cells[0]->data, hex) == 0);
 }
 
+static void
+first(struct request *request)
+{
+    size_t i = database_above(number(request, 1));
+    while (i < database.rows_count && !snapshot_sees(&request->snapshot, database.rows[i]->by))
+        i++;
+    bool found = i < database.rows_count && database.rows[i]->id <= number(request, 2);
+    request->answer.columns = 1;
+    answer_number(&request->answer, found ? database.rows[i]->id : 0);
+}
+
 /* Names of topics and patterns have nothing here that LIKE means otherwise. */
 static bool
 is_topic(const struct row *row, const char *like)
@@ -286,8 +297,8 @@ query_aside_run(struct request *request)
         bool page;
     } known[] = {{"outboxd_ahead", ahead, false},     {"outboxd_dead", dead, false},
                  {"outboxd_waiting", waiting, false}, {"outboxd_held", held, true},
-                 {"outboxd_copy", copy, true},        {"outboxd_replay", replay, true},
-                 {"outboxd_round", round_ends, false}};
+                 {"outboxd_copy", copy, true},        {"outboxd_first", first, false},
+                 {"outboxd_replay", replay, true},    {"outboxd_round", round_ends, false}};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strcmp(request->name, known[i].name) != 0)
             continue;
