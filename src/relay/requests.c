@@ -28,10 +28,11 @@ requests_wants(const struct relay *relay, const struct side *side)
     bool behind = relay->confirmed.seq >= relay->aside.ahead_tick;
     if (side->out || side->cancelled || relay->now_us < side->next_us || !behind)
         return false;
-    if (side->request.kind == REQUEST_KIND_COPY || side->request.kind == REQUEST_KIND_REPLAY ||
-        side->request.gone)
+    if (side->request.kind == REQUEST_KIND_REPLAY || side->request.gone)
         return true;
-    return !side_waits_for_topic(relay, side);
+    if (relay->exact.committing)
+        return false; /* what comes would be read in vain: push_letter() */
+    return side->request.kind == REQUEST_KIND_COPY || !side_waits_for_topic(relay, side);
 }
 
 /* Ids up to here are looked at for its next page. */

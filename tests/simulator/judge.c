@@ -27,6 +27,16 @@ judge_sending(const struct process *process, const struct event *event)
                    process->number, event->id, fenced_us / MS);
 }
 
+void
+judge_asking(const struct process *process, const char *statement)
+{
+    const struct instance *instance = process->instance;
+    bool commits = instance != NULL && instance->committing && !instance->over;
+    if (commits && (strcmp(statement, "outboxd_held") == 0 || strcmp(statement, "outboxd_copy") == 0))
+        world_find("process %d reads %s, of which nothing can be sent while it commits", process->number,
+                   statement);
+}
+
 /* ---- I1 and I2, as things happen ---- */
 
 static bool

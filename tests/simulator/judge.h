@@ -15,6 +15,9 @@ struct asked;
 /* I3, I4: may this process hand over this event now? */
 void judge_sending(const struct process *process, const struct event *event);
 
+/* A statement is asked for: nothing is read that cannot be of use. */
+void judge_asking(const struct process *process, const char *statement);
+
 /* I1: everything up to this position is in Kafka, or in one of the tables of what was put aside. */
 void judge_position(bool in_kafka, int64_t seq, int64_t id);
 void judge_record(const char *text); /* a position record */

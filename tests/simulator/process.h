@@ -7,6 +7,8 @@
 #include "relay/relay.h"
 #include "simulator/model.h"
 
+struct instance;
+
 struct process {
     int number;
     struct relay *relay; /* NULL: it does not run */
@@ -18,6 +20,7 @@ struct process {
     int64_t clock_origin_us, clock_begin_us;
     int64_t clock_permille;               /* its speed */
     char holder[SESSION_NAME_HOLDER + 1]; /* how its holder begins */
+    const struct instance *instance;      /* of its producer: the last one that it has started */
     int64_t epoch;                        /* of its newest row in the journal */
     int64_t fenced_from_us;               /* since when another one's row has been the newest; 0: it is not */
 };

@@ -81,6 +81,7 @@ producer_start(struct producer *producer, size_t batch_events, bool exact, struc
     for (int i = 0; i < MODEL_LANES; i++)
         instance->lanes[i] = (struct lane){.instance = instance, .number = i};
     producer->instance = instance;
+    producer->process->instance = instance;
     producer->state = exact ? PRODUCER_STARTING : PRODUCER_READY;
     producer->uncommitted = 0;
     producer->reshape = false;

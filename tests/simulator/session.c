@@ -4,6 +4,7 @@
 #include "postgres/session.h"
 
 #include "base/clock.h"
+#include "simulator/judge.h"
 #include "simulator/process.h"
 #include "simulator/statement.h"
 
@@ -252,6 +253,7 @@ session_ask_prepared(struct session *session, const char *name, int count, const
     (void)now_us;
     (void)binary; /* the statement knows */
     struct request *request = world_alloc(sizeof *request);
+    judge_asking(session->process, name);
     request->name = name;
     CHECK(count <= STATEMENT_VALUES);
     for (int i = 0; i < count; i++)
