@@ -158,8 +158,8 @@ await(struct replay *replay, int64_t number, struct error *error)
         return error_set(
             error, ERROR_UNUSABLE,
             "%" PRId64
-            " of the events that were counted were not sent: in between, their topics were paused, "
-            "or their slots emptied",
+            " of the events that were counted were not sent: in between, their slots were emptied, or their "
+            "topics are not selected any more",
             replay->events - replay->sent);
     return good;
 }

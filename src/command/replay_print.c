@@ -11,12 +11,12 @@
 /* ---- what would be sent ---- */
 
 static struct retained_topic
-total_of(const struct retained *retained, const enum replay_part *parts, enum replay_part part)
+total_sent(const struct retained *retained, const enum replay_part *parts)
 {
     struct retained_topic total = {.first_id = INT64_MAX, .oldest_us = INT64_MAX};
     for (size_t i = 0; i < retained->count; i++) {
         const struct retained_topic *topic = &retained->topics[i];
-        if (parts[i] != part)
+        if (parts[i] == REPLAY_UNSELECTED)
             continue;
         total.events += topic->events;
         total.bytes += topic->bytes;
@@ -43,20 +43,24 @@ print_topics(const struct retained *retained, const enum replay_part *parts, enu
     }
 }
 
+/* Under a line of its own, if there is any. */
 static void
-print_left_out(const struct retained *retained, const enum replay_part *parts, enum replay_part part,
-               const char *why, const char *relay, FILE *to)
+print_part(const struct retained *retained, const enum replay_part *parts, enum replay_part part,
+           const char *what, const char *relay, FILE *to)
 {
-    if (total_of(retained, parts, part).events == 0)
+    size_t i = 0;
+    while (i < retained->count && parts[i] != part)
+        i++;
+    if (i == retained->count)
         return;
-    fprintf(to, "left out, of topics that %s %s:\n", why, relay);
+    fprintf(to, "%s %s:\n", what, relay);
     print_topics(retained, parts, part, to);
 }
 
 int64_t
 replay_print_plan(const struct retained *retained, const enum replay_part *parts, const char *relay, FILE *to)
 {
-    struct retained_topic sent = total_of(retained, parts, REPLAY_SENT);
+    struct retained_topic sent = total_sent(retained, parts);
     char bytes[PRINT_SIZE], oldest[TAIL_PRINT_TIME], newest[TAIL_PRINT_TIME];
     if (sent.events == 0) {
         fputs("nothing is to be sent again\n", to);
@@ -70,8 +74,10 @@ replay_print_plan(const struct retained *retained, const enum replay_part *parts
                 sent.last_id, oldest, newest);
         print_topics(retained, parts, REPLAY_SENT, to);
     }
-    print_left_out(retained, parts, REPLAY_UNSELECTED, "are not selected by relay", relay, to);
-    print_left_out(retained, parts, REPLAY_PAUSED, "are paused for relay", relay, to);
+    print_part(retained, parts, REPLAY_PAUSED, "it will wait for topics that are paused for relay", relay,
+               to);
+    print_part(retained, parts, REPLAY_UNSELECTED, "left out, of topics that are not selected by relay",
+               relay, to);
     return sent.events;
 }
 
@@ -102,6 +108,20 @@ print_wish(FILE *to, const struct request *request)
     fputc('\n', to);
 }
 
+static void
+print_wait(FILE *to, const struct request_wait *wait)
+{
+    if (wait->topic == NULL)
+        return;
+    fprintf(to, "  waits, at event %" PRId64 " of topic ", wait->event_id);
+    print_text(to, wait->topic);
+    fputs(": ", to);
+    print_text(to, wait->error);
+    fputs(": ", to);
+    print_text(to, wait->message);
+    fputc('\n', to);
+}
+
 void
 replay_print_list(const struct requests *requests, FILE *to)
 {
@@ -111,7 +131,9 @@ replay_print_list(const struct requests *requests, FILE *to)
         const struct request *request = &requests->list[i];
         char age[PRINT_SIZE];
         fprintf(to, "replay %" PRId64 ": ", request->number);
-        print_text(to, request->done_at != NULL ? request->outcome : "under way");
+        print_text(to, request->done_at != NULL      ? request->outcome
+                       : request->wait.topic != NULL ? "waits"
+                                                     : "under way");
         fprintf(to, ", %" PRId64 " sent", request->events);
         if (request->refused > 0)
             fprintf(to, ", %" PRId64 " refused", request->refused);
@@ -121,7 +143,21 @@ replay_print_list(const struct requests *requests, FILE *to)
         print_text(to, request->asked_by);
         fputc('\n', to);
         print_wish(to, request);
+        print_wait(to, &request->wait);
     }
+}
+
+struct json_t *
+replay_print_wait(const struct request_wait *wait)
+{
+    if (wait->topic == NULL)
+        return json_null();
+    json_t *object = json_object();
+    fields_set_integer(object, "event_id", wait->event_id);
+    fields_set_text(object, "topic", wait->topic);
+    fields_set_text(object, "error", wait->error);
+    fields_set_text(object, "message", wait->message);
+    return object;
 }
 
 static json_t *
@@ -143,6 +179,7 @@ request_object(const struct request *request)
     fields_set_integer(object, "refused", request->refused);
     fields_set_text(object, "done_at", request->done_at);
     fields_set_text(object, "outcome", request->outcome);
+    json_object_set_new(object, "waits", replay_print_wait(&request->wait));
     return object;
 }
 

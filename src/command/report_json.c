@@ -3,6 +3,7 @@
 #include "command/report.h"
 
 #include "base/fields.h"
+#include "command/replay_print.h"
 
 #include <math.h>
 #include <string.h>
@@ -98,6 +99,7 @@ open_requests_array(const struct requests *requests)
         fields_set_integer(object, "refused", request->refused);
         fields_set_positive(object, "progress_id", request->progress);
         fields_set_positive(object, "last_id", request->last_id);
+        json_object_set_new(object, "waits", replay_print_wait(&request->wait));
         json_array_append_new(array, object);
     }
     return array;

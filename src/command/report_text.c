@@ -163,6 +163,7 @@ print_requests(FILE *to, const struct status_aside *aside)
     for (size_t i = 0; i < aside->requests.count && i < REQUESTS_SHOWN; i++) {
         const struct request *request = &aside->requests.list[i];
         char age[PRINT_SIZE], event[40] = "", upto[40] = "";
+        const struct request_wait *wait = &request->wait;
         if (request->event_id > 0)
             snprintf(event, sizeof event, " of event %" PRId64, request->event_id);
         else if (request->progress > 0)
@@ -171,6 +172,10 @@ print_requests(FILE *to, const struct status_aside *aside)
                    must_format("%s %" PRId64 "%s, by %s, %s ago: %" PRId64 " event%s sent%s", request->kind,
                                request->number, event, request->asked_by, print_age(request->asked_us, age),
                                request->events, request->events == 1 ? "" : "s", upto));
+        if (wait->topic != NULL)
+            print_fact(to, "",
+                       must_format("waits, at event %" PRId64 " of topic %s: %s: %s", wait->event_id,
+                                   wait->topic, wait->error, wait->message));
     }
     if (aside->open_requests > REQUESTS_SHOWN)
         print_fact(to, "", must_format("and %" PRId64 " more", aside->open_requests - REQUESTS_SHOWN));

@@ -36,6 +36,7 @@ struct waiter {
     int64_t looked_us; /* for the leader */
     int64_t leader_us; /* when there was one */
     bool told;         /* that there is none, or that it is paused */
+    char topic[400];   /* that the first one of them that waits waits for, and why; "": none does */
 };
 
 /* Lines of its own on the terminal on which the progress is. */
@@ -50,6 +51,15 @@ tell_ended(struct waiter *waiter, const struct requests *requests)
     waiter->progress = progress_begin(waiter->asking->command, "waiting");
 }
 
+/* "topic mail, at event 4711: PAUSED" */
+static void
+note_wait(struct waiter *waiter, const struct request_wait *wait)
+{
+    if (wait->topic != NULL && waiter->topic[0] == '\0')
+        snprintf(waiter->topic, sizeof waiter->topic, "topic %s, at event %" PRId64 ": %s", wait->topic,
+                 wait->event_id, wait->error);
+}
+
 /* Those that have ended go. */
 static bool
 look(struct waiter *waiter, struct error *error)
@@ -59,9 +69,11 @@ look(struct waiter *waiter, struct error *error)
     bool good = requests_read_numbers(waiter->asking->session, waiter->asking->settings->relay, waiter->open,
                                       looked, &requests, error);
     waiter->done = waiter->events;
+    waiter->topic[0] = '\0';
     for (size_t i = 0; good && i < requests.count; i++) {
         const struct request *request = &requests.list[i];
         waiter->done += request->events;
+        note_wait(waiter, &request->wait);
         if (request->done_at == NULL)
             waiter->open[kept++] = request->number;
         else
@@ -84,6 +96,10 @@ show(const struct waiter *waiter)
     int64_t most = waiter->wait->events, done = waiter->done,
             took_us = clock_monotonic_us() - waiter->begun_us;
     char bar[BAR + 1] = "", rate[PRINT_SIZE], left[PRINT_SIZE];
+    if (waiter->topic[0] != '\0') {
+        progress_change(waiter->progress, "waiting for %s", waiter->topic);
+        return;
+    }
     if (done == 0 || took_us <= 0) {
         progress_change(waiter->progress, "waiting for relay %s to begin", waiter->asking->settings->relay);
         return;

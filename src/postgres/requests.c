@@ -6,6 +6,7 @@
 #include "postgres/oneshot.h"
 
 #include <inttypes.h>
+#include <jansson.h>
 #include <libpq-fe.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,9 @@
     " r.number, r.kind, r.event_id, r.first_id, r.last_id, " SQL_UTC("r.since") ", " SQL_UTC("r.until") ","  \
     " r.topic, r.key, r.rate, r.reason, r.asked_by, " SQL_UTC("r.asked_at") ", " SQL_AGE("r.asked_at") ","   \
     " r.progress, r.events, r.refused, " SQL_UTC("coalesce(r.done_at, c.asked_at)") ","                      \
-    " coalesce(r.outcome, case when c.number is not null then 'cancelled' end)"
+    " coalesce(r.outcome, case when c.number is not null then 'cancelled' end),"                             \
+    " (select w from outbox.relay l, jsonb_path_query(l.trouble, '$.waits[*]') w where l.name = r.relay"     \
+    "  and w -> 'number' = to_jsonb(r.number) and r.done_at is null and c.number is null limit 1)"
 #define CANCELLED " left join outbox.cancelled c on c.relay = r.relay and c.number = r.number"
 
 /* The last ones are found by walking back from the newest number: a hundred thousand requests at most. */
@@ -50,6 +53,24 @@ requests_prepare(struct session *session, struct error *error)
     return true;
 }
 
+static char *
+member(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return must_strdup(text != NULL ? text : "");
+}
+
+static void
+read_wait(const char *text, struct request_wait *wait)
+{
+    json_t *object = json_loads(text, 0, NULL);
+    wait->event_id = json_integer_value(json_object_get(object, "event_id"));
+    wait->topic = member(object, "topic");
+    wait->error = member(object, "error");
+    wait->message = member(object, "message");
+    json_decref(object);
+}
+
 static void
 read_request(const PGresult *result, int row, struct request *request)
 {
@@ -72,6 +93,8 @@ read_request(const PGresult *result, int row, struct request *request)
     request->refused = cell_number(result, row, 16);
     request->done_at = cell_text_or_null(result, row, 17);
     request->outcome = cell_text_or_null(result, row, 18);
+    if (!PQgetisnull(result, row, 19))
+        read_wait(PQgetvalue(result, row, 19), &request->wait);
 }
 
 static bool
@@ -139,6 +162,9 @@ requests_free(struct requests *requests)
         free(request->asked_at);
         free(request->done_at);
         free(request->outcome);
+        free(request->wait.topic);
+        free(request->wait.error);
+        free(request->wait.message);
     }
     free(requests->list);
     *requests = (struct requests){0};

@@ -10,6 +10,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What a request waits for, as the relay's leader has told. */
+struct request_wait {
+    int64_t event_id;
+    char *topic; /* it takes nothing; NULL: the request waits for no topic */
+    char *error, *message;
+};
+
 struct request {
     int64_t number;
     char *kind;                /* retry | discard | copy | replay */
@@ -27,6 +34,7 @@ struct request {
         refused;   /* the id of the last event that was published for it; how many were, and were not taken */
     char *done_at; /* NULL: it is open */
     char *outcome; /* "done", or why it ended */
+    struct request_wait wait;
 };
 
 struct requests {

@@ -18,7 +18,7 @@ member(const json_t *object, const char *name)
     return must_strdup(text != NULL ? text : "");
 }
 
-/* A trouble that cannot be read is still one: its fields stay empty. */
+/* A trouble that cannot be read is still one: its fields stay empty. Requests that wait (requests.c) are none. */
 static void
 read_trouble(const PGresult *result, int row, struct status_trouble *trouble)
 {
@@ -26,6 +26,7 @@ read_trouble(const PGresult *result, int row, struct status_trouble *trouble)
     if (!trouble->active)
         return;
     json_t *object = json_loads(PQgetvalue(result, row, 3), 0, NULL);
+    trouble->active = json_object_get(object, "waits") == NULL || json_object_get(object, "error") != NULL;
     trouble->event_id = json_integer_value(json_object_get(object, "event_id"));
     trouble->topic = member(object, "topic");
     trouble->error = member(object, "error");

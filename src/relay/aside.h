@@ -66,9 +66,11 @@ struct pause {
     bool closing; /* no tick is opened until it has caught up */
 };
 
-/* So many at a time, as the position record has room for them (record.h): of each sort some, so that none keeps another from beginning. */
+/* So many at a time, as the position record has room for them (record.h): of each sort some, so that none keeps another from beginning. Of
+ * replays more are known, and the first two that wait for no topic are at work: two at most have a page in the pipeline. */
 #define SIDES_OF_LETTERS 4
-#define SIDES_OF_REPLAYS 2
+#define SIDES_OF_REPLAYS 16
+#define REPLAYS_AT_WORK 2
 #define SIDES_OF_COPIES 2
 #define SIDES_MOST (SIDES_OF_LETTERS + SIDES_OF_REPLAYS + SIDES_OF_COPIES)
 struct side {
@@ -81,13 +83,16 @@ struct side {
     int64_t refused_id; /* the first event of its page that was refused: what is before it is published */
     uint64_t refused_serial;
     struct outcome why;
-    int64_t upto;    /* replay: of the ids when it began */
-    int64_t after;   /* replay: ids up to here were looked at .. */
-    int64_t before;  /* .. and before the page that is out */
-    bool found;      /* .. and the next one is an event's */
-    int64_t ids;     /* so many are looked at for a page */
-    int64_t told_us; /* when its last page went out */
-    int64_t next_us; /* not before */
+    struct topic *blocked; /* it waits for this topic, at the event .. ; NULL: it does not */
+    int64_t blocked_id;
+    struct backoff backoff; /* between attempts at a topic that refuses */
+    int64_t upto;           /* replay: of the ids when it began */
+    int64_t after;          /* replay: ids up to here were looked at .. */
+    int64_t before;         /* .. and before the page that is out */
+    bool found;             /* .. and the next one is an event's */
+    int64_t ids;            /* so many are looked at for a page */
+    int64_t told_us;        /* when its last page went out */
+    int64_t next_us;        /* not before */
 };
 
 struct beside {

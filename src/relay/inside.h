@@ -9,7 +9,8 @@
  *   telling.c  what the registry is told
  *   aside.c    dead letters, and what waits behind them   pauses.c   paused topics
  *   side.c     work beside the stream                     rounds.c   paused topics catch up
- *   requests.c retries, discards, copies, replays            look.c     which of them are begun */
+ *   requests.c retries, discards, copies, replays         look.c     which of them are begun
+ *   refusals.c what Kafka refuses of them */
 #ifndef OUTBOXD_RELAY_INSIDE_H
 #define OUTBOXD_RELAY_INSIDE_H
 
@@ -289,7 +290,6 @@ void side_stop(struct relay *relay); /* what is at the head of the pipeline ends
 void side_ask_settle(struct relay *relay, const struct side *side, int64_t progress, int64_t events,
                      const char *outcome);
 bool side_answer_settle(struct relay *relay, struct error *error) MUST_CHECK;
-bool side_refused(struct relay *relay, struct event *event, const struct outcome *why);
 /* Of side work: the event stays where it waits. */
 bool side_passes(struct relay *relay, const struct event *event);
 bool side_waits_for_topic(const struct relay *relay,
@@ -298,6 +298,14 @@ bool side_waits_for_topic(const struct relay *relay,
 bool side_is_at_work(const struct relay *relay, int64_t number);
 void side_push(struct relay *relay, struct page *page, int64_t number);
 void side_clear(struct relay *relay);
+
+/* refusals.c */
+bool side_refused(struct relay *relay, struct event *event, const struct outcome *why);
+/* It goes no further than this event, until its topic takes something; and it goes on. */
+void side_block(struct relay *relay, struct side *side, const struct event *event, const struct outcome *why);
+void side_unblock(struct relay *relay, struct side *side);
+/* The requests that wait for a topic, for the database; the caller's. */
+struct json_t *side_waits(const struct relay *relay);
 
 /* telling.c */
 void telling_register(struct relay *relay); /* asks REGISTER */
@@ -345,6 +353,7 @@ void outage_turn(struct relay *relay);
 void outage_text(const struct relay *relay, char *text, size_t size);
 /* A transaction cannot be ended for the sake of a partition: it is known which one, and why, and that says more. */
 bool outage_is_explained(const struct relay *relay);
-char *outage_tell(struct relay *relay); /* JSON for the database, to be freed; NULL: nothing (any more) */
+struct json_t *
+outage_tell(struct relay *relay); /* for the database, the caller's; NULL: nothing (any more) */
 
 #endif

@@ -77,6 +77,7 @@ look_forget(struct relay *relay, struct side *side)
 {
     struct beside *beside = &relay->beside;
     bool copies = side->request.kind == REQUEST_KIND_COPY;
+    relay->trouble_told = relay->trouble_told && side->blocked == NULL;
     free(side->key_hex);
     *side = beside->sides[--beside->side_count];
     if (side->request.topic != NULL)

@@ -83,7 +83,7 @@ outage_text(const struct relay *relay, char *text, size_t size)
         snprintf(text, size, "%s since %s: %.400s", outage.says, since_when(&outage, since), outage.why);
 }
 
-char *
+struct json_t *
 outage_tell(struct relay *relay)
 {
     struct outage outage = find_lasting(relay);
@@ -97,7 +97,5 @@ outage_tell(struct relay *relay)
     fields_set_text(object, "error", outage.error);
     fields_set_text(object, "message", outage.why);
     fields_set_text(object, "since", since_when(&outage, since));
-    char *text = json_dumps(object, JSON_COMPACT);
-    json_decref(object);
-    return text;
+    return object;
 }

@@ -22,13 +22,32 @@ requests_of_letter(enum request_kind kind)
 
 /* ---- asking ---- */
 
+/* One that waits for a topic keeps no other from its work. */
+static bool
+replay_wants(const struct relay *relay, const struct side *side)
+{
+    size_t before = 0, out = 0;
+    for (size_t i = 0; i < relay->beside.side_count; i++) {
+        const struct side *other = &relay->beside.sides[i];
+        if (other->request.kind != REQUEST_KIND_REPLAY)
+            continue;
+        out += other->out;
+        before += other->blocked == NULL && other->request.number < side->request.number;
+    }
+    if (side->blocked != NULL)
+        return !side->blocked->paused && out < REPLAYS_AT_WORK;
+    return before < REPLAYS_AT_WORK && out < REPLAYS_AT_WORK;
+}
+
 bool
 requests_wants(const struct relay *relay, const struct side *side)
 {
     bool behind = relay->confirmed.seq >= relay->aside.ahead_tick;
     if (side->out || side->cancelled || relay->now_us < side->next_us || !behind)
         return false;
-    if (side->request.kind == REQUEST_KIND_REPLAY || side->request.gone)
+    if (side->request.kind == REQUEST_KIND_REPLAY)
+        return replay_wants(relay, side);
+    if (side->request.gone)
         return true;
     if (relay->exact.committing)
         return false; /* what comes would be read in vain: push_letter() */
@@ -179,24 +198,18 @@ requests_answer_first(struct relay *relay, struct error *error)
     return true;
 }
 
-/* Of a replay: what waits is left out, and what its page has although the pattern does not mean it (waiting.h). */
-static bool
-is_replayed(const struct side *side, const struct event *event)
-{
-    const char *pattern = side->request.topic;
-    return !event->topic->paused && (pattern == NULL || fnmatch(pattern, event->topic->name, 0) == 0);
-}
-
-/* Marks what is not sent; returns how many are. */
+/* Marks what a page has although the pattern does not mean it (waiting.h); returns how many are to be sent. */
 static size_t
 leave_out(struct relay *relay, const struct side *side, struct page *page)
 {
+    const char *pattern = side->request.topic;
     size_t sent = 0;
     for (size_t i = 0; i < page->count; i++) {
-        bool wanted = is_replayed(side, &page->events[i]);
+        struct event *event = &page->events[i];
+        bool wanted = pattern == NULL || fnmatch(pattern, event->topic->name, 0) == 0;
         sent += wanted;
         if (!wanted)
-            pipeline_set_aside(&relay->pipeline, &page->events[i], EVENT_ASIDE);
+            pipeline_set_aside(&relay->pipeline, event, EVENT_ASIDE);
     }
     return sent;
 }
@@ -236,6 +249,8 @@ requests_answer(struct relay *relay, struct error *error)
     CHECK(side != NULL);
     if (!waiting_read_page(relay->session, relay->topics, side->request.kind, &read, error))
         return false;
+    if (side->blocked != NULL)
+        producer_forget_topic(relay->producer, side->blocked); /* it may have been healed */
     if (side->request.kind == REQUEST_KIND_REPLAY)
         push_replay(relay, side, &read);
     else

@@ -2,7 +2,7 @@
  * through the same pipeline as the stream's, so that what follows a retried event of the same key is sent after it (I2); each work
  * has one page there at most. When all of a page is in Kafka, the database is told how far the work is, before the confirmed position moves on
  * behind it; in exactly once the position record says the same with the events (record.h). What is in the pages: requests.c, rounds.c; which work is
- * begun: look.c. Called by leading.c and answers.c. */
+ * begun: look.c; what Kafka refuses of it: refusals.c. Called by leading.c and answers.c. */
 #include "relay/inside.h"
 
 #include "base/log.h"
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A request that a paused topic or the topic of copies is in the way of is tried again. */
+/* A request that failed is tried again, no sooner than this. */
 #define AGAIN_US (INT64_C(5) * 1000000)
 
 /* ---- which work ---- */
@@ -27,10 +27,12 @@ side_find(const struct relay *relay, int64_t number)
 }
 
 /* Of a retry, what is before the event that was refused is published all the same. When its topic is paused meanwhile all of it goes on
- * waiting: what waits for the topic would come to the retried events again. */
+ * waiting: what waits for the topic would come to the retried events again. A replay waits in front of the first event of such a topic. */
 bool
 side_passes(struct relay *relay, const struct event *event)
 {
+    static const struct outcome paused = {
+        .kind = OUTCOME_TOPIC, .name = "PAUSED", .message = "the topic is paused: outboxd status says why"};
     const struct pause *pause = pauses_of_page(relay, event->page);
     struct side *side = side_find(relay, event->page->side);
     if (pause != NULL)
@@ -40,8 +42,9 @@ side_passes(struct relay *relay, const struct event *event)
     bool refused = side->failed && side->why.kind == OUTCOME_EVENT && side->refused_id != 0;
     if (side->failed && (!refused || pipeline_serial(event) > side->refused_serial))
         return true;
-    bool waits = requests_of_letter(side->request.kind) && event->topic->paused;
-    side->failed = side->failed || waits;
+    bool waits = side->request.kind != REQUEST_KIND_COPY && event->topic->paused;
+    if (waits && !side->failed)
+        side_block(relay, side, event, &paused);
     return waits;
 }
 
@@ -65,6 +68,7 @@ side_clear(struct relay *relay)
     struct beside *beside = &relay->beside;
     while (beside->side_count > 0)
         free(beside->sides[--beside->side_count].key_hex);
+    relay->trouble_told = false; /* none of them waits for a topic any more */
     waiting_clear(&beside->waiting);
     pauses_clear(relay);
 }
@@ -222,6 +226,8 @@ side_ask_settled(struct relay *relay)
     struct side *side = side_find(relay, page->side);
     if (side->failed && side->refused_id != 0 && !has_reached_refused(page, side))
         side->refused_id = 0; /* it is found again */
+    if (progress == 0 && side->request.kind == REQUEST_KIND_REPLAY)
+        progress = side->before;
     side_ask_settle(relay, side, progress, acknowledged(page), outcome_of(side, progress, text));
 }
 
@@ -237,10 +243,12 @@ settled(struct relay *relay, struct side *side, int64_t progress)
         look_forget(relay, side);
         return;
     }
-    if (side->failed)
+    if (!side->failed)
+        side_unblock(relay, side);
+    else if (side->next_us <= relay->now_us)
         side->next_us = relay->now_us + AGAIN_US;
     if (side->failed && replays)
-        side->after = progress > 0 ? progress : side->before;
+        side->after = progress;
     side->failed = false;
     side->refused_id = 0;
 }
@@ -264,47 +272,5 @@ side_answer_settle(struct relay *relay, struct error *error)
         rounds_settled(relay, pause, progress, relay->answer, relay->beside.asked_new_to);
     if (page != NULL && page->side == number)
         pipeline_side_done(&relay->pipeline);
-    return true;
-}
-
-/* ---- refusals ---- */
-
-/* A retry ends at the event that is refused: it is dead, and what is behind it goes on waiting. A replay leaves it out. */
-static void
-refuse_event(struct relay *relay, struct side *side, struct event *event, const struct outcome *why)
-{
-    log_error("refused again", LOG_INT("request", side->request.number), LOG_INT("event", event->id),
-              LOG_STR("topic", event->topic->name), LOG_STR("error", why->name), LOG_STR("why", why->message),
-              LOG_END);
-    bool replays = side->request.kind == REQUEST_KIND_REPLAY;
-    if (side->refused_id == 0 || replays || pipeline_serial(event) < side->refused_serial) {
-        side->refused_id = event->id;
-        side->refused_serial = pipeline_serial(event);
-        side->why = *why;
-    }
-    side->failed = !replays;
-    pipeline_set_aside(&relay->pipeline, event, side->failed ? EVENT_PASSED : EVENT_ASIDE);
-    exact_passed(relay);
-}
-
-/* True: the refused event belongs to a request, and this has dealt with it. */
-bool
-side_refused(struct relay *relay, struct event *event, const struct outcome *why)
-{
-    struct side *side = side_find(relay, event->page->side);
-    if (event->page->side == 0 || pauses_of_page(relay, event->page) != NULL)
-        return false;
-    if (side == NULL) {
-        pipeline_set_aside(&relay->pipeline, event, EVENT_PASSED);
-        exact_passed(relay);
-    } else if (why->kind == OUTCOME_EVENT) {
-        refuse_event(relay, side, event, why);
-    } else { /* the topic: everything stays where it waits */
-        if (!side->failed)
-            log_warning("a request waits for its topic", LOG_INT("request", side->request.number),
-                        LOG_STR("topic", event->topic->name), LOG_STR("error", why->name), LOG_END);
-        side->failed = true;
-        side->why = *why;
-    }
     return true;
 }

@@ -20,21 +20,35 @@ telling_register(struct relay *relay)
     relay_asked(relay, REQUEST_REGISTER);
 }
 
+/* What stops everything; NULL: nothing does. */
+static json_t *
+find_trouble(struct relay *relay)
+{
+    const struct trouble *trouble = verdict_trouble(&relay->verdict);
+    json_t *outage = outage_tell(relay);
+    char no_transactions[sizeof relay->exact.refusal.message + 100];
+    exact_text(relay, no_transactions, sizeof no_transactions);
+    if (outage != NULL)
+        return outage;
+    if (relay->exact.refused && !outage_is_explained(relay))
+        return json_pack("{s:s, s:s}", "error", "KAFKA_REFUSES", "message", no_transactions);
+    if (trouble == NULL)
+        return NULL;
+    return json_pack("{s:I, s:s, s:s, s:s}", "event_id", (json_int_t)trouble->event_id, "topic",
+                     trouble->topic->name, "error", trouble->why.name, "message", trouble->why.message);
+}
+
+/* And which requests wait, as its member `waits`, be there trouble or not. */
 static void
 ask_trouble(struct relay *relay)
 {
-    const struct trouble *trouble = verdict_trouble(&relay->verdict);
-    char *text = outage_tell(relay);
-    json_t *object = NULL;
-    char no_transactions[sizeof relay->exact.refusal.message + 100];
-    exact_text(relay, no_transactions, sizeof no_transactions);
-    if (text == NULL && relay->exact.refused && !outage_is_explained(relay))
-        object = json_pack("{s:s, s:s}", "error", "KAFKA_REFUSES", "message", no_transactions);
-    else if (text == NULL && trouble != NULL)
-        object = json_pack("{s:I, s:s, s:s, s:s}", "event_id", (json_int_t)trouble->event_id, "topic",
-                           trouble->topic->name, "error", trouble->why.name, "message", trouble->why.message);
-    if (object != NULL)
-        text = json_dumps(object, JSON_COMPACT);
+    json_t *object = find_trouble(relay), *waits = side_waits(relay);
+    if (json_array_size(waits) > 0 && object == NULL)
+        object = json_object();
+    if (json_array_size(waits) > 0)
+        json_object_set(object, "waits", waits);
+    json_decref(waits);
+    char *text = object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;
     json_decref(object);
     registry_ask_trouble(relay->session, relay->settings->relay, text, relay->now_us);
     relay_asked(relay, REQUEST_TROUBLE);

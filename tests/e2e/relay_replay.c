@@ -2,6 +2,7 @@
  * letters in a topic of their own (P5). By the command line, as people do. */
 #include "relay_setup.h"
 
+#include "base/clock.h"
 #include "support/consumer.h"
 
 #include <inttypes.h>
@@ -183,6 +184,113 @@ Test(relay_replay, what_is_not_meant_is_passed_by_without_a_row_of_the_journal_e
     cr_expect_eq(postgres_int(setup.admin, "select events from outbox.request"), 0);
     setup_end(&setup);
 }
+
+/* ---- topics that take nothing ---- */
+
+static bool
+wait_for_topic(struct setup *setup, const char *topic, int replays)
+{
+    return postgres_int(setup->admin,
+                        "select count(*) from outbox.relay r, jsonb_path_query(r.trouble, '$.waits[*]') w"
+                        " where w ->> 'topic' = '%s'",
+                        topic) == replays;
+}
+
+static bool
+all_done(struct setup *setup)
+{
+    return postgres_int(setup->admin, "select count(*) from outbox.request where done_at is null") == 0 &&
+           postgres_int(setup->admin, "select count(*) from outbox.relay where trouble is not null") == 0;
+}
+
+static void
+replay_paused(bool exact)
+{
+    struct setup setup = setup_begin();
+    const char *good = setup_topic(&setup, "good", 1, NULL), *paused = setup_topic(&setup, "paused", 1, NULL);
+    setup_run(&setup, setup_and(exact ? setup_exact(&setup, true) : NULL, "lease=1s"));
+    emit_many(&setup, good, 50);
+    emit_many(&setup, paused, 50);
+    emit_many(&setup, good, 50);
+    setup_wait_confirmed(&setup, 20000);
+    command(&setup, (const char *[]){"pause", paused, NULL});
+    wait_for(daemon_log_contains(setup.relay, "topic paused by hand"), 10000);
+    for (int i = 0; i < 3; i++)
+        command(&setup, (const char *[]){"replay", "--since", "1h", "--yes", "--no-wait", NULL});
+    wait_for(wait_for_topic(&setup, paused, 3), 10000);
+    wait_for(postgres_int(setup.admin, "select min(progress) from outbox.request") == 50, 10000);
+    command(&setup, (const char *[]){"replay", "--since", "1h", "--topic", good, "--yes", NULL});
+    expect_marked(&setup, good, 3 * 50 + 100, 100);
+    daemon_kill(setup.relay); /* whoever leads next waits too */
+    daemon_again(setup.relay);
+    daemon_wait_ready(setup.relay);
+    emit_many(&setup, good, 10); /* the stream flows */
+    setup_wait_confirmed(&setup, 20000);
+    wait_for(wait_for_topic(&setup, paused, 3), 10000);
+    command(&setup, (const char *[]){"resume", paused, NULL});
+    wait_for(all_done(&setup), 30000);
+    expect_marked(&setup, good, 3 * 100 + 100, 110);
+    expect_marked(&setup, paused, 3 * 50, 50);
+    cr_expect_eq(postgres_int(setup.admin, "select sum(events) from outbox.request"), 3 * 150 + 100);
+    setup_end(&setup);
+}
+
+Test(relay_replay, a_paused_topic_is_waited_for_and_other_replays_go_on__P5)
+{
+    replay_paused(false);
+}
+
+Test(relay_replay, a_paused_topic_is_waited_for_and_other_replays_go_on_exactly_once__P3_P5)
+{
+    replay_paused(true);
+}
+
+static double
+refusals(const struct setup *setup)
+{
+    return daemon_metric(setup->relay, "outbox_errors_total{kind=\"topic\"}");
+}
+
+/* Of the next few attempts, one is so late. */
+static bool
+rests(const struct setup *setup, int64_t us)
+{
+    int64_t last_us = clock_monotonic_us();
+    for (int i = 0; i < 4; i++) {
+        double before = refusals(setup);
+        wait_for(refusals(setup) > before, 45000);
+        if (clock_monotonic_us() - last_us >= us)
+            return true;
+        last_us = clock_monotonic_us();
+    }
+    return false;
+}
+
+/* Each attempt may end the producer's instance: from 5 s on, each comes twice as late, half of which is left to chance. */
+Test(relay_replay, a_deleted_topic_is_tried_ever_more_rarely_until_it_is_there_again__P5)
+{
+    struct setup setup = setup_begin();
+    const char *good = setup_topic(&setup, "good", 1, NULL),
+               *deleted = setup_topic(&setup, "deleted", 1, NULL);
+    setup_run(&setup, NULL);
+    emit_many(&setup, good, 50);
+    emit_many(&setup, deleted, 50);
+    emit_many(&setup, good, 50);
+    setup_wait_confirmed(&setup, 20000);
+    broker_delete_topic(setup.broker, deleted);
+    command(&setup, (const char *[]){"replay", "--since", "1h", "--yes", "--no-wait", NULL});
+    wait_for(wait_for_topic(&setup, deleted, 1), 60000);
+    cr_expect(rests(&setup, 9900000));
+    emit_many(&setup, good, 10); /* the stream flows */
+    setup_wait_confirmed(&setup, 20000);
+    broker_create_topic(setup.broker, deleted, 1, NULL);
+    wait_for(all_done(&setup), 60000);
+    expect_marked(&setup, deleted, 50, 0);
+    cr_expect_geq(consumer_count(broker_bootstrap(setup.broker), good), 210);
+    setup_end(&setup);
+}
+
+/* ---- copies ---- */
 
 Test(relay_replay, a_dead_letter_is_copied_with_its_reason_and_retried_from_the_command_line__P5)
 {

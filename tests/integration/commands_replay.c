@@ -81,15 +81,17 @@ Test(commands_replay, a_dry_run_counts_what_is_confirmed_and_selected_and_asks_f
     cr_expect_eq(count("request"), 0);
 }
 
-Test(commands_replay, what_waits_is_left_out, .init = open_all, .fini = close_all)
+Test(commands_replay, what_waits_is_left_out_and_what_is_paused_is_waited_for, .init = open_all,
+     .fini = close_all)
 {
     postgres_exec(
         outbox.relay,
         "select outbox.put_aside('main', '{\"dead\": [{\"id\": 1, \"tick\": 1, \"hold\": 7, \"error\":"
         " \"E\", \"message\": \"m\"}], \"held\": [[2, 1, 7]]}'); select outbox.pause('main', 'mail')");
-    EXPECT(0, "sent again: 1 event, 8 B, with ids from 3 to 3,", "", "--from", "1", "--dry-run");
-    EXPECT(0, "left out, of topics that are paused for relay main:\n  mail: 1 event", "", "--from", "1",
-           "--dry-run");
+    EXPECT(0, "sent again: 2 events, 13 B, with ids from 3 to 4,", "", "--from", "1", "--dry-run");
+    EXPECT(0,
+           "  orders: 1 event, 8 B\nit will wait for topics that are paused for relay main:\n  mail: 1 event",
+           "", "--from", "1", "--dry-run");
 }
 
 Test(commands_replay, what_is_no_longer_retained_is_said, .init = open_all, .fini = close_all)
@@ -165,6 +167,55 @@ Test(commands_replay, one_that_sends_less_than_was_counted_exits_69, .init = ope
     struct leader *leader = leader_begin(&outbox, LEADER_SETTLES(LEADER_ALL, "3", "'done'", "null"));
     EXPECT(69, "replay 1: done, 3 events sent again\n", "1 of the events that were counted were not sent",
            "--from", "1", "--yes");
+    leader_end(leader);
+}
+
+/* What the leader tells while the replay is in front of an event whose topic takes nothing. */
+#define WAITS                                                                                                \
+    "{\"waits\": [{\"number\": 7, \"event_id\": 1, \"topic\": \"other\"}, {\"number\": 1, \"event_id\": 4,"  \
+    " \"topic\": \"mail\", \"error\": \"UNKNOWN_TOPIC\", \"message\": \"it is not there\"}]}"
+
+Test(commands_replay, one_that_waits_for_a_topic_says_which_and_why__P5, .init = open_all, .fini = close_all)
+{
+    EXPECT(0, "asked for: replay 1\n", "", "--from", "1", "--yes", "--no-wait");
+    EXPECT(0, "replay 1: under way, 0 sent", "", "--list");
+    EXPECT(0, "\"waits\": null", "", "--list", "--json");
+    postgres_exec(outbox.relay, "select outbox.relay_trouble('main', '" WAITS "')");
+    EXPECT(0, "replay 1: waits, 0 sent", "", "--list");
+    EXPECT(0, "\n  waits, at event 4 of topic mail: UNKNOWN_TOPIC: it is not there\n", "", "--list");
+    struct ran ran = run_replay((const char *[]){"--list", "--json", NULL});
+    json_t *object = json_loads(ran.out, 0, NULL);
+    const json_t *wait = json_object_get(json_array_get(json_object_get(object, "replays"), 0), "waits");
+    cr_assert(json_is_object(wait), "%s", ran.out);
+    cr_expect_eq(status_integer(wait, "event_id"), 4);
+    cr_expect_str_eq(status_text(wait, "topic"), "mail");
+    cr_expect_str_eq(status_text(wait, "error"), "UNKNOWN_TOPIC");
+    json_decref(object);
+    ran_free(&ran);
+    expect_ran(run_status(config, false), 0,
+               "waits, at event 4 of topic mail: UNKNOWN_TOPIC: it is not there", "");
+    object = status_object(&outbox);
+    const json_t *relay = status_relay_of(object);
+    cr_expect(json_is_null(json_object_get(relay, "stuck"))); /* others flow */
+    cr_expect_str_eq(
+        status_text(json_object_get(json_array_get(json_object_get(relay, "requests"), 0), "waits"), "topic"),
+        "mail");
+    json_decref(object);
+    postgres_exec(outbox.relay, "select outbox.request_cancel('main', 1)");
+    EXPECT(0, "replay 1: cancelled, 0 sent", "", "--list");
+    EXPECT(0, "\"waits\": null", "", "--list", "--json");
+}
+
+/* The leader waits until the first line of the progress was due. */
+Test(commands_replay, who_waits_is_told_which_topic_it_waits_for__P5, .init = open_all, .fini = close_all)
+{
+    postgres_exec(outbox.relay, "select outbox.relay_trouble('main', '" WAITS "')");
+    struct leader *leader =
+        leader_begin(&outbox, "select outbox.request_settle(relay, number, " LEADER_ALL
+                              ", 4, 'done', null) from outbox.request"
+                              " where done_at is null and asked_at < clock_timestamp() - interval '2 s'");
+    EXPECT(0, "replay 1: done, 4 events sent again\n",
+           "outboxd replay: waiting for topic mail, at event 4: UNKNOWN_TOPIC ..", "--from", "1", "--yes");
     leader_end(leader);
 }
 

@@ -58,8 +58,7 @@ struct tables {
     struct stopped *topics[MODEL_TOPICS]; /* NULL: it is not paused */
     bool pauses[MODEL_TOPICS];
     bool paused;
-    int64_t number;               /* outbox.side_number */
-    int64_t waited[MODEL_TOPICS]; /* for the judge: world.order, when a topic last was paused in any way */
+    int64_t number; /* outbox.side_number */
 };
 
 extern struct tables tables;

@@ -49,7 +49,6 @@ tables_put_topic(const json_t *row)
                                 .attempts = 1};
     snprintf(stopped->error, sizeof stopped->error, "%s", json_string_value(json_object_get(row, "error")));
     tables.topics[topic] = stopped;
-    tables.waited[topic] = ++world.order;
     trace("postgres: topic %s is paused as number %" PRId64 " from %" PRId64 " to %" PRId64 " after %" PRId64
           ": %s",
           model_topic_name(topic), stopped->number, stopped->from_seq, stopped->to_seq, stopped->after_id,
@@ -71,7 +70,6 @@ tables_topic_settle(int64_t number, int64_t progress, int64_t new_to, const char
     struct stopped *stopped = tables_topic(number);
     if (stopped == NULL)
         return 0;
-    tables.waited[stopped->topic] = ++world.order;
     if (progress == SIDE_WHOLE) {
         tables.topics[stopped->topic] = NULL;
         trace("postgres: topic %s is not paused any more", model_topic_name(stopped->topic));
@@ -102,6 +100,4 @@ tables_pause(int topic, bool paused)
         tables.paused = paused;
     else
         tables.pauses[topic] = paused;
-    if (topic >= 0)
-        tables.waited[topic] = ++world.order;
 }
