@@ -3,7 +3,7 @@
  *
  *   CRASHPOINT=FUNCTION:K:before|after:ACTION[;..]   K: 3 | 3.. | *   ACTION: kill | stop | delay=MS | error[=CODE]
  *   CRASHPOINT_LOG=PATH       a line for each action, written before it is done
- *   CRASHPOINT_COUNTS=PATH    at exit: a line FUNCTION CALLS for each function that was called
+ *   CRASHPOINT_COUNTS=PATH    at exit: a line FUNCTION CALLS for each function that is watched
  *
  * A rule that cannot be read ends the process at once: a test must not pass because nothing was injected. */
 #include "fault/crashpoint.h"
@@ -122,16 +122,15 @@ __attribute__((destructor)) static void
 write_counts(void)
 {
     const char *path = getenv("CRASHPOINT_COUNTS");
-    FILE *file = NULL;
-    for (int i = 0; i < point_count && path != NULL; i++) {
-        if (points[i].calls == 0)
-            continue;
-        if (file == NULL && (file = fopen(path, "we")) == NULL)
-            return;
+    unsigned long calls = 0;
+    for (int i = 0; i < point_count; i++)
+        calls += points[i].calls;
+    FILE *file = path != NULL && calls > 0 ? fopen(path, "we") : NULL;
+    if (file == NULL)
+        return;
+    for (int i = 0; i < point_count; i++)
         fprintf(file, "%s %lu\n", points[i].name, points[i].calls);
-    }
-    if (file != NULL)
-        fclose(file);
+    fclose(file);
 }
 
 static const void *

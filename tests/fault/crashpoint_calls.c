@@ -29,12 +29,21 @@
     X(rd_kafka_consume_batch, FAILS_BEFORE)                                                                  \
     X(rd_kafka_consume_queue, FAILS_BEFORE)                                                                  \
     X(rd_kafka_consumer_poll, FAILS_BEFORE)                                                                  \
+    X(rd_kafka_metadata, FAILS_BEFORE)                                                                       \
+    X(rd_kafka_query_watermark_offsets, FAILS_ANYWHERE)                                                      \
+    X(rd_kafka_clusterid, FAILS_BEFORE)                                                                      \
+    X(rd_kafka_controllerid, FAILS_ANYWHERE)                                                                 \
+    X(rd_kafka_DescribeConfigs, FAILS_NEVER)                                                                 \
+    X(PQconnectStartParams, FAILS_BEFORE)                                                                    \
     X(PQconnectPoll, FAILS_ANYWHERE)                                                                         \
     X(PQsendQuery, FAILS_ANYWHERE)                                                                           \
     X(PQsendQueryParams, FAILS_ANYWHERE)                                                                     \
     X(PQsendQueryPrepared, FAILS_ANYWHERE)                                                                   \
     X(PQgetResult, FAILS_NEVER)                                                                              \
-    X(PQgetCopyData, FAILS_BEFORE)
+    X(PQgetCopyData, FAILS_BEFORE)                                                                           \
+    X(PQflush, FAILS_ANYWHERE)                                                                               \
+    X(PQconsumeInput, FAILS_ANYWHERE)                                                                        \
+    X(PQfinish, FAILS_NEVER)
 
 #define AS_INDEX(name, failing) POINT_##name,
 #define AS_POINT(name, failing) {#name, failing, NULL, NULL, 0},
@@ -57,6 +66,18 @@ const int point_count = POINT_COUNT;
             point_leave(point, &call);                                                                       \
         }                                                                                                    \
         return call.fails ? (failed) : result;                                                               \
+    }
+
+/* Of one that returns nothing, which cannot fail either. */
+#define WATCH_VOID(name, parameters, arguments)                                                              \
+    void name parameters                                                                                     \
+    {                                                                                                        \
+        struct point *point = &points[POINT_##name];                                                         \
+        struct call call = point_enter(point, __builtin_return_address(0));                                  \
+        void(*real) parameters;                                                                              \
+        *(void **)&real = point_real(point);                                                                 \
+        real arguments;                                                                                      \
+        point_leave(point, &call);                                                                           \
     }
 
 static rd_kafka_resp_err_t
@@ -90,16 +111,7 @@ no_handle(char *text, size_t size)
 WATCH(rd_kafka_t *, rd_kafka_new, (rd_kafka_type_t type, rd_kafka_conf_t *conf, char *text, size_t size),
       (type, conf, text, size), no_handle(text, size))
 
-void
-rd_kafka_destroy(rd_kafka_t *rk)
-{
-    struct point *point = &points[POINT_rd_kafka_destroy];
-    struct call call = point_enter(point, __builtin_return_address(0));
-    void (*real)(rd_kafka_t *);
-    *(void **)&real = point_real(point);
-    real(rk);
-    point_leave(point, &call);
-}
+WATCH_VOID(rd_kafka_destroy, (rd_kafka_t * rk), (rk))
 
 /* What a list of rd_kafka_producev's arguments says. */
 struct message {
@@ -203,8 +215,25 @@ WATCH(ssize_t, rd_kafka_consume_batch,
 WATCH(rd_kafka_message_t *, rd_kafka_consume_queue, (rd_kafka_queue_t * queue, int timeout_ms),
       (queue, timeout_ms), NULL)
 WATCH(rd_kafka_message_t *, rd_kafka_consumer_poll, (rd_kafka_t * rk, int timeout_ms), (rk, timeout_ms), NULL)
+WATCH(rd_kafka_resp_err_t, rd_kafka_metadata,
+      (rd_kafka_t * rk, int all, rd_kafka_topic_t *topic, const struct rd_kafka_metadata **metadata,
+       int timeout_ms),
+      (rk, all, topic, metadata, timeout_ms), code_of(&call))
+WATCH(rd_kafka_resp_err_t, rd_kafka_query_watermark_offsets,
+      (rd_kafka_t * rk, const char *topic, int32_t partition, int64_t *low, int64_t *high, int timeout_ms),
+      (rk, topic, partition, low, high, timeout_ms), code_of(&call))
+WATCH(char *, rd_kafka_clusterid, (rd_kafka_t * rk, int timeout_ms), (rk, timeout_ms), NULL)
+WATCH(int32_t, rd_kafka_controllerid, (rd_kafka_t * rk, int timeout_ms), (rk, timeout_ms), -1)
+WATCH_VOID(rd_kafka_DescribeConfigs,
+           (rd_kafka_t * rk, rd_kafka_ConfigResource_t **resources, size_t count,
+            const rd_kafka_AdminOptions_t *options, rd_kafka_queue_t *queue),
+           (rk, resources, count, options, queue))
 
 /* ---- libpq ---- */
+
+WATCH(PGconn *, PQconnectStartParams,
+      (const char *const *keywords, const char *const *values, int expand_dbname),
+      (keywords, values, expand_dbname), NULL)
 
 WATCH(PostgresPollingStatusType, PQconnectPoll, (PGconn * connection), (connection), PGRES_POLLING_FAILED)
 WATCH(int, PQsendQuery, (PGconn * connection, const char *sql), (connection, sql), 0)
@@ -218,3 +247,6 @@ WATCH(int, PQsendQueryPrepared,
       (connection, name, count, values, lengths, formats, format), 0)
 WATCH(PGresult *, PQgetResult, (PGconn * connection), (connection), NULL)
 WATCH(int, PQgetCopyData, (PGconn * connection, char **row, int async), (connection, row, async), -2)
+WATCH(int, PQflush, (PGconn * connection), (connection), -1)
+WATCH(int, PQconsumeInput, (PGconn * connection), (connection), 0)
+WATCH_VOID(PQfinish, (PGconn * connection), (connection))

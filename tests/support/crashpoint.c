@@ -69,10 +69,16 @@ crashpoint_hits(const struct crashpoint *crashpoint, const char *text)
     return count;
 }
 
+char *
+crashpoint_counts(const struct crashpoint *crashpoint)
+{
+    return scratch_read_file(crashpoint->counts);
+}
+
 long
 crashpoint_calls(const struct crashpoint *crashpoint, const char *function)
 {
-    char *counts = scratch_read_file(crashpoint->counts);
+    char *counts = crashpoint_counts(crashpoint);
     size_t size = strlen(function);
     long calls = 0;
     for (const char *line = counts; line != NULL && calls == 0; line = strchr(line, '\n')) {

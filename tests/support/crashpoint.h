@@ -21,5 +21,7 @@ int crashpoint_hits(const struct crashpoint *crashpoint, const char *text);
 
 /* Calls of a function in the whole life of the last process that ended by itself; 0: none. */
 long crashpoint_calls(const struct crashpoint *crashpoint, const char *function);
+/* The same of every function that is watched, a line "FUNCTION CALLS" each; the caller frees. */
+char *crashpoint_counts(const struct crashpoint *crashpoint);
 
 #endif
