@@ -19,6 +19,7 @@ void aside_ask_put(struct session *session, const struct journal_row_next *next,
 struct aside_refusal {
     int64_t event_id;
     const char *error, *message;
+    bool copy; /* one is wanted, if it becomes a dead letter by that */
 };
 
 /* outbox.request_settle(): `outcome` NULL: it goes on. `refused` NULL: nothing was. */

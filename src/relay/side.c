@@ -149,7 +149,8 @@ side_ask_settle(struct relay *relay, const struct side *side, int64_t progress, 
                 const char *outcome)
 {
     struct journal_row_next next = leading_next_row(relay);
-    const struct aside_refusal refusal = {side->refused_id, side->why.name, side->why.message};
+    const struct aside_refusal refusal = {side->refused_id, side->why.name, side->why.message,
+                                          relay->settings->dead_letter_topic != NULL};
     relay->beside.asked_number = side->request.number;
     relay->beside.asked_progress = progress;
     relay->beside.asked_ends = outcome != NULL;

@@ -245,6 +245,22 @@ Test(schema_aside, a_discard_whose_next_event_is_refused_is_done, .init = open_a
     EXPECT_TEXT("2 3", HELD);
 }
 
+Test(schema_aside, what_becomes_a_dead_letter_by_a_retry_is_copied_like_any_other__P5, .init = open_all,
+     .fini = close_all)
+{
+    hold_three();
+    settle(ask("dead_retry('main', 1)"), "1", 1, "'refused'",
+           "'{\"id\": 4, \"error\": \"E\", \"message\": \"m\", \"copy\": true}'");
+    EXPECT_TEXT("copy 4", "select concat_ws(' ', kind, event_id) from outbox.request where done_at is null");
+    settle(ask("dead_retry('main', 4)"), "0", 0, "'refused'",
+           "'{\"id\": 4, \"error\": \"E\", \"message\": \"again\", \"copy\": true}'");
+    cr_expect_eq(count("request where kind = 'copy'"), 1, "it is dead already");
+    settle(ask("dead_retry('main', 4)"), "4", 1, "'refused'",
+           "'{\"id\": 2, \"error\": \"E\", \"message\": \"m\", \"copy\": false}'");
+    EXPECT_TEXT("2", "select event_id from outbox.dead_letter");
+    cr_expect_eq(count("request where kind = 'copy'"), 1, "nobody wants copies");
+}
+
 Test(schema_aside, what_is_settled_twice_counts_once, .init = open_all, .fini = close_all)
 {
     hold_three();

@@ -238,8 +238,11 @@ refuse_held(const json_t *refused)
     if (next == NULL)
         return;
     struct row *row = next->row;
-    if (tables_letter(row->id) == NULL)
+    if (tables_letter(row->id) == NULL) {
         add_letter(row, next->tick, next->hold, refused);
+        if (json_is_true(json_object_get(refused, "copy")))
+            (void)add_request("copy", row);
+    }
     remove_held(row);
 }
 
