@@ -139,10 +139,10 @@ struct relay {
     struct verdict verdict;
     bool instance_ran;            /* an instance was started and has not been looked back at */
     uint64_t acknowledged_before; /* `acknowledged` when it was started */
+    bool awaits_end;              /* nothing more is handed over before what is open is answered */
     uint64_t oldest_serial;       /* of the oldest event, when it was out */
     int64_t oldest_from_us;       /* since when it has been out and the oldest */
     int64_t obstacle_from_us;     /* since when brokers say what is in its way; 0: they do not */
-    uint64_t refused_next;        /* serial + 1 of an event that will be refused; 0: of none */
     bool dropping;                /* pages are to be dropped as soon as nothing of them is out */
     int64_t wall_us;              /* of this turn's reports */
     uint64_t acknowledged;        /* events, since the start of the process .. */

@@ -248,15 +248,12 @@ ask_again(struct relay *relay, const struct event *event)
     trouble->asked_again = true;
 }
 
-/* Another attempt at the event that was refused: a transaction takes with it what is refused in it, so it gets one of its own. And one
- * that is known to be refused is judged when what is before it is committed. */
+/* Another attempt at the event that was refused: a transaction takes with it what is refused in it, so it gets one of its own. */
 static bool
 waits_for_commit(const struct relay *relay, const struct event *event)
 {
     const struct trouble *trouble = &relay->verdict.trouble;
-    uint64_t serial = pipeline_serial(event);
-    bool alone = (trouble->active && trouble->serial == serial) || relay->refused_next == serial + 1;
-    return alone && exact_is_open(relay);
+    return trouble->active && trouble->serial == pipeline_serial(event) && exact_is_open(relay);
 }
 
 /* True when there is more that could be sent at once. */
@@ -286,10 +283,11 @@ send_some(struct relay *relay)
         case PRODUCER_ASKING:
             return false;
         case PRODUCER_REFUSED:
-            if (why.kind == OUTCOME_EVENT && (pipeline->events_out > 0 || exact_is_open(relay))) {
-                relay->refused_next = pipeline_serial(event) + 1;
-                return false; /* of a key, the first one that is refused is to be the first one known */
-            }
+            /* of a key, the first one that is refused is to be the first one known */
+            relay->awaits_end =
+                why.kind == OUTCOME_EVENT && (pipeline->events_out > 0 || exact_is_open(relay));
+            if (relay->awaits_end)
+                return false;
             refused(relay, event, &why, true);
             if (event->state == EVENT_UNSENT && !event->topic->paused)
                 return false;
@@ -307,9 +305,10 @@ send_events(struct relay *relay)
 {
     const struct verdict *verdict = &relay->verdict;
     bool small_for_nothing = verdict->batch_events > 0 && !verdict->suspecting && !verdict->trouble.active;
+    relay->awaits_end = small_for_nothing && (relay->pipeline.events_out > 0 || exact_is_open(relay));
     if (!small_for_nothing)
         return send_some(relay);
-    if (relay->pipeline.events_out > 0 || exact_is_open(relay))
+    if (relay->awaits_end)
         return false; /* ending an instance costs what is out */
     producer_end(relay->producer, relay->now_us, "the suspects are settled: full batches again");
     return true;
@@ -322,7 +321,7 @@ expects_more(struct relay *relay)
     const struct event *next = pipeline_next(&relay->pipeline);
     if (relay->state != RELAY_LEADING || relay->dropping || !leading_holds_lease(relay) || relay->undurable)
         return false;
-    if (relay->beside.paused || !aside_is_loaded(relay))
+    if (relay->beside.paused || !aside_is_loaded(relay) || relay->awaits_end)
         return false;
     if (next != NULL)
         return verdict_allows(&relay->verdict, pipeline_serial(next), relay->now_us) &&

@@ -139,3 +139,25 @@ Test(relay_exact_refused, a_topic_deleted_under_way_is_named_and_made_again_it_g
     wait_for(daemon_readiness_is(setup.relay, 200, ""), 5000);
     setup_end(&setup);
 }
+
+/* What is refused before it is sent waits for what is before it, and that is committed at once, however long a transaction may last. */
+Test(relay_exact_refused, events_that_are_refused_before_they_are_sent_keep_nobody_waiting__P3_P5)
+{
+    struct setup setup = setup_begin();
+    const char *small = setup_topic(&setup, "small", 2, (const char *[]){"max.message.bytes", "20000", NULL});
+    setup_run(&setup, setup_and(setup_exact(&setup, true), "transaction/time=10s"));
+    setup_make_bytes(&setup);
+    int64_t from_us = clock_monotonic_us();
+    postgres_exec(
+        setup.admin,
+        "insert into outbox.event (topic, key, payload) select '%s', int8send(i), test_bytes(case when"
+        " i %% 10 = 0 then 30000 else 100 end, i) from generate_series(1, 100) i",
+        small);
+    setup_wait_confirmed(&setup, 60000);
+    cr_expect_lt(clock_monotonic_us() - from_us, 10000000);
+    cr_expect_eq(postgres_int(setup.admin, "select count(*) from outbox.dead_letter"), 10);
+    broker_configure_topic(setup.broker, small, "max.message.bytes", "100000");
+    wait_for(expected_nothing_waits(setup.admin), 60000);
+    setup_expect_all_once(&setup, 10000);
+    setup_end(&setup);
+}
