@@ -169,7 +169,7 @@ GCC_BUILD ?= build/lint-gcc
 lint:                     ## format, clang-tidy, includes, headers alone; gcc and clang without a warning
 	packaging/deps.sh test lint
 	$(MAKE) lint-now
-lint-now: PROGRAMS = $(SUITES) simulator/simulate hostile chaos/chaos $(BENCHES:%=bench/%) $(FAULT_KIT)
+lint-now: PROGRAMS = $(SUITES) simulator/simulate hostile chaos/chaos crashpoints/crashpoints $(BENCHES:%=bench/%) $(FAULT_KIT)
 lint-now:
 	$(MAKE) O=$(GCC_BUILD) CC=gcc WERROR=1 all examples $(PROGRAMS:%=$(GCC_BUILD)/tests/%)
 	$(MAKE) O=build/lint-clang CC=clang WERROR=1 OPT=-O1 all examples $(PROGRAMS:%=build/lint-clang/tests/%)
@@ -268,6 +268,22 @@ chaos-now: $(O)/outboxd $(O)/tests/chaos/chaos
 
 $(O)/tests/chaos/chaos: $(patsubst %.c,$(O)/obj/%.o,$(sort $(wildcard tests/chaos/*.c))) $(support_OBJ) $(OBJ) \
                         | $(FAULT_KIT:%=$(O)/tests/%)
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(LINKHARD) -o $@ $^ $(LDLIBS) $(TESTLIBS)
+
+# ---- crash points: the relay killed before and after each function that it calls of librdkafka and libpq ----------------------------
+.PHONY: crashpoints crashpoints-now
+crashpoints:              ## kill -9 before and after each call of librdkafka and libpq, KILLS=20 each; SEED= DELIVERY=both FUNCTIONS='PQ*'
+	packaging/deps.sh test
+	$(MAKE) crashpoints-now
+crashpoints-now: $(O)/outboxd $(O)/tests/crashpoints/crashpoints
+	O=$(O) KILLS=$(KILLS) SEED=$(SEED) DELIVERY=$(DELIVERY) FUNCTIONS='$(FUNCTIONS)' \
+		tests/run.sh --timeout 86400 $(O)/tests/crashpoints/crashpoints
+
+LIVES := relay_story relay_beside relay_lives
+$(O)/tests/crashpoints/crashpoints: $(O)/obj/tests/crashpoints/crashpoints.o $(LIVES:%=$(O)/obj/tests/e2e/%.o) $(support_OBJ) $(OBJ) \
+                                    | $(FAULT_KIT:%=$(O)/tests/%)
 	@mkdir -p $(@D)
 	$(call say,LINK)
 	$(Q)$(CC) $(LINKHARD) -o $@ $^ $(LDLIBS) $(TESTLIBS)

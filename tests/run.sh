@@ -64,7 +64,7 @@ patience_of() {
 keep_logs() {
     mkdir -p "$logs/$1"
     cp "$scratch/$1.out" "$logs/$1/output"
-    (cd "$scratch" && find . \( -name log -o -name '*.log' -o -name 'report.*' -o -name config.yaml \) -type f \
+    (cd "$scratch" && find . \( -name log -o -name '*.log' -o -name 'report.*' -o -name '*.tsv' -o -name config.yaml \) -type f \
         -exec cp --parents {} "$logs/$1" \;)
     echo "run.sh: logs of $1 are in $logs/$1"
 }
@@ -133,7 +133,7 @@ run_suite() {
 
 for suite in "${suites[@]}"; do
     case $(basename "$suite") in
-    e2e | examples)
+    e2e | examples | crashpoints)
         if ! fetch_kafka; then
             failed=$((failed + 1))
             continue

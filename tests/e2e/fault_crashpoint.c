@@ -1,5 +1,6 @@
 /* fault_crashpoint.c: the relay ended, stopped or failed at a call of librdkafka or libpq, before it or after it, by crashpoint.so;
  * and that it is done where and as often as the rule says. */
+#include "e2e/relay_lives.h"
 #include "e2e/relay_setup.h"
 #include "e2e/relay_story.h"
 
@@ -12,39 +13,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-TestSuite(fault_crashpoint, .timeout = 300);
+TestSuite(fault_crashpoint, .timeout = 400);
 
 #define HIT_MS 30000
-#define KILLED (128 + SIGKILL)
+/* Longer lives, and more of them, are what the campaign is for (make crashpoints). */
+#define LIFE_MS 1000
 
-/* What the relay calls in every life under load; the last four only when it delivers exactly once. */
-static const char *const functions[] = {"rd_kafka_new",
-                                        "rd_kafka_producev",
-                                        "rd_kafka_queue_poll",
-                                        "PQconnectPoll",
-                                        "PQsendQuery",
-                                        "PQsendQueryPrepared",
-                                        "PQgetResult",
-                                        "PQgetCopyData",
-                                        "rd_kafka_destroy",
-                                        "rd_kafka_init_transactions",
-                                        "rd_kafka_consume",
-                                        "rd_kafka_begin_transaction",
-                                        "rd_kafka_commit_transaction"};
-#define FUNCTIONS (sizeof functions / sizeof *functions)
-#define FUNCTIONS_INEXACT (FUNCTIONS - 4)
-/* A call further on would take its time. */
-#define FURTHEST 200
-
-/* Enough at once that it is read by COPY. */
 static void
 commit_many(struct story *story)
 {
     PGconn *admin = story_admin(story);
-    postgres_exec(admin,
-                  "insert into outbox.event (topic, key, payload) select '%s', int8send(g %% 7),"
-                  " convert_to('payload-' || g, 'UTF8') from generate_series(1, 3000) g",
-                  story->topics[1]);
+    load_commit_many(admin, story->topics[1]);
     PQfinish(admin);
 }
 
@@ -57,76 +36,32 @@ start_by(struct story *story, const struct crashpoint *crashpoint, const char *r
     crashpoint_unset();
 }
 
-/* A life without a fault, which tells how many boundaries there are. */
 static void
-count_calls(struct story *story, const struct crashpoint *crashpoint, size_t count, long calls[FUNCTIONS])
+kill_at_each(bool exact)
 {
-    commit_many(story);
-    start_by(story, crashpoint, "");
-    story_await_lead(story->relay);
-    story_await_confirmed(story);
-    cr_assert_eq(daemon_terminate(story->relay), 0);
-    for (size_t i = 0; i < count; i++) {
-        calls[i] = crashpoint_calls(crashpoint, functions[i]);
-        cr_assert_gt(calls[i], 0, "%s was never called", functions[i]);
+    struct lives lives;
+    lives_begin(&lives, &(struct lives_options){.exact = exact, .pause_us = 40000, .life_ms = LIFE_MS});
+    lives_count(&lives);
+    for (size_t i = 0; i < LIVES_FUNCTIONS; i++) {
+        if (lives_functions[i].exact && !exact)
+            continue;
+        lives_kill(&lives, lives_functions[i].name, "before");
+        lives_kill(&lives, lives_functions[i].name, "after");
     }
+    lives_end(&lives, exact ? "exactly once" : "at least once");
 }
 
-static void
-kill_at(struct story *story, const struct crashpoint *crashpoint, const char *function, int call,
-        const char *when)
-{
-    char *rule = must_format("%s:%d:%s:kill", function, call, when);
-    char *hit = must_format("function=%s call=%d when=%s action=kill\n", function, call, when);
-    int before = crashpoint_hits(crashpoint, hit);
-    commit_many(story);
-    start_by(story, crashpoint, rule);
-    /* the producer's handle goes when the relay is asked to stop; another one, that looks topics up, may have gone before */
-    if (strcmp(function, "rd_kafka_destroy") == 0)
-        wait_for(!daemon_running(story->relay) || daemon_metric(story->relay, "outbox_leader") == 1, HIT_MS);
-    if (strcmp(function, "rd_kafka_destroy") == 0 && daemon_running(story->relay))
-        kill(daemon_pid(story->relay), SIGTERM);
-    cr_assert_eq(daemon_wait_exit(story->relay, HIT_MS), KILLED, "%s", rule);
-    cr_assert_eq(crashpoint_hits(crashpoint, hit), before + 1, "%s", rule);
-    free(hit), free(rule);
-}
-
-static struct verdict
-kill_at_each(bool exact, size_t count)
-{
-    struct story story;
-    struct crashpoint *crashpoint = crashpoint_new();
-    long calls[FUNCTIONS];
-    story_begin(&story, &(struct story_options){.exact = exact, .pause_us = 20000});
-    cr_assert_eq(daemon_terminate(story.relay), 0);
-    story_start_load(&story);
-    count_calls(&story, crashpoint, count, calls);
-    for (size_t i = 0; i < count; i++) {
-        bool at_end = strcmp(functions[i], "rd_kafka_destroy") == 0;
-        int furthest = at_end ? 1 : (int)(calls[i] < FURTHEST ? calls[i] : FURTHEST);
-        kill_at(&story, crashpoint, functions[i], 1 + story_draw(&story, furthest), "before");
-        kill_at(&story, crashpoint, functions[i], 1 + story_draw(&story, furthest), "after");
-    }
-    daemon_again(story.relay);
-    story_await_lead(story.relay);
-    story_finish(&story, story.relay);
-    struct verdict verdict = story_judge(&story);
-    crashpoint_free(crashpoint);
-    story_end(&story);
-    return verdict;
-}
-
+/* Events are refused, retried, given up and replayed meanwhile, and a topic is paused and catches up. */
 Test(fault_crashpoint,
      kill_9_before_and_after_a_call_of_each_function_loses_and_reorders_nothing__P1_P2_P3__row_44)
 {
-    cr_expect_leq(kill_at_each(false, FUNCTIONS_INEXACT).duplicate_runs,
-                  2 * FUNCTIONS_INEXACT * STORY_STREAMS);
+    kill_at_each(false);
 }
 
 Test(fault_crashpoint,
      exactly_once_kill_9_before_and_after_a_call_of_each_function_repeats_nothing_either__P1_P2_P3__row_44)
 {
-    cr_expect_eq(kill_at_each(true, FUNCTIONS).duplicates, 0);
+    kill_at_each(true);
 }
 
 /* The leader stops within a call, wakes up when another has taken over, and goes on with what it was doing. */

@@ -2,6 +2,7 @@
 #include "e2e/relay_story.h"
 
 #include "base/clock.h"
+#include "support/evidence.h"
 #include "support/scratch.h"
 #include "support/wait.h"
 
@@ -77,6 +78,15 @@ create_topics(struct story *story, bool replicated)
     }
 }
 
+/* Takes whatever other topics refuse. */
+static void
+create_topic_of_copies(struct story *story)
+{
+    story->copies =
+        broker_new_topic(story->broker, "copies", 1,
+                         (const char *[]){"message.timestamp.after.max.ms", "9223372036854775807", NULL});
+}
+
 static void
 open_standby(struct story *story, enum story_standby kind)
 {
@@ -119,19 +129,21 @@ static struct daemon *
 start_relay(struct story *story, const char *database, pid_t network)
 {
     char *lease = must_format("lease=%dms", story->lease_ms),
-         *source = must_format("source=%s", story->source);
-    const char *overrides[STORY_OVERRIDES + 4] = {lease, source}, **last = overrides + 2;
+         *source = must_format("source=%s", story->source),
+         *copies = must_format("dead_letter/topic=%s", story->copies ? story->copies : "null");
+    const char *delivery = story->exact ? "delivery=exactly-once" : "delivery=at-least-once";
+    const char *overrides[STORY_OVERRIDES + 5] = {lease, source, copies, delivery}, **last = overrides + 4;
     for (const char *const *more = story->overrides; more != NULL && *more != NULL; more++) {
-        CHECK(last < overrides + 2 + STORY_OVERRIDES);
+        CHECK(last < overrides + 4 + STORY_OVERRIDES);
         *last++ = *more;
     }
-    *last = story->exact ? "delivery=exactly-once" : NULL;
     const char *bootstrap =
         story->proxy != NULL ? fproxy_bootstrap(story->proxy) : broker_bootstrap(story->broker);
     struct daemon *relay = daemon_start(&(struct daemon_options){
         .conninfo = database, .bootstrap = bootstrap, .overrides = overrides, .network = network});
     free(lease);
     free(source);
+    free(copies);
     return relay;
 }
 
@@ -185,6 +197,8 @@ story_begin(struct story *story, const struct story_options *options)
     create_topics(story, options->brokers > 1);
     if (options->exact)
         be_exact(story);
+    if (options->copies)
+        create_topic_of_copies(story);
     PGconn *admin = story_admin(story);
     load_prepare(admin);
     PQfinish(admin);
@@ -332,24 +346,47 @@ story_finish(struct story *story, struct daemon *relay)
     cr_assert_eq(exit_code, 0, "the relay ended with %d", exit_code);
 }
 
-struct verdict
-story_compare(struct story *story, struct expected_events *events)
+static struct verdict
+compare(struct story *story, struct expected_events *events, struct records *records)
 {
-    struct verdict verdict =
-        checker_compare(events, broker_bootstrap(story->broker), story->topics, story->source);
+    consumer_read_all(records, broker_bootstrap(story->broker), story->topics, true);
+    struct verdict verdict = checker_judge(events, records, story->source);
+    if (!verdict_clean(&verdict))
+        verdict_print(&verdict, stderr);
     fprintf(stderr, "story: events=%zu duplicates=%zu in runs=%zu\n", verdict.expected, verdict.duplicates,
             verdict.duplicate_runs);
     return verdict;
 }
 
 struct verdict
+story_compare(struct story *story, struct expected_events *events)
+{
+    struct records records = {0};
+    struct verdict verdict = compare(story, events, &records);
+    records_free(&records);
+    return verdict;
+}
+
+static void
+keep_evidence(PGconn *admin, const struct expected_events *events, const struct records *records)
+{
+    char *directory = scratch_directory("evidence");
+    evidence_keep(directory, events, records, admin);
+    free(directory);
+}
+
+struct verdict
 story_judge(struct story *story)
 {
     struct expected_events events = {0};
+    struct records records = {0};
     PGconn *admin = story_admin(story);
     load_read_ledger(&events, admin);
+    struct verdict verdict = compare(story, &events, &records);
+    if (!verdict_clean(&verdict) || (story->exact && verdict.duplicates > 0))
+        keep_evidence(admin, &events, &records);
     PQfinish(admin);
-    struct verdict verdict = story_compare(story, &events);
+    records_free(&records);
     expected_free(&events);
     cr_expect(verdict_clean(&verdict), "lost %zu phantom %zu reordered %zu changed %zu", verdict.lost,
               verdict.phantom, verdict.reordered, verdict.changed);

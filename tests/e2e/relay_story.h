@@ -39,6 +39,7 @@ struct story_options {
     const char *const
         *overrides; /* further ones for each relay (relay.h), STORY_OVERRIDES at most, or NULL */
     bool exact;     /* delivery: exactly-once, under a source and with a position topic of its own */
+    bool copies;    /* dead letters are copied to a topic of their own, story.copies */
 };
 
 struct story {
@@ -48,6 +49,7 @@ struct story {
     struct fproxy *proxy; /* NULL unless proxied */
     const char *database;
     const char *topics[STORY_TOPICS + 1];
+    const char *copies; /* NULL: none are made */
     struct daemon *relay;
     struct load_options load_options;
     struct load *load;

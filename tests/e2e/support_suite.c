@@ -14,7 +14,7 @@ ReportHook(PRE_ALL)(struct criterion_test_set *tests)
 {
     suite_begin(tests);
     postgres = postgres_share();
-    broker = broker_share();
+    broker = broker_share(NULL);
 }
 
 ReportHook(POST_ALL)(struct criterion_global_stats *stats)

@@ -214,11 +214,11 @@ broker_shared(void)
 }
 
 struct broker *
-broker_share(void)
+broker_share(const struct broker_options *options)
 {
     if (getenv("OUTBOXD_TEST_KAFKA") != NULL)
         return NULL;
-    struct broker *broker = broker_start(NULL);
+    struct broker *broker = broker_start(options);
     if (!broker_archive_works(broker)) {
         broker_stop(broker);
         broker_launch(broker, true);

@@ -38,9 +38,8 @@ struct broker *broker_node(struct broker *broker, int node);
  */
 struct broker *broker_shared(void);
 
-/* For a suite's PRE_ALL hook: starts a broker and sets OUTBOXD_TEST_KAFKA; NULL when the environment has one.
- */
-struct broker *broker_share(void);
+/* For a suite's PRE_ALL hook: starts a broker and sets OUTBOXD_TEST_KAFKA; NULL when the environment has one. `options` may be NULL. */
+struct broker *broker_share(const struct broker_options *options);
 
 /* Kills the broker if it is this process's own and removes its data. NULL is allowed. */
 void broker_free(struct broker *broker);

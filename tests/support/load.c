@@ -42,11 +42,21 @@ load_prepare(PGconn *admin)
 }
 
 void
+load_commit_many(PGconn *connection, const char *topic)
+{
+    postgres_exec(connection,
+                  "insert into outbox.event (topic, key, payload) select '%s', int8send(g %% 7),"
+                  " convert_to('payload-' || g, 'UTF8') from generate_series(1, 3000) g",
+                  topic);
+}
+
+void
 load_read_ledger(struct expected_events *events, PGconn *connection)
 {
     expected_read(events, connection,
                   "select id, xid::text, counter, snapshot, topic, key, payload, headers::text,"
-                  " (extract(epoch from created_at) * 1000000)::bigint from load.ledger order by id");
+                  " (extract(epoch from created_at) * 1000000)::bigint from load.ledger l"
+                  " where not exists (select from outbox.discarded d where d.event_id = l.id) order by id");
 }
 
 static void *

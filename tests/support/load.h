@@ -45,7 +45,10 @@ uint64_t load_committed_events(const struct load *load);
 struct load_totals load_stop(struct load *load);
 void load_totals_print(const struct load_totals *totals, FILE *to);
 
-/* The ledger: every committed event with both witnesses of its order. */
+/* A few thousand events in one transaction, so that their page is read by COPY. */
+void load_commit_many(PGconn *connection, const char *topic);
+
+/* The ledger: every committed event with both witnesses of its order, but for those that somebody has given up. */
 void load_read_ledger(struct expected_events *events, PGconn *connection);
 
 /* The control: a poller of `id > last` in a thread, which loses events by design. Its "records" are what a
