@@ -12,7 +12,7 @@ PG_CONFIG ?= pg_config
 # ---- flags -----------------------------------------------------------------------------------------------
 try = $(shell echo 'int main(void){return 0;}' | $(CC) -Werror $(1) -x c -o /dev/null - 2>/dev/null && echo '$(1)')
 
-LIBS     := rdkafka libpq yaml-0.1 libmicrohttpd jansson libsystemd
+LIBS     := rdkafka libpq yaml-0.1 libmicrohttpd jansson libsystemd libcrypto
 # outboxd's own allocator, of the daemon alone: five small blocks an event are a quarter less work than with glibc's
 ALLOCATOR := jemalloc
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \

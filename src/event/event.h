@@ -39,6 +39,9 @@ struct event {
     enum event_state state;
 };
 
+/* Of a key that is to be remembered, which may be of any length: SHA-256, as sha256() in Postgres. */
+#define KEY_DIGEST_SIZE 32
+
 /* What a delivery report, or a refusal before sending, means for the relay. */
 enum outcome_kind {
     OUTCOME_ACKNOWLEDGED, /* in Kafka, acks=all */

@@ -85,17 +85,14 @@ aside_ask_dead(struct session *session, const char *relay, struct journal_positi
     session_ask_prepared(session, "outboxd_dead", 3, values, false, now_us);
 }
 
-/* Postgres prints two digits a byte. */
-static char *
-from_hex(const char *hex, size_t *size)
+static void
+read_digest(const PGresult *result, int row, int column, unsigned char digest[KEY_DIGEST_SIZE])
 {
-    *size = strlen(hex) / 2;
-    char *bytes = must_alloc(*size + 1);
-    for (size_t i = 0; i < *size; i++) {
-        const char digits[3] = {hex[2 * i], hex[2 * i + 1], '\0'};
-        bytes[i] = (char)strtoul(digits, NULL, 16);
-    }
-    return bytes;
+    size_t size = 0;
+    unsigned char *bytes = PQunescapeBytea((const unsigned char *)PQgetvalue(result, row, column), &size);
+    CHECK(bytes != NULL && size == KEY_DIGEST_SIZE);
+    memcpy(digest, bytes, size);
+    PQfreemem(bytes);
 }
 
 bool
@@ -110,10 +107,11 @@ aside_read_dead(struct session *session, aside_visit_dead *visit, void *context,
                                   .ahead = PQgetvalue(result, row, 2)[0] == 't',
                                   .topic = PQgetvalue(result, row, 3),
                                   .tick = number_field(result, row, 5)};
-        char *key = PQgetisnull(result, row, 4) ? NULL : from_hex(PQgetvalue(result, row, 4), &dead.key_size);
-        dead.key = key;
+        if (PQgetisnull(result, row, 4))
+            dead.hold = 0;
+        else
+            read_digest(result, row, 4, dead.key);
         visit(context, &dead);
-        free(key);
     }
     PQclear(result);
     return true;

@@ -48,8 +48,8 @@ struct aside_dead {
     int64_t hold; /* 0: it holds nothing */
     int64_t tick;
     bool ahead;
-    const char *topic, *key; /* key NULL: none; valid during the call */
-    size_t key_size;
+    const char *topic; /* valid during the call */
+    unsigned char key[KEY_DIGEST_SIZE];
 };
 typedef void aside_visit_dead(void *context, const struct aside_dead *dead);
 void aside_ask_dead(struct session *session, const char *relay, struct journal_position confirmed,

@@ -154,7 +154,7 @@
 /* $1 relay, $2 confirmed_seq and $3 confirmed_id: dead letters that hold something, and those that the stream is still to come to. */
 #define SQL_PREPARE_DEAD                                                                                               \
     "prepare outboxd_dead(text, bigint, bigint) as"                                                                    \
-    " select event_id, coalesce(hold, 0), (tick, event_id) > ($2 + 1, $3), topic, encode(key, 'hex'), tick"            \
+    " select event_id, coalesce(hold, 0), (tick, event_id) > ($2 + 1, $3), topic, sha256(key), tick"                    \
     " from outbox.dead_letter where relay = $1 and (hold is not null or (tick, event_id) > ($2 + 1, $3)) order by tick, event_id;"
 
 /* $1 relay: how many dead letters and held events there are, and the last ticks that have some. */

@@ -132,9 +132,10 @@ take_dead(void *context, const struct aside_dead *dead)
     struct relay *relay = context;
     struct aside *aside = &relay->aside;
     const struct topic *topic = topic_intern_always(relay->topics, dead->topic, strlen(dead->topic));
-    const struct hold hold = {topic, dead->key, dead->key_size, dead->hold, dead->tick, dead->event_id};
-    if (dead->hold != 0 && dead->key != NULL)
-        (void)holds_add(&aside->holds, &hold);
+    struct hold hold = {.topic = topic, .number = dead->hold, .tick = dead->tick, .id = dead->event_id};
+    memcpy(hold.key, dead->key, sizeof hold.key);
+    if (dead->hold != 0)
+        holds_load(&aside->holds, &hold);
     if (!dead->ahead)
         return;
     aside->ahead = must_realloc(aside->ahead, aside->ahead_count + 1, sizeof *aside->ahead);
@@ -203,9 +204,7 @@ aside_bury(struct relay *relay, struct event *event, const struct outcome *why)
     }
     if (aside->refusal_count == REFUSALS_MOST)
         return true; /* it stays unsent, and is refused again when those before it are written down */
-    const struct hold hold = {event->topic,          event->key, event->key_size, event->id,
-                              event->page->tick_seq, event->id};
-    if (holds && !holds_add(&aside->holds, &hold))
+    if (holds && !holds_begin(&aside->holds, event))
         return false;
     aside->refusals[aside->refusal_count++] = (struct refusal){event, *why};
     pipeline_set_aside(&relay->pipeline, event, EVENT_REFUSED);

@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,18 @@ answer_hex(struct answer *answer, int key)
 }
 
 static void
+answer_digest(struct answer *answer, int key)
+{
+    unsigned char digest[KEY_DIGEST_SIZE] = {0};
+    char text[2 + 2 * KEY_DIGEST_SIZE + 1] = "\\x";
+    if (key != MODEL_KEYS)
+        CHECK(EVP_Digest(model_key_name(key), model_key_size(key), digest, NULL, EVP_sha256(), NULL) == 1);
+    for (size_t i = 0; i < sizeof digest; i++)
+        snprintf(text + 2 + 2 * i, 3, "%02x", digest[i]);
+    answer_text(answer, key != MODEL_KEYS ? text : NULL);
+}
+
+static void
 dead(struct request *request)
 {
     struct answer *answer = &request->answer;
@@ -60,7 +73,7 @@ dead(struct request *request)
         answer_number(answer, letter->hold);
         answer_flag(answer, is_ahead);
         answer_text(answer, model_topic_name(letter->row->topic));
-        answer_hex(answer, letter->row->key);
+        answer_digest(answer, letter->row->key);
         answer_number(answer, letter->tick);
     }
 }
