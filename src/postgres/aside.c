@@ -59,31 +59,7 @@ aside_ask_apply(struct session *session, const struct journal_row_next *next, in
     journal_ask_append(session, "outboxd_apply", next, 2, more, now_us);
 }
 
-void
-aside_ask_ahead(struct session *session, const char *relay, int64_t now_us)
-{
-    session_ask_prepared(session, "outboxd_ahead", 1, &relay, false, now_us);
-}
-
-bool
-aside_read_ahead(struct session *session, struct aside_ahead *ahead, struct error *error)
-{
-    PGresult *result = session_answer(session, error);
-    if (result == NULL)
-        return error_prefix(error, "cannot count what was passed over");
-    *ahead = (struct aside_ahead){number_field(result, 0, 0), number_field(result, 0, 1),
-                                  number_field(result, 0, 2)};
-    PQclear(result);
-    return true;
-}
-
-void
-aside_ask_dead(struct session *session, const char *relay, struct journal_position confirmed, int64_t now_us)
-{
-    struct numbers numbers = {0};
-    const char *values[] = {relay, number_text(&numbers, confirmed.seq), number_text(&numbers, confirmed.id)};
-    session_ask_prepared(session, "outboxd_dead", 3, values, false, now_us);
-}
+/* ---- reading back ---- */
 
 static void
 read_digest(const PGresult *result, int row, int column, unsigned char digest[KEY_DIGEST_SIZE])
@@ -95,24 +71,57 @@ read_digest(const PGresult *result, int row, int column, unsigned char digest[KE
     PQfreemem(bytes);
 }
 
+void
+aside_ask_holds(struct session *session, const char *relay, int64_t after, int64_t rows, int64_t bytes,
+                int64_t now_us)
+{
+    struct numbers numbers = {0};
+    const char *values[] = {relay, number_text(&numbers, after), number_text(&numbers, rows),
+                            number_text(&numbers, bytes)};
+    session_ask_prepared(session, "outboxd_holds", 4, values, false, now_us);
+}
+
 bool
-aside_read_dead(struct session *session, aside_visit_dead *visit, void *context, struct error *error)
+aside_read_holds(struct session *session, aside_visit_hold *visit, void *context, int *count,
+                 struct error *error)
+{
+    PGresult *result = session_answer(session, error);
+    if (result == NULL)
+        return error_prefix(error, "cannot read what dead letters hold");
+    *count = PQntuples(result);
+    for (int row = 0; row < *count; row++) {
+        struct aside_hold hold = {.number = number_field(result, row, 0),
+                                  .tick = number_field(result, row, 1),
+                                  .event_id = number_field(result, row, 2),
+                                  .topic = PQgetvalue(result, row, 3),
+                                  .held_tick = number_field(result, row, 5)};
+        read_digest(result, row, 4, hold.key);
+        visit(context, &hold);
+    }
+    PQclear(result);
+    return true;
+}
+
+void
+aside_ask_ahead(struct session *session, const char *relay, struct aside_place after, int64_t rows,
+                int64_t now_us)
+{
+    struct numbers numbers = {0};
+    const char *values[] = {relay, number_text(&numbers, after.tick), number_text(&numbers, after.event_id),
+                            number_text(&numbers, rows)};
+    session_ask_prepared(session, "outboxd_ahead", 4, values, false, now_us);
+}
+
+bool
+aside_read_ahead(struct session *session, aside_visit_place *visit, void *context, int *count,
+                 struct error *error)
 {
     PGresult *result = session_answer(session, error);
     if (result == NULL)
         return error_prefix(error, "cannot read the dead letters");
-    for (int row = 0; row < PQntuples(result); row++) {
-        struct aside_dead dead = {.event_id = number_field(result, row, 0),
-                                  .hold = number_field(result, row, 1),
-                                  .ahead = PQgetvalue(result, row, 2)[0] == 't',
-                                  .topic = PQgetvalue(result, row, 3),
-                                  .tick = number_field(result, row, 5)};
-        if (PQgetisnull(result, row, 4))
-            dead.hold = 0;
-        else
-            read_digest(result, row, 4, dead.key);
-        visit(context, &dead);
-    }
+    *count = PQntuples(result);
+    for (int row = 0; row < *count; row++)
+        visit(context, (struct aside_place){number_field(result, row, 0), number_field(result, row, 1)});
     PQclear(result);
     return true;
 }

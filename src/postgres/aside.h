@@ -35,26 +35,31 @@ void aside_ask_settle_topic(struct session *session, const struct journal_row_ne
 void aside_ask_apply(struct session *session, const struct journal_row_next *next, int64_t number,
                      int64_t progress, int64_t now_us);
 
-/* How many dead letters and held events the relay has, and the last tick that has any. */
-struct aside_ahead {
-    int64_t dead, held, tick;
-};
-void aside_ask_ahead(struct session *session, const char *relay, int64_t now_us);
-MUST_CHECK bool aside_read_ahead(struct session *session, struct aside_ahead *ahead, struct error *error);
+/* What is read back comes in pieces, which take some ten milliseconds; *count: so many rows came, and none is the end. */
 
-/* A dead letter that holds its topic and key, or that the stream, at `confirmed`, is still to come to. */
-struct aside_dead {
-    int64_t event_id;
-    int64_t hold; /* 0: it holds nothing */
-    int64_t tick;
-    bool ahead;
+/* A hold, of which the first dead letter is this one. */
+struct aside_hold {
+    int64_t number, tick, event_id;
     const char *topic; /* valid during the call */
     unsigned char key[KEY_DIGEST_SIZE];
+    int64_t held_tick; /* the last tick of which an event waits behind it; 0: none does */
 };
-typedef void aside_visit_dead(void *context, const struct aside_dead *dead);
-void aside_ask_dead(struct session *session, const char *relay, struct journal_position confirmed,
-                    int64_t now_us);
-MUST_CHECK bool aside_read_dead(struct session *session, aside_visit_dead *visit, void *context,
-                                struct error *error);
+typedef void aside_visit_hold(void *context, const struct aside_hold *hold);
+/* Those with numbers above `after`, in their order. */
+void aside_ask_holds(struct session *session, const char *relay, int64_t after, int64_t rows, int64_t bytes,
+                     int64_t now_us);
+MUST_CHECK bool aside_read_holds(struct session *session, aside_visit_hold *visit, void *context, int *count,
+                                 struct error *error);
+
+/* Where a dead letter stands in the stream. */
+struct aside_place {
+    int64_t tick, event_id;
+};
+typedef void aside_visit_place(void *context, struct aside_place place);
+/* Those behind `after`, in their order. */
+void aside_ask_ahead(struct session *session, const char *relay, struct aside_place after, int64_t rows,
+                     int64_t now_us);
+MUST_CHECK bool aside_read_ahead(struct session *session, aside_visit_place *visit, void *context, int *count,
+                                 struct error *error);
 
 #endif

@@ -148,20 +148,28 @@
     SQL_PREPARE_APPEND("outboxd_settle_topic", "bigint, bigint, bigint, text, text", "false",                          \
                        "outbox.topic_settle($1, $11, $12, $13, $14, $15)::text")                                       \
     SQL_PREPARE_APPEND("outboxd_apply", "bigint, bigint", "false", "outbox.side_apply($1, $11, $12)::text")            \
-    SQL_PREPARE_DEAD SQL_PREPARE_AHEAD SQL_PREPARE_WAITING SQL_PREPARE_HELD SQL_PREPARE_COPY SQL_PREPARE_FIRST SQL_PREPARE_REPLAY \
+    SQL_PREPARE_HOLDS SQL_PREPARE_AHEAD SQL_PREPARE_WAITING SQL_PREPARE_HELD SQL_PREPARE_COPY SQL_PREPARE_FIRST SQL_PREPARE_REPLAY \
     SQL_PREPARE_ROUND
 
-/* $1 relay, $2 confirmed_seq and $3 confirmed_id: dead letters that hold something, and those that the stream is still to come to. */
-#define SQL_PREPARE_DEAD                                                                                               \
-    "prepare outboxd_dead(text, bigint, bigint) as"                                                                    \
-    " select event_id, coalesce(hold, 0), (tick, event_id) > ($2 + 1, $3), topic, sha256(key), tick"                    \
-    " from outbox.dead_letter where relay = $1 and (hold is not null or (tick, event_id) > ($2 + 1, $3)) order by tick, event_id;"
+/* What a new leader has to know of dead letters, which may be millions, is read in pieces of n rows at most; none means the end. */
 
-/* $1 relay: how many dead letters and held events there are, and the last ticks that have some. */
+/* $1 relay, $2 after this hold, $3 n, $4 bytes of keys, of which one at least is read: of each hold the first dead letter, and the last tick of which
+ * an event waits behind it. */
+#define SQL_PREPARE_HOLDS                                                                                              \
+    "prepare outboxd_holds(text, bigint, bigint, bigint) as"                                                           \
+    " select p.hold, p.tick, p.event_id, p.topic, sha256(p.key), coalesce((select h.tick from outbox.held_event h"     \
+    "   where h.relay = $1 and h.hold = p.hold order by h.tick desc, h.event_id desc limit 1), 0)"                     \
+    " from (select l.*, sum(octet_length(l.key)) over (order by l.hold, l.tick, l.event_id"                            \
+    "    rows between unbounded preceding and 1 preceding) as before"                                                  \
+    "   from (select hold, tick, event_id, topic, key from outbox.dead_letter where relay = $1 and hold > $2 and key is not null" \
+    "     order by hold, tick, event_id limit $3) l) p"                                                                \
+    " where p.before is null or p.before < $4 order by p.hold, p.tick, p.event_id;"
+
+/* $1 relay, $2 and $3 after this tick and id, by dead_letter_tick: dead letters in the order of the stream. */
 #define SQL_PREPARE_AHEAD                                                                                              \
-    "prepare outboxd_ahead(text) as select d.count, h.count, greatest(d.tick, h.tick)"                                 \
-    " from (select count(*), coalesce(max(tick), 0) as tick from outbox.dead_letter where relay = $1) d,"              \
-    "  (select count(*), coalesce(max(tick), 0) as tick from outbox.held_event where relay = $1) h;"
+    "prepare outboxd_ahead(text, bigint, bigint, bigint) as"                                                           \
+    " select l.tick, l.event_id from outbox.dead_letter l where l.relay = $1 and (l.tick, l.event_id) > ($2, $3)"      \
+    " order by l.tick, l.event_id limit $4;"
 
 /* Requests of some kinds that are not done: the oldest `most` of those that pass `also`, among a bounded number of them, so that nothing that is
  * asked for often hides the rest. $1 relay */

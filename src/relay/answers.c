@@ -272,11 +272,11 @@ read_beside(struct relay *relay, enum request request, struct error *error)
 {
     switch (request) {
     case REQUEST_APPLY:
-        return aside_answer_apply(relay, error);
+        return loading_answer_apply(relay, error);
+    case REQUEST_HOLDS:
+        return loading_answer_holds(relay, error);
     case REQUEST_AHEAD:
-        return aside_answer_ahead(relay, error);
-    case REQUEST_DEAD:
-        return aside_answer_dead(relay, error);
+        return loading_answer_ahead(relay, error);
     case REQUEST_WAITING:
         return look_answer(relay, error);
     case REQUEST_ASIDE:

@@ -15,42 +15,6 @@
 
 /* Of events that wait behind a dead letter: a statement of some ten milliseconds. */
 #define WRITE_AT_ONCE 5000
-/* While rows are counted nothing is read: that takes a hundredth of the time at most. */
-#define COUNT_SHARE 100
-#define COUNT_FIRST_US (INT64_C(1) * 1000000)
-
-/* ---- when a lead begins ---- */
-
-void
-aside_begin(struct relay *relay)
-{
-    struct aside *aside = &relay->aside;
-    aside->loading = ASIDE_APPLY;
-    aside->applied = 0;
-    holds_clear(&aside->holds);
-    aside->ahead_count = 0;
-    aside->refusal_count = 0;
-    aside->asked_count = 0;
-    aside->dead = aside->held = 0;
-    aside->changed = true;
-    aside->count_at_us = relay->now_us + COUNT_FIRST_US;
-}
-
-bool
-aside_wants_count(const struct relay *relay)
-{
-    return relay->aside.changed && relay->now_us >= relay->aside.count_at_us;
-}
-
-void
-aside_counted(struct relay *relay, int64_t dead, int64_t held)
-{
-    struct aside *aside = &relay->aside;
-    aside->dead = dead;
-    aside->held = held;
-    aside->changed = false;
-    aside->count_at_us = relay->now_us + (relay->now_us - relay->request_sent_us) * COUNT_SHARE;
-}
 
 void
 aside_free(struct relay *relay)
@@ -60,95 +24,6 @@ aside_free(struct relay *relay)
     free(relay->aside.asked);
     relay->aside.ahead = NULL;
     relay->aside.asked = NULL;
-}
-
-bool
-aside_is_loaded(const struct relay *relay)
-{
-    return relay->aside.loading == ASIDE_LOADED;
-}
-
-/* Exactly once: what Kafka says of the work that was beside the stream, the database is to say too. */
-static void
-ask_apply(struct relay *relay, const struct record_side *side)
-{
-    struct journal_row_next next = leading_next_row(relay);
-    aside_ask_apply(relay->session, &next, side->number, side->progress, relay->now_us);
-    relay_asked(relay, REQUEST_APPLY);
-}
-
-void
-aside_ask_load(struct relay *relay)
-{
-    struct aside *aside = &relay->aside;
-    if (aside->loading == ASIDE_APPLY && aside->applied >= exact_sides(relay)->count)
-        aside->loading = ASIDE_AHEAD;
-    switch (aside->loading) {
-    case ASIDE_APPLY:
-        ask_apply(relay, &exact_sides(relay)->list[aside->applied]);
-        return;
-    case ASIDE_AHEAD:
-        aside_ask_ahead(relay->session, relay->settings->relay, relay->now_us);
-        relay_asked(relay, REQUEST_AHEAD);
-        return;
-    case ASIDE_DEAD:
-        aside_ask_dead(relay->session, relay->settings->relay, relay->confirmed, relay->now_us);
-        relay_asked(relay, REQUEST_DEAD);
-        return;
-    case ASIDE_WAITING:
-        look_ask(relay);
-        return;
-    case ASIDE_LOADED:
-        return;
-    }
-}
-
-bool
-aside_answer_apply(struct relay *relay, struct error *error)
-{
-    bool written;
-    if (!answers_appended(relay, &written, error))
-        return false;
-    relay->aside.applied += written;
-    return true;
-}
-
-bool
-aside_answer_ahead(struct relay *relay, struct error *error)
-{
-    struct aside_ahead ahead;
-    if (!aside_read_ahead(relay->session, &ahead, error))
-        return false;
-    relay->aside.dead = ahead.dead;
-    relay->aside.held = ahead.held;
-    relay->aside.ahead_tick = ahead.tick;
-    relay->aside.loading = ASIDE_DEAD;
-    return true;
-}
-
-static void
-take_dead(void *context, const struct aside_dead *dead)
-{
-    struct relay *relay = context;
-    struct aside *aside = &relay->aside;
-    const struct topic *topic = topic_intern_always(relay->topics, dead->topic, strlen(dead->topic));
-    struct hold hold = {.topic = topic, .number = dead->hold, .tick = dead->tick, .id = dead->event_id};
-    memcpy(hold.key, dead->key, sizeof hold.key);
-    if (dead->hold != 0)
-        holds_load(&aside->holds, &hold);
-    if (!dead->ahead)
-        return;
-    aside->ahead = must_realloc(aside->ahead, aside->ahead_count + 1, sizeof *aside->ahead);
-    aside->ahead[aside->ahead_count++] = dead->event_id;
-}
-
-bool
-aside_answer_dead(struct relay *relay, struct error *error)
-{
-    if (!aside_read_dead(relay->session, take_dead, relay, error))
-        return false;
-    relay->aside.loading = ASIDE_WAITING;
-    return true;
 }
 
 /* ---- passing over ---- */

@@ -16,12 +16,14 @@ struct refusal {
     struct outcome why;
 };
 
-/* When a lead begins, and in exactly once after each change of the truth, the database says what was passed over before. */
-enum aside_loading { ASIDE_APPLY, ASIDE_AHEAD, ASIDE_DEAD, ASIDE_WAITING, ASIDE_LOADED };
+/* When a lead begins, and in exactly once after each change of the truth, the database says what was passed over before (loading.c). */
+enum aside_loading { ASIDE_APPLY, ASIDE_HOLDS, ASIDE_AHEAD, ASIDE_WAITING, ASIDE_LOADED };
 
 struct aside {
     enum aside_loading loading;
-    size_t applied; /* of the position record's side work */
+    size_t applied;                   /* of the position record's side work */
+    int64_t loaded_hold;              /* holds up to this one .. */
+    struct aside_place loaded_letter; /* .. and dead letters up to this place were read */
     struct holds holds;
     int64_t *ahead; /* dead letters that the stream comes to (again): ids */
     size_t ahead_count;

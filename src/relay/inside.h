@@ -7,6 +7,7 @@
  *   committing.c  exactly once: what a transaction holds
  *   outage.c   Kafka as a whole is away, or refuses everything
  *   telling.c  what the registry is told
+ *   loading.c  what was passed over before, when a lead begins
  *   aside.c    dead letters, and what waits behind them   pauses.c   paused topics
  *   side.c     work beside the stream                     rounds.c   paused topics catch up
  *   requests.c retries, discards, copies, replays         look.c     which of them are begun
@@ -45,8 +46,8 @@ enum request {
     REQUEST_TROUBLE,
     REQUEST_RETENTION,
     REQUEST_APPLY,
+    REQUEST_HOLDS,
     REQUEST_AHEAD,
-    REQUEST_DEAD,
     REQUEST_WAITING,
     REQUEST_ASIDE,
     REQUEST_SETTLE,
@@ -218,14 +219,19 @@ void answers_read(struct relay *relay); /* ROWS .. RETENTION */
 /* Of a statement that appends a row of the journal (CONFIRM, ASIDE, SETTLE): *written: it is there to stay, and so is what came with it. */
 bool answers_appended(struct relay *relay, bool *written, struct error *error) MUST_CHECK;
 
+/* loading.c */
+void loading_begin(struct relay *relay); /* what was passed over before is to be read */
+bool loading_is_done(const struct relay *relay);
+void loading_ask(struct relay *relay); /* APPLY .. WAITING, one after the other */
+bool loading_answer_apply(struct relay *relay, struct error *error) MUST_CHECK;
+bool loading_answer_holds(struct relay *relay, struct error *error) MUST_CHECK;
+bool loading_answer_ahead(struct relay *relay, struct error *error) MUST_CHECK;
+/* For the metrics: how much is put aside is to be counted; it was. */
+bool loading_wants_count(const struct relay *relay);
+void loading_counted(struct relay *relay, int64_t dead, int64_t held);
+
 /* aside.c */
-void aside_begin(struct relay *relay); /* what was passed over before is to be read */
 void aside_free(struct relay *relay);
-bool aside_is_loaded(const struct relay *relay);
-void aside_ask_load(struct relay *relay); /* APPLY .. WAITING, one after the other */
-bool aside_answer_apply(struct relay *relay, struct error *error) MUST_CHECK;
-bool aside_answer_ahead(struct relay *relay, struct error *error) MUST_CHECK;
-bool aside_answer_dead(struct relay *relay, struct error *error) MUST_CHECK;
 /* Its events are the stream's, or a topic's that catches up with it. */
 bool aside_takes_part(const struct relay *relay, const struct page *page);
 /* The event is not to be sent: it is marked, and true. */
@@ -237,9 +243,6 @@ bool aside_writes(struct relay *relay);        /* there is something to write do
 void aside_ask_write(struct relay *relay);
 bool aside_answer_write(struct relay *relay, struct error *error) MUST_CHECK;
 void aside_lost(struct relay *relay); /* the connection, perhaps amid a request */
-/* For the metrics: how much is put aside is to be counted; it was. */
-bool aside_wants_count(const struct relay *relay);
-void aside_counted(struct relay *relay, int64_t dead, int64_t held);
 
 /* pauses.c */
 void pauses_refused(struct relay *relay, struct topic *topic, const struct outcome *why);

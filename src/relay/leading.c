@@ -61,7 +61,7 @@ leading_drop(struct relay *relay)
     tick_clear(&relay->late_tick);
     pipeline_clear(&relay->pipeline);
     side_clear(relay);
-    aside_begin(relay);
+    loading_begin(relay);
     relay->verdict.trouble.active = false;
     relay->verdict.suspecting = false;
     relay->dropping = false;
@@ -83,7 +83,7 @@ leading_begin(struct relay *relay, bool kept)
         relay->journal_low = 0;
         relay->begun_seq = row->confirmed.seq; /* who led before has read so far */
         side_clear(relay);
-        aside_begin(relay);
+        loading_begin(relay);
         relay->highest_id = row->confirmed.id > row->edge.lo_id ? row->confirmed.id : row->edge.lo_id;
     }
     relay->dirty = relay->confirmed.seq != row->confirmed.seq || relay->confirmed.id != row->confirmed.id;
@@ -212,7 +212,7 @@ ask_while_draining(struct relay *relay)
     bool nothing_out = relay->pipeline.events_out == 0 && !exact_is_open(relay);
     if (nothing_out)
         side_stop(relay);
-    if (relay->owns && aside_is_loaded(relay) && aside_writes(relay))
+    if (relay->owns && loading_is_done(relay) && aside_writes(relay))
         aside_ask_write(relay); /* a transaction that is open waits for it */
     else if (relay->owns && side_settles(relay))
         side_ask_settled(relay);
@@ -246,10 +246,10 @@ ask_unread(struct relay *relay)
 static bool
 asks_beside(struct relay *relay, bool heartbeat_due)
 {
-    if (heartbeat_due && aside_is_loaded(relay) && !aside_writes(relay) && !side_settles(relay))
+    if (heartbeat_due && !aside_writes(relay) && !side_settles(relay))
         return false; /* these are signs of life too; the others are not */
-    if (!aside_is_loaded(relay)) {
-        aside_ask_load(relay);
+    if (!loading_is_done(relay)) {
+        loading_ask(relay);
     } else if (aside_writes(relay)) {
         aside_ask_write(relay);
     } else if (side_settles(relay)) {
@@ -313,7 +313,7 @@ leading_deadline(const struct relay *relay)
     int64_t confirm_us = relay->appended_at_us + confirm_interval_us(relay);
     if (relay->dirty && confirm_us < deadline)
         deadline = confirm_us;
-    int64_t beside_us = aside_is_loaded(relay) ? side_deadline(relay, has_room(relay)) : CLOCK_NEVER;
+    int64_t beside_us = loading_is_done(relay) ? side_deadline(relay, has_room(relay)) : CLOCK_NEVER;
     if (relay->state == RELAY_LEADING && beside_us < deadline)
         deadline = beside_us;
     bool polls = relay->state == RELAY_LEADING && exact_lets_read(relay) && !reader_has_more(relay->reader) &&

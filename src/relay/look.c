@@ -1,4 +1,4 @@
-/* look.c: looks every second at what people ask for and at what waits, and begins what there is a place for. Called by aside.c when the lead
+/* look.c: looks every second at what people ask for and at what waits, and begins what there is a place for. Called by loading.c when the lead
  * begins, by leading.c and answers.c, and by side.c when a request has ended. */
 #include "relay/inside.h"
 
@@ -98,7 +98,7 @@ is_waiting(const struct waiting *waiting, int64_t number)
 void
 look_ask(struct relay *relay)
 {
-    waiting_ask(relay->session, relay->settings->relay, aside_wants_count(relay), relay->now_us);
+    waiting_ask(relay->session, relay->settings->relay, loading_wants_count(relay), relay->now_us);
     relay_asked(relay, REQUEST_WAITING);
 }
 
@@ -113,7 +113,7 @@ look_answer(struct relay *relay, struct error *error)
         log_info(waiting->paused ? "paused by hand: nothing is published" : "resumed by hand", LOG_END);
     beside->paused = waiting->paused;
     if (waiting->counted)
-        aside_counted(relay, waiting->dead, waiting->held);
+        loading_counted(relay, waiting->dead, waiting->held);
     pauses_take(relay, waiting);
     for (size_t i = beside->side_count; i > 0; i--) {
         beside->sides[i - 1].cancelled = !is_waiting(waiting, beside->sides[i - 1].request.number);

@@ -321,7 +321,7 @@ expects_more(struct relay *relay)
     const struct event *next = pipeline_next(&relay->pipeline);
     if (relay->state != RELAY_LEADING || relay->dropping || !leading_holds_lease(relay) || relay->undurable)
         return false;
-    if (relay->beside.paused || !aside_is_loaded(relay) || relay->awaits_end)
+    if (relay->beside.paused || !loading_is_done(relay) || relay->awaits_end)
         return false;
     if (next != NULL)
         return verdict_allows(&relay->verdict, pipeline_serial(next), relay->now_us) &&
@@ -363,7 +363,7 @@ sending_turn(struct relay *relay)
     } else if (relay->state == RELAY_LEADING && leading_holds_lease(relay) && !relay->undurable) {
         if (producer_state(relay->producer) == PRODUCER_NONE)
             start_producer(relay);
-        bool may_send = aside_is_loaded(relay) && !relay->beside.paused;
+        bool may_send = loading_is_done(relay) && !relay->beside.paused;
         if (may_send && producer_state(relay->producer) == PRODUCER_READY && send_events(relay))
             return relay->now_us;
     }

@@ -14,24 +14,12 @@
 
 #define LETTERS_MOST 64
 #define REPLAYS_MOST 16
+#define PIECE_MOST 4
 
 static int64_t
 number(const struct request *request, int at)
 {
     return request->values[at - 1] != NULL ? strtoll(request->values[at - 1], NULL, 10) : 0;
-}
-
-static void
-ahead(struct request *request)
-{
-    struct answer *answer = &request->answer;
-    int64_t last = tables.letters_count > 0 ? tables.letters[tables.letters_count - 1]->tick : 0;
-    if (tables.held_count > 0 && tables.held[tables.held_count - 1]->tick > last)
-        last = tables.held[tables.held_count - 1]->tick;
-    answer->columns = 3;
-    answer_number(answer, (int64_t)tables.letters_count);
-    answer_number(answer, (int64_t)tables.held_count);
-    answer_number(answer, last);
 }
 
 static void
@@ -56,25 +44,74 @@ answer_digest(struct answer *answer, int key)
     answer_text(answer, key != MODEL_KEYS ? text : NULL);
 }
 
+/* A piece has fewer rows than it might: each edge comes up. */
+static int64_t
+piece(int64_t most)
+{
+    return world_between(1, most < PIECE_MOST ? most : PIECE_MOST);
+}
+
+/* Of those above `after` the lowest number of a hold; 0: there is none. */
+static int64_t
+next_hold(int64_t after)
+{
+    int64_t next = 0;
+    for (size_t i = 0; i < tables.letters_count; i++) {
+        int64_t hold = tables.letters[i]->hold;
+        next = hold > after && (next == 0 || hold < next) ? hold : next;
+    }
+    return next;
+}
+
+static const struct letter *
+first_of_hold(int64_t hold)
+{
+    size_t i = 0;
+    while (tables.letters[i]->hold != hold)
+        i++;
+    return tables.letters[i];
+}
+
+static int64_t
+last_held_tick(int64_t hold)
+{
+    int64_t tick = 0;
+    for (size_t i = 0; i < tables.held_count; i++)
+        if (tables.held[i]->hold == hold && tables.held[i]->tick > tick)
+            tick = tables.held[i]->tick;
+    return tick;
+}
+
 static void
-dead(struct request *request)
+holds(struct request *request)
 {
     struct answer *answer = &request->answer;
-    int64_t tick = number(request, 2) + 1, id = number(request, 3);
     answer->columns = 6;
-    for (size_t i = 0; i < tables.letters_count; i++) {
-        const struct letter *letter = tables.letters[i];
-        const struct stopped *stopped = tables.topics[letter->row->topic];
-        bool is_ahead = letter->tick > tick || (letter->tick == tick && letter->row->id > id) ||
-                        (stopped != NULL && letter->tick > stopped->from_seq);
-        if (letter->hold == 0 && !is_ahead)
-            continue;
+    int64_t hold = number(request, 2);
+    for (int64_t left = piece(number(request, 3)); left > 0 && (hold = next_hold(hold)) != 0; left--) {
+        const struct letter *letter = first_of_hold(hold);
+        answer_number(answer, hold);
+        answer_number(answer, letter->tick);
         answer_number(answer, letter->row->id);
-        answer_number(answer, letter->hold);
-        answer_flag(answer, is_ahead);
         answer_text(answer, model_topic_name(letter->row->topic));
         answer_digest(answer, letter->row->key);
+        answer_number(answer, last_held_tick(hold));
+    }
+}
+
+static void
+ahead(struct request *request)
+{
+    struct answer *answer = &request->answer;
+    int64_t tick = number(request, 2), id = number(request, 3), left = piece(number(request, 4));
+    answer->columns = 2;
+    for (size_t i = 0; i < tables.letters_count && left > 0; i++) {
+        const struct letter *letter = tables.letters[i];
+        if (letter->tick < tick || (letter->tick == tick && letter->row->id <= id))
+            continue;
         answer_number(answer, letter->tick);
+        answer_number(answer, letter->row->id);
+        left--;
     }
 }
 
@@ -308,7 +345,7 @@ query_aside_run(struct request *request)
         const char *name;
         void (*run)(struct request *request);
         bool page;
-    } known[] = {{"outboxd_ahead", ahead, false},     {"outboxd_dead", dead, false},
+    } known[] = {{"outboxd_holds", holds, false},     {"outboxd_ahead", ahead, false},
                  {"outboxd_waiting", waiting, false}, {"outboxd_held", held, true},
                  {"outboxd_copy", copy, true},        {"outboxd_first", first, false},
                  {"outboxd_replay", replay, true},    {"outboxd_round", round_ends, false}};
