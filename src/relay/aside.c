@@ -20,22 +20,12 @@ void
 aside_free(struct relay *relay)
 {
     holds_clear(&relay->aside.holds);
-    free(relay->aside.ahead);
+    ahead_clear(&relay->aside.ahead);
     free(relay->aside.asked);
-    relay->aside.ahead = NULL;
     relay->aside.asked = NULL;
 }
 
 /* ---- passing over ---- */
-
-static bool
-is_dead_already(const struct aside *aside, const struct event *event)
-{
-    for (size_t i = 0; i < aside->ahead_count; i++)
-        if (aside->ahead[i] == event->id)
-            return true;
-    return false;
-}
 
 bool
 aside_takes_part(const struct relay *relay, const struct page *page)
@@ -54,7 +44,7 @@ aside_takes(struct relay *relay, struct event *event)
         return false;
     else if (event->page->side == 0 && event->topic->paused)
         state = pauses_state_of(relay, event->topic);
-    else if (aside->ahead_count > 0 && is_dead_already(aside, event))
+    else if (ahead_has(&aside->ahead, event->id))
         state = EVENT_ASIDE;
     else if (holds_find(&aside->holds, event) != 0)
         state = EVENT_HELD;

@@ -7,6 +7,7 @@
 #include "postgres/aside.h"
 #include "postgres/reader.h"
 #include "postgres/waiting.h"
+#include "relay/ahead.h"
 #include "relay/holds.h"
 
 /* Refused events wait so many at a time for the statement that writes them down; nothing more is sent before. */
@@ -25,8 +26,7 @@ struct aside {
     int64_t loaded_hold;              /* holds up to this one .. */
     struct aside_place loaded_letter; /* .. and dead letters up to this place were read */
     struct holds holds;
-    int64_t *ahead; /* dead letters that the stream comes to (again): ids */
-    size_t ahead_count;
+    struct ahead ahead;
     int64_t
         ahead_tick; /* retries wait until the stream is behind this tick: what they publish, it must not come to again */
     struct refusal refusals[REFUSALS_MOST];

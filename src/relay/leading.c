@@ -108,6 +108,7 @@ leading_settle(struct relay *relay)
         CHECK(forward); /* I1 */
         relay->confirmed = (struct journal_position){edge.seq, edge.id};
         relay->dirty = true;
+        ahead_confirm(&relay->aside.ahead, edge.seq, edge.id);
     }
     bool nothing_left = relay->pipeline.pages == 0 && !reader_has_more(relay->reader) && !relay->catching_up;
     if (relay->owns && nothing_left && relay->confirmed.seq < relay->loaded_seq)

@@ -3,7 +3,6 @@
  * later. Called by leading.c, answers.c and look.c. */
 #include "relay/inside.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* A piece is read in some ten milliseconds: heartbeats wait for it. The bytes are those of keys. */
@@ -20,7 +19,7 @@ loading_begin(struct relay *relay)
     aside->loading = ASIDE_APPLY;
     aside->applied = 0;
     holds_clear(&aside->holds);
-    aside->ahead_count = 0;
+    ahead_clear(&aside->ahead);
     aside->ahead_tick = 0;
     aside->loaded_hold = 0;
     aside->refusal_count = 0;
@@ -122,8 +121,7 @@ take_letter(void *context, struct aside_place place)
     struct aside *aside = &relay->aside;
     wait_for_tick(aside, place.tick);
     aside->loaded_letter = place;
-    aside->ahead = must_realloc(aside->ahead, aside->ahead_count + 1, sizeof *aside->ahead);
-    aside->ahead[aside->ahead_count++] = place.event_id;
+    ahead_add(&aside->ahead, place.tick, place.event_id);
 }
 
 bool
