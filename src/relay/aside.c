@@ -51,6 +51,8 @@ aside_takes(struct relay *relay, struct event *event)
     if (state == EVENT_UNSENT)
         return false;
     pipeline_set_aside(&relay->pipeline, event, state);
+    if (state == EVENT_HELD)
+        holds_mark(&aside->holds, event);
     if (state == EVENT_ASIDE || state == EVENT_PASSED)
         exact_passed(relay);
     return true;
@@ -65,6 +67,7 @@ aside_bury(struct relay *relay, struct event *event, const struct outcome *why)
     /* One before it was refused meanwhile: it waits, and has its turn. */
     if (holds_find(&aside->holds, event) != 0) {
         pipeline_set_aside(&relay->pipeline, event, EVENT_HELD);
+        holds_mark(&aside->holds, event);
         return true;
     }
     if (aside->refusal_count == REFUSALS_MOST)
@@ -182,8 +185,11 @@ aside_answer_write(struct relay *relay, struct error *error)
         pauses_written(relay, false);
         return true;
     }
-    for (size_t i = 0; i < aside->asked_count; i++)
+    for (size_t i = 0; i < aside->asked_count; i++) {
+        if (aside->asked[i]->state == EVENT_HELD)
+            holds_unmark(&aside->holds, aside->asked[i]);
         pipeline_set_aside(&relay->pipeline, aside->asked[i], EVENT_ASIDE);
+    }
     aside->changed = aside->changed || aside->asked_count > 0;
     if (aside->asked_count > 0)
         exact_passed(relay);

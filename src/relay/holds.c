@@ -1,5 +1,5 @@
-/* holds.c: a hash table by topic and digest of the key. Called by relay/aside.c for each event while there are dead letters: an event of a topic
- * without any costs the look at a counter. Removing, once in a dead letter's life, looks at all of them. */
+/* holds.c: two hash tables of the same holds, by topic and digest of the key, and by number. Called by relay/aside.c for each event while there
+ * are dead letters: an event of a topic without any costs the look at a counter. */
 #include "relay/holds.h"
 
 #include "base/error.h"
@@ -9,12 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* More than HOLDS_MOST, and never grown: a mebibyte, of which only what is used is ever there. */
+/* More than HOLDS_MOST, and never grown: a mebibyte each, of which only what is used is ever there. */
 #define BUCKETS ((size_t)1 << 17)
 
 struct hold_element {
     struct hold hold;
-    struct hold_element *next;
+    size_t marks;
+    struct hold_element *next_of_key, *next_of_number;
 };
 
 /* As sha256(key) in Postgres. */
@@ -35,22 +36,37 @@ bucket_of_key(const struct holds *holds, const struct hold *hold)
     return &holds->by_key[(bytes + hold->topic->index) % BUCKETS];
 }
 
+static struct hold_element **
+bucket_of_number(const struct holds *holds, int64_t number)
+{
+    return &holds->by_number[(uint64_t)number % BUCKETS];
+}
+
 static bool
 is_same_key(const struct hold *a, const struct hold *b)
 {
     return a->topic == b->topic && memcmp(a->key, b->key, sizeof a->key) == 0;
 }
 
-static const struct hold *
+static struct hold_element *
 at_key(const struct holds *holds, const struct hold *wanted)
 {
-    const struct hold_element *element = *bucket_of_key(holds, wanted);
+    struct hold_element *element = *bucket_of_key(holds, wanted);
     while (element != NULL && !is_same_key(&element->hold, wanted))
-        element = element->next;
-    return element != NULL ? &element->hold : NULL;
+        element = element->next_of_key;
+    return element;
 }
 
-static const struct hold *
+static struct hold_element *
+at_number(const struct holds *holds, int64_t number)
+{
+    struct hold_element *element = holds->count > 0 ? *bucket_of_number(holds, number) : NULL;
+    while (element != NULL && element->hold.number != number)
+        element = element->next_of_number;
+    return element;
+}
+
+static struct hold_element *
 of_event(const struct holds *holds, const struct event *event)
 {
     size_t index = event->topic->index;
@@ -64,19 +80,43 @@ of_event(const struct holds *holds, const struct event *event)
 int64_t
 holds_of_key(const struct holds *holds, const struct event *event)
 {
-    const struct hold *hold = of_event(holds, event);
-    return hold != NULL ? hold->number : 0;
+    const struct hold_element *element = of_event(holds, event);
+    return element != NULL ? element->hold.number : 0;
 }
 
 int64_t
 holds_find(const struct holds *holds, const struct event *event)
 {
-    const struct hold *hold = of_event(holds, event);
-    if (hold == NULL)
+    const struct hold_element *element = of_event(holds, event);
+    if (element == NULL)
         return 0;
+    const struct hold *hold = &element->hold;
     const struct page *page = event->page;
     bool later = hold->tick <= page->from_tick, same = !later && hold->tick <= page->tick_seq;
     return later || (same && event->id > hold->id) ? hold->number : 0;
+}
+
+void
+holds_mark(struct holds *holds, const struct event *event)
+{
+    struct hold_element *element = of_event(holds, event);
+    CHECK(element != NULL);
+    element->marks++;
+}
+
+void
+holds_unmark(struct holds *holds, const struct event *event)
+{
+    struct hold_element *element = of_event(holds, event);
+    CHECK(element != NULL && element->marks > 0);
+    element->marks--;
+}
+
+size_t
+holds_marks(const struct holds *holds, int64_t number)
+{
+    const struct hold_element *element = at_number(holds, number);
+    return element != NULL ? element->marks : 0;
 }
 
 /* ---- changes ---- */
@@ -86,6 +126,7 @@ make_room(struct holds *holds, const struct topic *topic)
 {
     if (holds->by_key == NULL) {
         holds->by_key = must_calloc(BUCKETS, sizeof(struct hold_element *));
+        holds->by_number = must_calloc(BUCKETS, sizeof(struct hold_element *));
         holds->sha256 = EVP_MD_CTX_new();
         /* the algorithm is looked up once: that takes longer than a digest */
         CHECK(holds->sha256 != NULL && EVP_DigestInit_ex(holds->sha256, EVP_sha256(), NULL) == 1);
@@ -101,9 +142,11 @@ make_room(struct holds *holds, const struct topic *topic)
 static void
 insert(struct holds *holds, const struct hold *hold)
 {
-    struct hold_element *element = must_alloc(sizeof *element), **bucket = bucket_of_key(holds, hold);
-    *element = (struct hold_element){*hold, *bucket};
-    *bucket = element;
+    struct hold_element *element = must_alloc(sizeof *element), **of_key = bucket_of_key(holds, hold),
+                        **of_number = bucket_of_number(holds, hold->number);
+    *element = (struct hold_element){.hold = *hold, .next_of_key = *of_key, .next_of_number = *of_number};
+    *of_key = element;
+    *of_number = element;
     holds->of_topic[hold->topic->index]++;
     holds->count++;
 }
@@ -124,33 +167,41 @@ holds_begin(struct holds *holds, const struct event *event)
     return true;
 }
 
+static bool
+is_later(const struct hold *hold, const struct hold *other)
+{
+    return hold->tick != other->tick ? hold->tick > other->tick : hold->id > other->id;
+}
+
 void
 holds_load(struct holds *holds, const struct hold *hold)
 {
     make_room(holds, hold->topic);
-    if (at_key(holds, hold) == NULL)
-        insert(holds, hold);
-}
-
-static void
-remove_at(struct holds *holds, struct hold_element **place)
-{
-    struct hold_element *element = *place;
-    *place = element->next;
-    holds->of_topic[element->hold.topic->index]--;
-    holds->count--;
-    free(element);
+    const struct hold_element *there = at_key(holds, hold);
+    if (there != NULL && (there->hold.number == hold->number || !is_later(hold, &there->hold)))
+        return;
+    if (there != NULL)
+        holds_remove(holds, there->hold.number);
+    insert(holds, hold);
 }
 
 void
 holds_remove(struct holds *holds, int64_t number)
 {
-    for (size_t i = 0; holds->count > 0 && i < BUCKETS; i++)
-        for (struct hold_element **place = &holds->by_key[i]; *place != NULL; place = &(*place)->next)
-            if ((*place)->hold.number == number) {
-                remove_at(holds, place);
-                return;
-            }
+    struct hold_element *element = at_number(holds, number);
+    if (element == NULL)
+        return;
+    struct hold_element **of_key = bucket_of_key(holds, &element->hold),
+                        **of_number = bucket_of_number(holds, number);
+    while (*of_key != element)
+        of_key = &(*of_key)->next_of_key;
+    while (*of_number != element)
+        of_number = &(*of_number)->next_of_number;
+    *of_key = element->next_of_key;
+    *of_number = element->next_of_number;
+    holds->of_topic[element->hold.topic->index]--;
+    holds->count--;
+    free(element);
 }
 
 void
@@ -158,8 +209,9 @@ holds_clear(struct holds *holds)
 {
     for (size_t i = 0; holds->count > 0; i++)
         while (holds->by_key[i] != NULL)
-            remove_at(holds, &holds->by_key[i]);
+            holds_remove(holds, holds->by_key[i]->hold.number);
     free(holds->by_key);
+    free(holds->by_number);
     free(holds->of_topic);
     EVP_MD_CTX_free(holds->sha256);
     *holds = (struct holds){0};

@@ -17,7 +17,7 @@ struct hold {
 };
 
 struct holds {
-    struct hold_element **by_key; /* buckets; NULL: there was none yet */
+    struct hold_element **by_key, **by_number; /* buckets; NULL: there was none yet */
     size_t count;
     size_t
         *of_topic; /* how many there are, by the topic's index; the keys of other topics are not looked at */
@@ -35,8 +35,14 @@ int64_t holds_of_key(const struct holds *holds, const struct event *event);
 /* This event, which has a key, was refused: what comes behind it waits. A hold that is there stays. False: there are HOLDS_MOST already. */
 bool holds_begin(struct holds *holds, const struct event *event);
 
-/* One that the database knows, however many there are; the first one of its key. */
+/* One that the database knows, however many there are. Of two numbers for one key the later dead letter's stays: what waited behind the other one was
+ * published, all of it, before the later event was refused. */
 void holds_load(struct holds *holds, const struct hold *hold);
+
+/* This event waits behind its hold, and the database is to hear of it; it has. How many such events a hold has. */
+void holds_mark(struct holds *holds, const struct event *event);
+void holds_unmark(struct holds *holds, const struct event *event);
+size_t holds_marks(const struct holds *holds, int64_t number);
 
 /* Nothing waits behind it any more. */
 void holds_remove(struct holds *holds, int64_t number);

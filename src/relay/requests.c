@@ -121,23 +121,6 @@ requests_ask(struct relay *relay, struct side *side)
 
 /* ---- the answer ---- */
 
-/* Events of its topic and key are on their way: they are marked as held, and the end of the retry waits for them. */
-static bool
-marks_held(struct relay *relay, const struct side *side)
-{
-    bool any = relay->pipeline.held > 0;
-    for (struct page *page = relay->pipeline.head; page != NULL; page = page->later)
-        for (size_t i = page->settled; i < page->count; i++) {
-            struct event *event = &page->events[i];
-            if (!aside_takes_part(relay, page) || event->state != EVENT_UNSENT ||
-                holds_find(&relay->aside.holds, event) != side->request.hold)
-                continue;
-            any = true;
-            (void)aside_takes(relay, event);
-        }
-    return any;
-}
-
 /* All of it is done: an empty page behind what was sent for it. */
 static void
 end(struct relay *relay, struct side *side, struct page *page)
@@ -156,7 +139,7 @@ push_letter(struct relay *relay, struct side *side, const struct waiting_page *r
     struct page *page = read->page;
     int64_t rows = read->rows;
     if (!exact_is_settled(relay) || relay->exact.committing) {
-        page_free(page); /* what is marked now could have been committed: asked again */
+        page_free(page); /* it is not known yet what is published: asked again */
         return;
     }
     if (rows > 0 && side->request.progress == 0 && page->count > 0)
@@ -173,8 +156,9 @@ push_letter(struct relay *relay, struct side *side, const struct waiting_page *r
         side->out = true;
         return;
     }
-    if (!alone && marks_held(relay, side)) {
-        side->closing = true; /* no tick is opened until they are written down and read */
+    if (!alone && holds_marks(&relay->aside.holds, side->request.hold) > 0) {
+        side->closing =
+            true; /* events are on their way there: no tick is opened until they are written down and read */
         page_free(page);
         return;
     }

@@ -173,6 +173,51 @@ Test(relay_dead, with_skip_later_events_of_the_key_are_published_exactly_once__P
     skip(true);
 }
 
+/* More events of those keys, some of them in front of the end of their retry and some behind it. */
+static int64_t
+emit_more(struct setup *setup, const char *topic)
+{
+    postgres_exec(
+        setup->app,
+        "insert into outbox.event (topic, key, payload) select '%s', convert_to('key' || i, 'UTF8'), "
+        "'more' from generate_series(0, 199) i",
+        topic);
+    return count(setup, "dead_letter");
+}
+
+static void
+retry_many(bool exact)
+{
+    struct setup setup = setup_begin();
+    const char *topic = setup_topic(&setup, "small", 2, (const char *[]){"max.message.bytes", "20000", NULL});
+    setup_run(&setup, exact ? setup_exact(&setup, true) : at_least_once);
+    setup_make_bytes(&setup);
+    postgres_exec(setup.admin,
+                  "insert into outbox.event (topic, key, payload) select '%s', convert_to('key' || i %% 200, "
+                  "'UTF8'), test_bytes(case when i / 200 = 1 then 50000 else 500 end, i)"
+                  " from generate_series(0, 999) i",
+                  topic);
+    wait_for(count(&setup, "dead_letter") == 200, 60000);
+    broker_configure_topic(setup.broker, topic, "max.message.bytes", "100000");
+    (void)postgres_int(setup.admin,
+                       "select count(outbox.dead_retry('main', event_id)) from outbox.dead_letter");
+    wait_for(emit_more(&setup, topic) == 0, 60000);
+    wait_for(count(&setup, "held_event") == 0, 10000);
+    setup_wait_confirmed(&setup, 30000);
+    setup_expect_all_once(&setup, 1000);
+    setup_end(&setup);
+}
+
+Test(relay_dead, keys_are_free_one_by_one_while_events_of_theirs_go_on_coming__P2_P5)
+{
+    retry_many(false);
+}
+
+Test(relay_dead, keys_are_free_one_by_one_while_events_of_theirs_go_on_coming_exactly_once__P2_P3)
+{
+    retry_many(true);
+}
+
 /* A transaction that waited for its time before each of them would take minutes. */
 Test(relay_dead, events_that_are_refused_do_not_wait_for_the_time_of_a_transaction__P3_P5)
 {

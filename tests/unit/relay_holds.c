@@ -123,6 +123,39 @@ Test(holds, I2_a_hold_that_is_known_by_its_keys_digest_holds_the_key)
     cr_expect_eq(find(1, &orders, "abd"), 0);
 }
 
+/* The retry of 40 was at its end, and not written down yet, when 60 was refused. */
+Test(holds, I2_of_two_holds_of_one_key_the_later_dead_letters_holds_it_in_whatever_order_they_are_read)
+{
+    load(40, 9, 40);
+    load(60, 9, 60);
+    load(50, 9, 50);
+    cr_expect_eq(holds.count, 1);
+    page->from_tick = 9;
+    cr_expect_eq(find(1, &orders, "abc"), 60);
+    load(60, 9, 70); /* another dead letter that its hold has had */
+    page->from_tick = 8;
+    page->tick_seq = 9;
+    cr_expect_eq(find(65, &orders, "abc"), 60);
+    holds_remove(&holds, 40);
+    cr_expect_eq(find(65, &orders, "abc"), 60);
+}
+
+Test(holds, the_events_that_are_to_be_written_down_are_counted_for_each_hold)
+{
+    refuse(50, &orders, "anna");
+    refuse(51, &orders, "ben");
+    struct event one = *event(60, &orders, "anna", 4), two = *event(61, &orders, "anna", 4);
+    holds_mark(&holds, &one);
+    holds_mark(&holds, &two);
+    cr_expect_eq(holds_marks(&holds, 50), 2);
+    cr_expect_eq(holds_marks(&holds, 51), 0);
+    cr_expect_eq(holds_marks(&holds, 1), 0);
+    holds_unmark(&holds, &one);
+    cr_expect_eq(holds_marks(&holds, 50), 1);
+    holds_clear(&holds);
+    cr_expect_eq(holds_marks(&holds, 50), 0);
+}
+
 Test(holds, what_is_removed_holds_nothing_and_everything_else_goes_on)
 {
     refuse(50, &orders, "anna");
