@@ -60,6 +60,8 @@ leading_drop(struct relay *relay)
     reader_drop(relay->reader);
     tick_clear(&relay->late_tick);
     pipeline_clear(&relay->pipeline);
+    /* else the next lead commits at once, before it knows what was beside the stream */
+    relay->exact.events = 0;
     side_clear(relay);
     loading_begin(relay);
     relay->verdict.trouble.active = false;
