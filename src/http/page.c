@@ -148,6 +148,10 @@ judge(const struct snapshot *snapshot, int64_t now_us)
         return (struct verdict){snapshot->ready ? "warn" : "bad", "Stuck", snapshot->trouble};
     if (!snapshot->ready)
         return (struct verdict){"bad", "Not ready", snapshot->reason};
+    if (snapshot->paused)
+        return (struct verdict){
+            "warn", "Paused by hand",
+            "Nothing is published until `outboxd resume`. Events go on being committed, and wait."};
     if (snapshot->leader)
         return (struct verdict){"good", "Leading", "Events are published. Nothing is stuck."};
     if (strcmp(snapshot->state, "standby") == 0)

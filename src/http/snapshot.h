@@ -39,6 +39,7 @@ struct snapshot {
     int64_t leader_until_us; /* .. until then (CLOCK_MONOTONIC), should nothing newer be published */
     bool ready;
     char reason[512];      /* why it is not ready, or "" */
+    bool paused;           /* by hand, as a whole: it publishes nothing, and is ready to */
     char trouble[512];     /* what is stuck: "event 42 of topic x: MSG_SIZE_TOO_LARGE: ..", or "" */
     int64_t turned_at_us;  /* CLOCK_MONOTONIC of the loop's last turn: live while it moves */
     int64_t started_at_us; /* wall clock */

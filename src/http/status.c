@@ -115,6 +115,7 @@ set_role(json_t *status, const struct snapshot *snapshot, int64_t now_us)
     fields_set_flag(status, "live", status_is_live(snapshot, now_us));
     fields_set_flag(status, "ready", status_is_ready(snapshot, now_us));
     fields_set_text(status, "reason", snapshot->reason);
+    fields_set_flag(status, "paused", snapshot->paused);
     fields_set_text(status, "trouble", snapshot->trouble);
     set_turned(status, snapshot, now_us);
     fields_set_number(status, "started_at", (double)snapshot->started_at_us / 1e6);

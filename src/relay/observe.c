@@ -155,6 +155,7 @@ relay_observe(const struct relay *relay, int64_t now_us, struct snapshot *snapsh
     snapshot->postgres_connects = counters->connects;
     snapshot->polls = counters->polls;
     snapshot->takeovers = counters->takeovers;
+    snapshot->paused = leads && relay->beside.paused;
     snapshot->dead_letters = relay->aside.dead;
     snapshot->held_events = relay->aside.held;
     snapshot->paused_topics = (int64_t)relay->beside.pause_count;

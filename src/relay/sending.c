@@ -347,6 +347,14 @@ follow_edge(struct relay *relay)
     log_info("no longer stuck", LOG_INT("event", verdict->trouble.event_id), LOG_END);
 }
 
+/* Something waits for an acknowledgement: not what somebody keeps back. */
+static bool
+awaits_acknowledgement(struct relay *relay)
+{
+    bool unsent = !relay->beside.paused && pipeline_next(&relay->pipeline) != NULL;
+    return relay->pipeline.events_out > 0 || unsent || exact_is_open(relay);
+}
+
 int64_t
 sending_turn(struct relay *relay)
 {
@@ -354,7 +362,7 @@ sending_turn(struct relay *relay)
     int64_t deadline = producer_turn(relay->producer, relay->now_us);
     exact_turn(relay);
     leading_settle(relay);
-    if (relay->pipeline.events_out == 0 && pipeline_next(&relay->pipeline) == NULL && !exact_is_open(relay))
+    if (!awaits_acknowledgement(relay))
         relay->progress_us = relay->now_us;
     follow_edge(relay);
     watch_oldest(relay);

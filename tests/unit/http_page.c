@@ -39,6 +39,8 @@ Test(http_page, the_verdict_is_the_most_urgent_thing)
 
     snapshot = (struct snapshot){.state = "leading", .leader = true, .ready = true, .turned_at_us = NOW};
     assert_verdict(&snapshot, "good", "Leading", "Events are published. Nothing is stuck.");
+    snapshot.paused = true;
+    assert_verdict(&snapshot, "warn", "Paused by hand", "Nothing is published until `outboxd resume`.");
     strcpy(snapshot.trouble, "topic x: no such topic");
     assert_verdict(&snapshot, "warn", "Stuck", "topic x: no such topic");
     snapshot.ready = false;

@@ -100,6 +100,7 @@ static const struct snapshot planted = {
     .state = "leading",
     .leader = true,
     .ready = true,
+    .paused = true,
     .reason = "",
     .trouble = "topic x: UNKNOWN_TOPIC",
     .turned_at_us = NOW - 1000000,
@@ -149,6 +150,7 @@ Test(http_status, the_status_holds_every_plain_value)
     cr_assert(json_is_true(json_object_get(status, "leader")));
     cr_assert(json_is_true(json_object_get(status, "ready")));
     cr_assert(json_is_true(json_object_get(status, "live")));
+    cr_assert(json_is_true(json_object_get(status, "paused")));
     cr_assert_float_eq(json_real_value(json_object_get(status, "turned_seconds_ago")), 1, 1e-9);
     cr_assert_float_eq(json_real_value(json_object_get(status, "started_at")), 1769860800.5, 1e-6);
     cr_assert_float_eq(json_real_value(json_object_get(status, "tick_events")), 14.5, 1e-9);

@@ -1,0 +1,76 @@
+/* relay_paused_seen.c: what people and alarms are told while something is paused, or done beside the stream (P5): neither a fault that is
+ * none, nor silence. */
+#include "relay_setup.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+TestSuite(relay_paused_seen, .timeout = 120);
+
+/* A quarter of the lease is between two rows of a leader that has nothing to do. */
+#define LEASE "lease=1s"
+#define ROWS_OF_20_S 80
+
+static int64_t
+newest(struct setup *setup)
+{
+    return postgres_int(setup->admin, "select max(seq) from outbox.journal");
+}
+
+/* More is read than `memory` lets out at a time, and nobody acknowledges it; then somebody pauses the relay. Nothing waits for Kafka after
+ * what was out has arrived. */
+Test(relay_paused_seen,
+     a_relay_paused_by_hand_with_pages_that_are_read_is_ready_and_says_that_it_is_paused__P5)
+{
+    struct setup setup = setup_begin_on(postgres_shared(), broker_start(NULL));
+    const char *topic = setup_topic(&setup, "topic", 1, NULL);
+    setup_run(&setup, setup_and((const char *[]){LEASE, "memory=1MiB", NULL}, "batch/bytes=1MiB"));
+    postgres_exec(setup.app, "insert into outbox.event (topic, payload) values ('%s', 'x')", topic);
+    setup_wait_confirmed(&setup, 10000);
+    broker_pause(setup.broker);
+    postgres_exec(setup.app,
+                  "insert into outbox.event (topic, payload) select '%s', convert_to(repeat('x', 1000), "
+                  "'UTF8') from generate_series(1, 3000)",
+                  topic);
+    wait_for(daemon_metric(setup.relay, "outbox_in_flight_events") > 0, 10000);
+    cr_assert_eq(postgres_int(setup.admin, "select outbox.pause('main', null)::int"), 1);
+    wait_for(daemon_log_contains(setup.relay, "paused by hand: nothing is published"), 10000);
+    broker_continue(setup.broker);
+    wait_for(daemon_metric(setup.relay, "outbox_in_flight_events") == 0, 20000);
+    cr_assert_gt(daemon_metric(setup.relay, "outbox_lag_events"), 0);
+    int64_t from = newest(&setup);
+    while (newest(&setup) < from + ROWS_OF_20_S)
+        cr_assert_eq(daemon_http(setup.relay, "/health/ready", NULL), 200);
+    char *status = NULL;
+    cr_assert_eq(daemon_http(setup.relay, "/status.json", &status), 200);
+    cr_expect(strstr(status, "\"paused\": true") != NULL, "%s", status);
+    free(status);
+    cr_assert_eq(postgres_int(setup.admin, "select outbox.resume('main', null)::int"), 1);
+    setup_wait_confirmed(&setup, 30000);
+    setup_expect_all_once(&setup, 1000);
+    setup_end(&setup);
+}
+
+/* An event of two hours ago is replayed while the broker hangs. */
+Test(relay_paused_seen, what_is_sent_again_on_purpose_is_no_lag__P5)
+{
+    struct setup setup = setup_begin_on(postgres_shared(), broker_start(NULL));
+    const char *topic = setup_topic(&setup, "topic", 1, NULL);
+    setup_run(&setup, (const char *[]){LEASE, NULL});
+    postgres_exec(setup.admin,
+                  "insert into outbox.event (topic, payload, created_at) values ('%s', 'x', now() - interval "
+                  "'2 hours')",
+                  topic);
+    setup_wait_confirmed(&setup, 10000);
+    wait_for(daemon_metric(setup.relay, "outbox_lag_seconds") == 0, 10000);
+    broker_pause(setup.broker);
+    postgres_exec(setup.admin, "insert into outbox.request (relay, kind) values ('main', 'replay')");
+    wait_for(daemon_metric(setup.relay, "outbox_in_flight_events") == 1, 10000);
+    double lag = daemon_metric(setup.relay, "outbox_lag_seconds");
+    cr_expect_lt(lag, 60, "%f s", lag);
+    broker_continue(setup.broker);
+    wait_for(postgres_int(setup.admin, "select count(*) from outbox.request where done_at is null") == 0,
+             20000);
+    setup_end(&setup);
+}
