@@ -283,6 +283,8 @@ leading_ask(struct relay *relay)
         telling_ask(relay);
     } else if (exact_asks_names(relay)) {
         exact_ask_names(relay);
+    } else if (exact_tells(relay) && loading_applies(relay)) {
+        loading_ask(relay);
     } else if (exact_tells(relay)) {
         ask_confirm(relay, false);
     } else if (!exact_lets_read(relay)) {

@@ -35,11 +35,19 @@ loading_is_done(const struct relay *relay)
     return relay->aside.loading == ASIDE_LOADED;
 }
 
-/* Exactly once: what Kafka says of the work that was beside the stream, the database is to say too. */
+bool
+loading_applies(const struct relay *relay)
+{
+    return relay->aside.loading == ASIDE_APPLY && relay->aside.applied < exact_sides(relay)->count;
+}
+
+/* Exactly once: what Kafka says of the work that was beside the stream, the database is to say too; before that, no row says that Kafka is
+ * not asked any more. */
 static void
 ask_apply(struct relay *relay, const struct record_side *side)
 {
     struct journal_row_next next = leading_next_row(relay);
+    relay->step.exact.on = relay->step.exact.on || exact_tells(relay);
     aside_ask_apply(relay->session, &next, side->number, side->progress, relay->now_us);
     relay_asked(relay, REQUEST_APPLY);
 }
@@ -49,7 +57,7 @@ loading_ask(struct relay *relay)
 {
     struct aside *aside = &relay->aside;
     const char *name = relay->settings->relay;
-    if (aside->loading == ASIDE_APPLY && aside->applied >= exact_sides(relay)->count)
+    if (aside->loading == ASIDE_APPLY && !loading_applies(relay))
         aside->loading = ASIDE_HOLDS;
     switch (aside->loading) {
     case ASIDE_APPLY:
