@@ -7,6 +7,7 @@
 #include "event/event.h"
 
 struct page_chunk;
+struct pause;
 
 struct page {
     struct event *events; /* in id order */
@@ -25,6 +26,7 @@ struct page {
     size_t freed;          /* pipeline: of `cost`, what librdkafka has freed again of what is acknowledged */
     struct page *later;    /* pipeline: the page after this one */
     int64_t side;          /* number of the side work it belongs to; 0: it is the stream's */
+    struct pause *pause;   /* of the topic that catches up with it, the relay's; NULL: it is no such page */
     int64_t
         side_end; /* what that work's progress is when all of the page is settled; 0: its last event's id */
     bool side_asked; /* pipeline, exactly once: all of it is in the transaction that is being committed .. */

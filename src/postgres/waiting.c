@@ -8,10 +8,10 @@
 #include <string.h>
 
 void
-waiting_ask(struct session *session, const char *relay, bool counts, int64_t now_us)
+waiting_ask(struct session *session, const char *relay, bool counts, bool topics, int64_t now_us)
 {
-    const char *values[] = {relay, counts ? "true" : "false"};
-    session_ask_prepared(session, "outboxd_waiting", 2, values, false, now_us);
+    const char *values[] = {relay, counts ? "true" : "false", topics ? "true" : "false"};
+    session_ask_prepared(session, "outboxd_waiting", 3, values, false, now_us);
 }
 
 void

@@ -33,7 +33,7 @@ struct waiting_request {
     bool taken;                 /* the caller's mark */
 };
 
-/* Texts belong to `root`. */
+/* Texts belong to `root`. `topics`: none unless they were asked for. */
 struct waiting {
     struct json_t *root;
     bool paused; /* the whole relay */
@@ -46,7 +46,8 @@ struct waiting {
 };
 void waiting_clear(struct waiting *waiting);
 
-void waiting_ask(struct session *session, const char *relay, bool counts, int64_t now_us);
+/* `topics`: with the paused topics, of which there may be thousands. */
+void waiting_ask(struct session *session, const char *relay, bool counts, bool topics, int64_t now_us);
 MUST_CHECK bool waiting_read(struct session *session, struct waiting *waiting, struct error *error);
 
 /* Pages of requests, of at most `events` and `bytes`. A dead letter, if it comes first, and what waits behind it: */

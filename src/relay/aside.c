@@ -30,7 +30,8 @@ aside_free(struct relay *relay)
 bool
 aside_takes_part(const struct relay *relay, const struct page *page)
 {
-    return page->side == 0 || pauses_of_page(relay, page) != NULL;
+    (void)relay;
+    return page->side == 0 || page->pause != NULL;
 }
 
 bool
@@ -42,8 +43,8 @@ aside_takes(struct relay *relay, struct event *event)
         state = EVENT_PASSED;
     else if (!aside_takes_part(relay, event->page))
         return false;
-    else if (event->page->side == 0 && event->topic->paused)
-        state = pauses_state_of(relay, event->topic);
+    else if (event->page->side == 0 && event->topic->pause != NULL)
+        state = passing_state_of(event->topic->pause);
     else if (ahead_has(&aside->ahead, event->id))
         state = EVENT_ASIDE;
     else if (holds_find(&aside->holds, event) != 0)
@@ -87,7 +88,7 @@ aside_lost(struct relay *relay)
 {
     relay->aside.asked_count = 0;
     relay->aside.refusals_asked = 0;
-    pauses_written(relay, false);
+    passing_written(relay, false);
     for (size_t i = 0; i < relay->beside.pause_count; i++)
         reader_lost(relay->beside.pauses[i]->reader);
 }
@@ -103,7 +104,7 @@ aside_is_full(const struct relay *relay)
 bool
 aside_writes(struct relay *relay)
 {
-    return relay->pipeline.refused > 0 || relay->pipeline.held > 0 || pauses_write(relay);
+    return relay->pipeline.refused > 0 || relay->pipeline.held > 0 || passing_writes(relay);
 }
 
 static void
@@ -163,7 +164,7 @@ aside_ask_write(struct relay *relay)
     aside->asked_count = 0;
     json_t *root =
         json_pack("{s:o, s:o, s:o, s:b}", "dead", dead_list(relay), "held", held_list(relay), "topics",
-                  pauses_list(relay), "copy", relay->settings->dead_letter_topic != NULL);
+                  passing_list(relay), "copy", relay->settings->dead_letter_topic != NULL);
     char *text = json_dumps(root, JSON_COMPACT);
     json_decref(root);
     struct journal_row_next next = leading_next_row(relay);
@@ -182,7 +183,7 @@ aside_answer_write(struct relay *relay, struct error *error)
     if (!answers_appended(relay, &written, error))
         return false;
     if (!written) {
-        pauses_written(relay, false);
+        passing_written(relay, false);
         return true;
     }
     for (size_t i = 0; i < aside->asked_count; i++) {
@@ -199,6 +200,6 @@ aside_answer_write(struct relay *relay, struct error *error)
     aside->refusals_asked = 0;
     if (dead > 0 && relay->settings->dead_letter_topic != NULL)
         relay->beside.look_at_us = relay->now_us;
-    pauses_written(relay, true);
+    passing_written(relay, true);
     return true;
 }

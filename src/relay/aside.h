@@ -46,11 +46,26 @@ struct aside {
 enum pause_state { PAUSE_WANTED, PAUSE_ASKED, PAUSE_PASSES };
 enum round_state { ROUND_IDLE, ROUND_LATE, ROUND_READING, ROUND_READ };
 
+/* There may be thousands of them, so nothing that happens in each turn looks at all: those with something to do stand in a queue, the
+ * others rest.
+ *   RESTS    nothing is to be done before retry_at_us, or a page of it is out
+ *   WORKS    it catches up, in turns with others */
+enum pause_place { PLACE_RESTS, PLACE_WORKS, PLACES };
+struct pause_queue {
+    struct pause *first, *last;
+};
+
 struct pause {
     struct topic *topic;
     enum pause_state state;
-    bool by_hand; /* somebody wants it: it is not tried */
-    bool ended;   /* the stream takes its events again, and the database is to hear of it */
+    size_t index;           /* in the list of all */
+    enum pause_place place; /* the queue it stands in .. */
+    struct pause *next;     /* .. and who stands behind it */
+    bool undecided;         /* WANTED: something of it is out, when that was looked at last */
+    bool begun;             /* ASKED: the first of its events is found */
+    bool by_hand;           /* somebody wants it: it is not tried */
+    unsigned seen_by_hand;  /* in which look at what waits somebody wanted it last */
+    bool ended;             /* the stream takes its events again, and the database is to hear of it */
     struct outcome why;
     struct backoff backoff;
     int64_t retry_at_us;
@@ -97,9 +112,19 @@ struct side {
     int64_t next_us;        /* not before */
 };
 
+/* Topics at a time that have a page in the pipeline: the position record has room for them, and for SIDES_MOST requests (record.h). */
+#define ROUNDS_OUT_MOST 16
+
 struct beside {
     struct pause **pauses;
     size_t pause_count;
+    size_t wanted; /* so many of them are WANTED */
+    struct pause_queue queues[PLACES];
+    int64_t rest_until_us; /* no sooner is there something to do for one that rests */
+    struct pause *outs[ROUNDS_OUT_MOST];
+    size_t out_count;
+    size_t closing; /* so many of them are: no tick is opened */
+    unsigned looks; /* at what waits, so far */
     struct side sides[SIDES_MOST];
     size_t side_count;
     bool paused;            /* the whole relay, by hand */

@@ -9,7 +9,8 @@
  *   telling.c  what the registry is told
  *   loading.c  what was passed over before, when a lead begins
  *   aside.c    dead letters, and what waits behind them   pauses.c   paused topics
- *   side.c     work beside the stream                     rounds.c   paused topics catch up
+ *   passing.c  what is passed over of these               attempts.c which are tried, in turns
+ *   rounds.c   they catch up                              side.c     work beside the stream
  *   requests.c retries, discards, copies, replays         look.c     which of them are begun
  *   refusals.c what Kafka refuses of them */
 #ifndef OUTBOXD_RELAY_INSIDE_H
@@ -247,21 +248,37 @@ void aside_lost(struct relay *relay); /* the connection, perhaps amid a request 
 
 /* pauses.c */
 void pauses_refused(struct relay *relay, struct topic *topic, const struct outcome *why);
-enum event_state pauses_state_of(const struct relay *relay, const struct topic *topic);
-struct pause *pauses_numbered(const struct relay *relay, int64_t number);         /* NULL: there is none */
-struct pause *pauses_of_page(const struct relay *relay, const struct page *page); /* NULL: not such a page */
+void pauses_set_state(struct relay *relay, struct pause *pause, enum pause_state state);
+struct pause *pauses_numbered(const struct relay *relay, int64_t number); /* NULL: there is none */
 const struct pause *pauses_first_trouble(const struct relay *relay);
-bool pauses_write(struct relay *relay);
-struct json_t *pauses_list(struct relay *relay); /* for outbox.put_aside */
-void pauses_written(struct relay *relay, bool written);
+bool pauses_want_numbers(const struct relay *relay); /* the database knows more of some than we do */
 void pauses_take(struct relay *relay, const struct waiting *waiting);
-void pauses_settle_passed(struct relay *relay, const struct topic *topic);
-void pauses_forget(struct relay *relay, struct pause *pause);
+void pauses_end(struct pause *pause);                         /* the stream takes its events again .. */
+void pauses_forget(struct relay *relay, struct pause *pause); /* .. and the database knows */
 void pauses_clear(struct relay *relay);
 
+/* passing.c */
+enum event_state passing_state_of(const struct pause *pause); /* of an event that is passed over */
+bool passing_writes(struct relay *relay);         /* some pauses are to be written down, and can be */
+struct json_t *passing_list(struct relay *relay); /* .. for outbox.put_aside */
+void passing_written(struct relay *relay, bool written);
+/* Of this topic, or (NULL) of all that the database has just heard of: what was passed over is settled. */
+void passing_settle(struct relay *relay, const struct pause *one);
+
+/* attempts.c */
+void attempts_turn(struct relay *relay); /* wakes those whose time has come */
+/* The next one of this queue that has a question; NULL: none has now. */
+struct pause *attempts_next(const struct relay *relay, enum pause_place place);
+void attempts_leave(struct relay *relay, struct pause *pause); /* its queue */
+void attempts_rest(struct relay *relay, struct pause *pause);  /* until its retry_at_us */
+void attempts_go_on(struct relay *relay, struct pause *pause); /* it has its next turn */
+
 /* rounds.c */
-bool rounds_wants(const struct relay *relay, const struct pause *pause);
+bool rounds_wants(const struct relay *relay, const struct pause *pause); /* one that stands in a queue */
+struct pause *rounds_out(const struct relay *relay,
+                         int64_t number); /* a page of it is in the pipeline; NULL: none is */
 void rounds_ask(struct relay *relay, struct pause *pause);
+void rounds_close(struct relay *relay, struct pause *pause, bool closing); /* no tick is opened, or may be */
 /* Tells the database how far it is; `why`: it was refused. */
 void rounds_ask_settle(struct relay *relay, const struct pause *pause, int64_t progress,
                        const struct outcome *why);

@@ -3,11 +3,8 @@
  * something is written down, and by side.c, which asks and answers for what is beside the stream. */
 #include "relay/inside.h"
 
-#include "base/fields.h"
 #include "base/log.h"
 
-#include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,13 +13,12 @@
 #define RETRY_FIRST_US (INT64_C(500) * 1000)
 #define RETRY_LAST_US (INT64_C(30) * 1000000)
 
-static struct pause *
-find(const struct relay *relay, const struct topic *topic)
+void
+pauses_set_state(struct relay *relay, struct pause *pause, enum pause_state state)
 {
-    for (size_t i = 0; topic->paused && i < relay->beside.pause_count; i++)
-        if (relay->beside.pauses[i]->topic == topic && !relay->beside.pauses[i]->ended)
-            return relay->beside.pauses[i];
-    return NULL;
+    relay->beside.wanted += state == PAUSE_WANTED;
+    relay->beside.wanted -= pause->state == PAUSE_WANTED;
+    pause->state = state;
 }
 
 static struct pause *
@@ -32,10 +28,21 @@ add(struct relay *relay, struct topic *topic)
     struct pause *pause = must_calloc(1, sizeof *pause);
     pause->topic = topic;
     pause->backoff = backoff_make(RETRY_FIRST_US, RETRY_LAST_US, (uint64_t)relay->now_us);
+    pause->index = beside->pause_count;
+    beside->wanted++; /* PAUSE_WANTED */
     beside->pauses = must_realloc(beside->pauses, beside->pause_count + 1, sizeof(struct pause *));
     beside->pauses[beside->pause_count++] = pause;
+    topic->pause = pause;
     topic->paused = true;
     return pause;
+}
+
+void
+pauses_end(struct pause *pause)
+{
+    pause->topic->paused = false;
+    pause->topic->pause = NULL;
+    pause->ended = true;
 }
 
 static void
@@ -51,22 +58,25 @@ pauses_clear(struct relay *relay)
 {
     struct beside *beside = &relay->beside;
     for (size_t i = 0; i < beside->pause_count; i++) {
-        beside->pauses[i]->topic->paused = false;
+        pauses_end(beside->pauses[i]);
         release(beside->pauses[i]);
     }
     free(beside->pauses);
     beside->pauses = NULL;
     beside->pause_count = 0;
+    beside->wanted = 0;
+    beside->out_count = 0;
+    beside->closing = 0;
+    memset(beside->queues, 0, sizeof beside->queues);
 }
 
 void
 pauses_forget(struct relay *relay, struct pause *pause)
 {
     struct beside *beside = &relay->beside;
-    size_t i = 0;
-    while (beside->pauses[i] != pause)
-        i++;
-    beside->pauses[i] = beside->pauses[--beside->pause_count];
+    struct pause *last = beside->pauses[--beside->pause_count];
+    CHECK(pause->ended && pause->place == PLACE_RESTS && beside->pauses[pause->index] == pause);
+    beside->pauses[last->index = pause->index] = last;
     release(pause);
 }
 
@@ -77,21 +87,6 @@ pauses_numbered(const struct relay *relay, int64_t number)
         if (relay->beside.pauses[i]->number == number)
             return relay->beside.pauses[i];
     return NULL;
-}
-
-struct pause *
-pauses_of_page(const struct relay *relay, const struct page *page)
-{
-    struct pause *pause = page->side != 0 ? pauses_numbered(relay, page->side) : NULL;
-    return pause != NULL && pause->out ? pause : NULL;
-}
-
-enum event_state
-pauses_state_of(const struct relay *relay, const struct topic *topic)
-{
-    const struct pause *pause = find(relay, topic);
-    CHECK(pause != NULL);
-    return pause->state == PAUSE_PASSES ? EVENT_ASIDE : EVENT_PASSED;
 }
 
 const struct pause *
@@ -122,7 +117,7 @@ fail_round(struct relay *relay, struct pause *pause, const struct outcome *why)
         return;
     pause->failed = pause->out;
     pause->why = *why;
-    pause->closing = false;
+    rounds_close(relay, pause, false);
     pause->retry_at_us = relay->now_us + backoff_next_us(&pause->backoff);
     if (news)
         tell(pause);
@@ -131,7 +126,7 @@ fail_round(struct relay *relay, struct pause *pause, const struct outcome *why)
 void
 pauses_refused(struct relay *relay, struct topic *topic, const struct outcome *why)
 {
-    struct pause *pause = find(relay, topic);
+    struct pause *pause = topic->pause;
     if (pause == NULL) {
         pause = add(relay, topic);
         pause->why = *why;
@@ -142,26 +137,7 @@ pauses_refused(struct relay *relay, struct topic *topic, const struct outcome *w
     }
 }
 
-/* ---- which of its events are not in Kafka ---- */
-
-static bool
-is_undecided(const struct relay *relay, const struct page *page, size_t index)
-{
-    enum event_state state = page->events[index].state;
-    return state == EVENT_SENT || (state == EVENT_ACKNOWLEDGED && relay->pipeline.exact &&
-                                   page->first_serial + index >= relay->pipeline.committed);
-}
-
-/* Of all pages of the stream: true when no event of this topic is out, or in a transaction that is not committed. */
-static bool
-is_decided(const struct relay *relay, const struct topic *topic)
-{
-    for (const struct page *page = relay->pipeline.head; page != NULL; page = page->later)
-        for (size_t i = page->settled; page->side == 0 && i < page->count; i++)
-            if (page->events[i].topic == topic && is_undecided(relay, page, i))
-                return false;
-    return true;
-}
+/* ---- what the database says ---- */
 
 /* Is another pause of the same topic still to be forgotten in the database? */
 static bool
@@ -173,130 +149,25 @@ is_ending(const struct relay *relay, const struct topic *topic)
     return false;
 }
 
-/* In a transaction what was sent cannot be taken back alone: it is ended, and sent again without this topic. */
-static bool
-is_ready(struct relay *relay, const struct pause *pause)
-{
-    if (pause->state != PAUSE_WANTED || !exact_is_settled(relay))
-        return false;
-    if (is_decided(relay, pause->topic))
-        return true;
-    if (exact_is_on(relay) && producer_state(relay->producer) == PRODUCER_READY && !relay->exact.committing)
-        producer_end(relay->producer, relay->now_us, "a topic is paused");
-    return false;
-}
-
-/* Behind what the stream has read so far, or, when it has read nothing yet, behind what is confirmed. */
-static void
-pause_behind(const struct relay *relay, struct pause *pause)
-{
-    bool amid = reader_has_more(relay->reader);
-    bool partly = !amid && relay->loaded_seq == relay->confirmed.seq && relay->confirmed.id > 0;
-    pause->from_seq = amid ? reader_tick_seq(relay->reader) - 1 : relay->loaded_seq;
-    pause->to_seq = amid || partly ? pause->from_seq + 1 : pause->from_seq;
-    pause->after_id = amid ? reader_after(relay->reader) : partly ? relay->confirmed.id : 0;
-}
-
-/* The first of its events that is not in Kafka; all later ones are passed over. */
-static void
-find_start(struct relay *relay, struct pause *pause)
-{
-    bool found = false;
-    pause_behind(relay, pause);
-    for (struct page *page = relay->pipeline.head; page != NULL; page = page->later)
-        for (size_t i = page->settled; page->side == 0 && i < page->count; i++) {
-            struct event *event = &page->events[i];
-            if (event->topic != pause->topic ||
-                (event->state != EVENT_UNSENT && event->state != EVENT_PASSED))
-                continue;
-            if (!found) {
-                pause->from_seq = page->tick_seq - 1;
-                pause->to_seq = page->tick_seq;
-                pause->after_id = event->id - 1;
-            }
-            found = true;
-            if (event->state == EVENT_UNSENT)
-                pipeline_set_aside(&relay->pipeline, event, EVENT_PASSED);
-        }
-}
-
 bool
-pauses_write(struct relay *relay)
+pauses_want_numbers(const struct relay *relay)
 {
-    for (size_t i = 0; i < relay->beside.pause_count; i++)
-        if (is_ready(relay, relay->beside.pauses[i]))
-            return true;
-    return false;
-}
-
-struct json_t *
-pauses_list(struct relay *relay)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < relay->beside.pause_count; i++) {
-        struct pause *pause = relay->beside.pauses[i];
-        if (!is_ready(relay, pause))
-            continue;
-        find_start(relay, pause);
-        pause->state = PAUSE_ASKED;
-        json_t *topic = json_pack("{s:s, s:I, s:I, s:I}", "topic", pause->topic->name, "from",
-                                  (json_int_t)pause->from_seq, "to", (json_int_t)pause->to_seq, "after",
-                                  (json_int_t)pause->after_id);
-        fields_set_text(topic, "error", pause->why.name);
-        fields_set_text(topic, "message", pause->why.message);
-        json_array_append_new(list, topic);
-    }
-    return list;
-}
-
-/* What was passed over before the database knew of it. */
-void
-pauses_settle_passed(struct relay *relay, const struct topic *topic)
-{
-    for (struct page *page = relay->pipeline.head; page != NULL; page = page->later)
-        for (size_t i = page->settled; page->side == 0 && i < page->count; i++)
-            if (page->events[i].topic == topic &&
-                (page->events[i].state == EVENT_PASSED || page->events[i].state == EVENT_UNSENT))
-                pipeline_set_aside(&relay->pipeline, &page->events[i], EVENT_ASIDE);
-    exact_passed(relay);
-}
-
-void
-pauses_written(struct relay *relay, bool written)
-{
-    for (size_t i = 0; i < relay->beside.pause_count; i++) {
-        struct pause *pause = relay->beside.pauses[i];
-        if (pause->state != PAUSE_ASKED)
-            continue;
-        pause->state = written ? PAUSE_PASSES : PAUSE_WANTED;
-        if (!written)
-            continue;
-        pauses_settle_passed(relay, pause->topic);
-        relay->beside.look_at_us = relay->now_us; /* for its number */
-    }
-}
-
-/* ---- what the database says ---- */
-
-static bool
-is_paused_by_hand(const struct waiting *waiting, const char *topic)
-{
-    for (size_t i = 0; i < waiting->pause_count; i++)
-        if (strcmp(waiting->pauses[i], topic) == 0)
-            return true;
-    return false;
+    bool wanted = !loading_is_done(relay);
+    for (size_t i = 0; i < relay->beside.pause_count && !wanted; i++)
+        wanted = relay->beside.pauses[i]->state == PAUSE_PASSES && relay->beside.pauses[i]->number == 0;
+    return wanted;
 }
 
 static void
 take_topic(struct relay *relay, const struct waiting_topic *row)
 {
     struct topic *topic = topic_intern_always(relay->topics, row->name, strlen(row->name));
-    struct pause *pause = find(relay, topic);
+    struct pause *pause = topic->pause;
     if (pause == NULL && is_ending(relay, topic))
         return;
     if (pause == NULL) { /* of an earlier leader */
         pause = add(relay, topic);
-        pause->state = PAUSE_PASSES;
+        pauses_set_state(relay, pause, PAUSE_PASSES);
         pause->why.kind = OUTCOME_TOPIC;
         snprintf(pause->why.name, sizeof pause->why.name, "%s", row->error);
         snprintf(pause->why.message, sizeof pause->why.message, "%s", row->message);
@@ -308,6 +179,7 @@ take_topic(struct relay *relay, const struct waiting_topic *row)
     pause->from_seq = row->from_seq;
     pause->to_seq = row->to_seq;
     pause->after_id = row->after_id;
+    relay->beside.rest_until_us = relay->now_us;
 }
 
 static void
@@ -316,32 +188,41 @@ pause_by_hand(struct relay *relay, const char *name)
     static const struct outcome asked = {
         .kind = OUTCOME_TOPIC, .name = "PAUSED", .message = "somebody has paused it: outboxd resume"};
     struct topic *topic = topic_intern_always(relay->topics, name, strlen(name));
-    struct pause *pause = find(relay, topic);
+    struct pause *pause = topic->pause;
     if (pause == NULL && !topic->selected)
         return;
     if (pause == NULL) {
         pause = add(relay, topic);
         pause->why = asked;
     }
-    if (!pause->by_hand)
-        log_info("topic paused by hand", LOG_STR("topic", name), LOG_END);
+    pause->seen_by_hand = relay->beside.looks;
+    if (pause->by_hand)
+        return;
+    log_info("topic paused by hand", LOG_STR("topic", name), LOG_END);
     pause->by_hand = true;
-    pause->closing = false;
+    rounds_close(relay, pause, false);
+    attempts_rest(relay, pause);
+}
+
+static void
+resume(struct relay *relay, struct pause *pause)
+{
+    log_info("topic resumed by hand", LOG_STR("topic", pause->topic->name), LOG_END);
+    pause->by_hand = false;
+    pause->retry_at_us = relay->now_us;
+    relay->beside.rest_until_us = relay->now_us;
 }
 
 void
 pauses_take(struct relay *relay, const struct waiting *waiting)
 {
+    struct beside *beside = &relay->beside;
+    beside->looks++;
     for (size_t i = 0; i < waiting->topic_count; i++)
         take_topic(relay, &waiting->topics[i]);
     for (size_t i = 0; i < waiting->pause_count; i++)
         pause_by_hand(relay, waiting->pauses[i]);
-    for (size_t i = 0; i < relay->beside.pause_count; i++) {
-        struct pause *pause = relay->beside.pauses[i];
-        if (!pause->by_hand || is_paused_by_hand(waiting, pause->topic->name))
-            continue;
-        log_info("topic resumed by hand", LOG_STR("topic", pause->topic->name), LOG_END);
-        pause->by_hand = false;
-        pause->retry_at_us = relay->now_us;
-    }
+    for (size_t i = 0; i < beside->pause_count; i++)
+        if (beside->pauses[i]->by_hand && beside->pauses[i]->seen_by_hand != beside->looks)
+            resume(relay, beside->pauses[i]);
 }

@@ -99,7 +99,7 @@ bool
 side_refused(struct relay *relay, struct event *event, const struct outcome *why)
 {
     struct side *side = side_find(relay, event->page->side);
-    if (event->page->side == 0 || pauses_of_page(relay, event->page) != NULL)
+    if (event->page->side == 0 || event->page->pause != NULL)
         return false;
     if (side == NULL) {
         pipeline_set_aside(&relay->pipeline, event, EVENT_PASSED);

@@ -12,8 +12,6 @@
 
 #include <string.h>
 
-/* Topics at a time that have a page in the pipeline: the position record has room for them. */
-#define OUT_MOST 16
 #define FIRST_EVENTS 100
 #define EVENTS 5000
 /* What comes in the time of such a round is read in a moment, in which no tick is opened for others. */
@@ -23,6 +21,45 @@ static bool
 reads_in_pieces(const struct relay *relay)
 {
     return reader_has_more(relay->reader) || relay->catching_up || relay->late_tick.snapshot != NULL;
+}
+
+struct pause *
+rounds_out(const struct relay *relay, int64_t number)
+{
+    for (size_t i = 0; i < relay->beside.out_count; i++)
+        if (relay->beside.outs[i]->number == number)
+            return relay->beside.outs[i];
+    return NULL;
+}
+
+void
+rounds_close(struct relay *relay, struct pause *pause, bool closing)
+{
+    relay->beside.closing += closing;
+    relay->beside.closing -= pause->closing;
+    pause->closing = closing;
+}
+
+static void
+push(struct relay *relay, struct pause *pause, struct page *page)
+{
+    struct beside *beside = &relay->beside;
+    CHECK(beside->out_count < ROUNDS_OUT_MOST);
+    attempts_leave(relay, pause);
+    pause->out = true;
+    beside->outs[beside->out_count++] = pause;
+    page->pause = pause;
+    side_push(relay, page, pause->number);
+}
+
+static void
+came_back(struct relay *relay, struct pause *pause)
+{
+    struct beside *beside = &relay->beside;
+    for (size_t i = 0; i < beside->out_count; i++)
+        if (beside->outs[i] == pause)
+            beside->outs[i--] = beside->outs[--beside->out_count];
+    pause->out = false;
 }
 
 /* The stream has read every tick up to the end of the last round, and none behind it. */
@@ -36,14 +73,12 @@ has_caught_up(const struct relay *relay, const struct pause *pause)
 static void
 end(struct relay *relay, struct pause *pause)
 {
-    pauses_settle_passed(relay, pause->topic);
-    pause->topic->paused = false;
-    pause->ended = true;
-    pause->closing = false;
+    passing_settle(relay, pause);
+    pauses_end(pause);
+    rounds_close(relay, pause, false);
     struct page *page = page_new(pause->to_seq);
     page->side_end = SIDE_WHOLE;
-    side_push(relay, page, pause->number);
-    pause->out = true;
+    push(relay, pause, page);
     log_info("topic caught up", LOG_STR("topic", pause->topic->name), LOG_END);
 }
 
@@ -80,14 +115,9 @@ ask_next_round(struct relay *relay, struct pause *pause)
 bool
 rounds_wants(const struct relay *relay, const struct pause *pause)
 {
-    bool may = pause->state == PAUSE_PASSES && pause->number != 0 && !pause->out && !pause->by_hand &&
-               !pause->ended && relay->now_us >= pause->retry_at_us;
     bool waits =
         pause->from_seq == pause->to_seq && relay->begun_seq <= pause->to_seq && reads_in_pieces(relay);
-    size_t out = 0;
-    for (size_t i = 0; may && i < relay->beside.pause_count; i++)
-        out += relay->beside.pauses[i]->out;
-    return may && !waits && out < OUT_MOST;
+    return !waits && relay->beside.out_count < ROUNDS_OUT_MOST;
 }
 
 void
@@ -182,8 +212,7 @@ rounds_answer_page(struct relay *relay, struct error *error)
     }
     if (!pause->tried)
         producer_forget_topic(relay->producer, pause->topic); /* it may have been healed */
-    side_push(relay, page, pause->number);
-    pause->out = true;
+    push(relay, pause, page);
     return true;
 }
 
@@ -191,20 +220,23 @@ rounds_answer_page(struct relay *relay, struct error *error)
 void
 rounds_settled(struct relay *relay, struct pause *pause, int64_t progress, int64_t number, int64_t new_to)
 {
-    pause->out = false;
+    came_back(relay, pause);
     if (progress == SIDE_WHOLE) {
         pauses_forget(relay, pause);
         return;
     }
     /* An earlier statement of ours was carried out unheard: how far it is, the database knows. */
     if (number == 0) {
-        pause->failed = pause->tried = pause->closing = false;
+        pause->failed = pause->tried = false;
+        rounds_close(relay, pause, false);
         pause->number = 0;
         pause->round = ROUND_IDLE;
         reader_drop(pause->reader);
+        attempts_rest(relay, pause);
         relay->beside.look_at_us = relay->now_us;
         return;
     }
+    bool failed = pause->failed;
     if (pause->failed) {
         pause->failed = false;
         pause->round = ROUND_IDLE;
@@ -216,7 +248,7 @@ rounds_settled(struct relay *relay, struct pause *pause, int64_t progress, int64
     }
     if (progress == SIDE_ROUND) {
         bool was_short = relay->now_us - pause->round_from_us < SHORT_US;
-        pause->closing = was_short && pause->round == ROUND_READ && pause->round_from_us != 0;
+        rounds_close(relay, pause, was_short && pause->round == ROUND_READ && pause->round_from_us != 0);
         pause->round = ROUND_IDLE;
         pause->number = number;
         pause->from_seq = pause->to_seq;
@@ -225,4 +257,8 @@ rounds_settled(struct relay *relay, struct pause *pause, int64_t progress, int64
     } else if (progress > pause->after_id) {
         pause->after_id = progress;
     }
+    if (failed)
+        attempts_rest(relay, pause);
+    else
+        attempts_go_on(relay, pause);
 }

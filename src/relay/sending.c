@@ -366,6 +366,7 @@ sending_turn(struct relay *relay)
         relay->progress_us = relay->now_us;
     follow_edge(relay);
     watch_oldest(relay);
+    attempts_turn(relay);
     if (relay->dropping) {
         drop_pages(relay);
     } else if (relay->state == RELAY_LEADING && leading_holds_lease(relay) && !relay->undurable) {

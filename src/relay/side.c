@@ -33,10 +33,9 @@ side_passes(struct relay *relay, const struct event *event)
 {
     static const struct outcome paused = {
         .kind = OUTCOME_TOPIC, .name = "PAUSED", .message = "the topic is paused: outboxd status says why"};
-    const struct pause *pause = pauses_of_page(relay, event->page);
+    if (event->page->pause != NULL)
+        return event->page->pause->failed;
     struct side *side = side_find(relay, event->page->side);
-    if (pause != NULL)
-        return pause->failed;
     if (side == NULL)
         return true;
     bool refused = side->failed && side->why.kind == OUTCOME_EVENT && side->refused_id != 0;
@@ -57,9 +56,8 @@ side_waits_for_topic(const struct relay *relay, const struct side *side)
 bool
 side_is_at_work(const struct relay *relay, int64_t number)
 {
-    const struct pause *pause = pauses_numbered(relay, number);
     const struct side *side = side_find(relay, number);
-    return pause != NULL ? pause->out : side != NULL && side->out;
+    return rounds_out(relay, number) != NULL || (side != NULL && side->out);
 }
 
 void
@@ -89,12 +87,13 @@ bool
 side_ask(struct relay *relay)
 {
     struct beside *beside = &relay->beside;
-    size_t count = beside->side_count + beside->pause_count;
+    size_t count = beside->side_count + PLACES;
     for (size_t i = 0; i < count; i++) {
         size_t next = (beside->turn + i) % count;
         struct side *side = next < beside->side_count ? &beside->sides[next] : NULL;
-        struct pause *pause = side == NULL ? beside->pauses[next - beside->side_count] : NULL;
-        if (side != NULL ? !requests_wants(relay, side) : !rounds_wants(relay, pause))
+        struct pause *pause =
+            side == NULL ? attempts_next(relay, (enum pause_place)(next - beside->side_count)) : NULL;
+        if (side != NULL ? !requests_wants(relay, side) : pause == NULL)
             continue;
         beside->turn = next + 1;
         if (side != NULL)
@@ -111,12 +110,10 @@ side_ask(struct relay *relay)
 bool
 side_is_closing(const struct relay *relay)
 {
-    bool closing = false;
+    bool closing = relay->beside.closing > 0;
     for (size_t i = 0; i < relay->beside.side_count; i++)
         closing = closing ||
                   (relay->beside.sides[i].closing && !side_waits_for_topic(relay, &relay->beside.sides[i]));
-    for (size_t i = 0; i < relay->beside.pause_count; i++)
-        closing = closing || relay->beside.pauses[i]->closing;
     return closing;
 }
 
@@ -132,13 +129,10 @@ side_deadline(const struct relay *relay, bool may_ask)
             deadline = side->next_us < deadline ? side->next_us : deadline;
         now = now || (asks && requests_wants(relay, side));
     }
-    for (size_t i = 0; i < beside->pause_count; i++) {
-        const struct pause *pause = beside->pauses[i];
-        if (pause->retry_at_us > relay->now_us && !pause->out && !pause->by_hand && !pause->ended &&
-            pause->number != 0)
-            deadline = pause->retry_at_us < deadline ? pause->retry_at_us : deadline;
-        now = now || (asks && rounds_wants(relay, pause));
-    }
+    if (beside->rest_until_us > relay->now_us && beside->rest_until_us < deadline)
+        deadline = beside->rest_until_us;
+    for (int place = 0; place < PLACES; place++)
+        now = now || (asks && attempts_next(relay, (enum pause_place)place) != NULL);
     return now ? relay->now_us : deadline;
 }
 
@@ -185,7 +179,7 @@ bool
 side_settles(struct relay *relay)
 {
     struct page *page;
-    while ((page = pipeline_side(&relay->pipeline)) != NULL && pauses_of_page(relay, page) == NULL &&
+    while ((page = pipeline_side(&relay->pipeline)) != NULL && page->pause == NULL &&
            side_find(relay, page->side) == NULL)
         pipeline_side_done(&relay->pipeline); /* nobody asks for it any more */
     return page != NULL;
@@ -218,7 +212,7 @@ side_ask_settled(struct relay *relay)
 {
     char text[64 + sizeof((struct side *)0)->why.name];
     struct page *page = pipeline_side(&relay->pipeline);
-    struct pause *pause = pauses_of_page(relay, page);
+    struct pause *pause = page->pause;
     int64_t progress = pipeline_side_progress(page, UINT64_MAX);
     if (pause != NULL) {
         rounds_ask_settle(relay, pause, progress, pause->failed ? &pause->why : NULL);

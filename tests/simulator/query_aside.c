@@ -211,8 +211,9 @@ waiting(struct request *request)
         if (!tables.requests[i]->done && !waits_for_topic(tables.requests[i]) &&
             has_room(requests, tables.requests[i]))
             json_array_append_new(requests, request_object(tables.requests[i]));
-    json_t *root = json_pack("{s:b, s:o, s:o, s:o}", "paused", tables.paused, "pauses", pauses, "topics",
-                             topics_array(), "requests", requests);
+    json_t *root =
+        json_pack("{s:b, s:o, s:o, s:o}", "paused", tables.paused, "pauses", pauses, "topics",
+                  request->values[2][0] == 't' ? topics_array() : json_array(), "requests", requests);
     if (request->values[1][0] == 't')
         json_object_set_new(root, "counts",
                             json_pack("{s:I, s:I}", "dead", (json_int_t)tables.letters_count, "held",

@@ -1,0 +1,130 @@
+/* relay_attempts.c: paused topics by the thousand: what a turn and an event cost (P4: nothing that is put aside harms the others).
+ * Without any server: a relay's state, and the functions that nothing is asked in. */
+#include "relay/inside.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <criterion/criterion.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define NOW (INT64_C(1000) * 1000000)
+#define EVENTS 10000
+
+static struct relay relay;
+static struct settings settings;
+
+static void
+begin(void)
+{
+    static char all[] = "*", *patterns[] = {all};
+    log_configure(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
+    relay = (struct relay){.settings = &settings, .state = RELAY_LEADING, .now_us = NOW};
+    settings.delivery = DELIVERY_AT_LEAST_ONCE;
+    relay.topics = topic_table_new(patterns, 1);
+    relay.reader = reader_new(NULL, relay.topics);
+    relay.aside.loading = ASIDE_LOADED;
+    relay.beside.look_at_us = NOW * 2;
+}
+
+static void
+end(void)
+{
+    pipeline_clear(&relay.pipeline);
+    side_clear(&relay);
+    aside_free(&relay);
+    reader_free(relay.reader);
+    topic_table_free(relay.topics);
+}
+
+TestSuite(relay_attempts, .init = begin, .fini = end, .timeout = 60);
+
+/* As the database says it: paused by an earlier leader for this `error`, and nothing of it is published behind row 7. */
+static void
+load(int count, const char *error)
+{
+    struct waiting_topic *rows = calloc((size_t)count, sizeof *rows);
+    char(*names)[TOPIC_NAME_SIZE] = calloc((size_t)count, sizeof *names);
+    for (int i = 0; i < count; i++) {
+        snprintf(names[i], sizeof names[i], "t%d", i);
+        rows[i] = (struct waiting_topic){
+            .name = names[i], .number = i + 1, .from_seq = 7, .to_seq = 8, .error = error, .message = error};
+    }
+    const struct waiting waiting = {.topics = rows, .topic_count = (size_t)count};
+    pauses_take(&relay, &waiting);
+    free(rows);
+    free(names);
+}
+
+/* ---- costs ---- */
+
+static void
+push_events(int topics)
+{
+    char name[TOPIC_NAME_SIZE];
+    struct page *page = page_new(9);
+    for (int i = 0; i < EVENTS; i++) {
+        int size = snprintf(name, sizeof name, "t%d", i % topics);
+        struct event *event = page_add(page);
+        event->id = i + 1;
+        event->topic = topic_intern(relay.topics, name, (size_t)size);
+    }
+    pipeline_push(&relay.pipeline, page);
+}
+
+static double
+cpu_s(void)
+{
+    struct timespec spent;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+    return (double)spent.tv_sec + (double)spent.tv_nsec / 1e9;
+}
+
+/* Seconds for so many turns, and for passing over as many events. */
+static double
+spend(int topics)
+{
+    begin();
+    load(topics, "PAUSED");
+    push_events(topics);
+    double before = cpu_s();
+    for (int i = 0; i < EVENTS; i++) {
+        attempts_turn(&relay);
+        cr_assert_not(passing_writes(&relay));
+        cr_assert_not(side_is_closing(&relay));
+        cr_assert_eq(side_deadline(&relay, true), NOW, "all of them want to catch up");
+        cr_assert(aside_takes(&relay, pipeline_next(&relay.pipeline)));
+    }
+    double spent = cpu_s() - before;
+    end();
+    return spent;
+}
+
+Test(relay_attempts, a_turn_and_an_event_cost_the_same_with_ten_and_with_thousands_of_paused_topics__P4)
+{
+    end();
+    double few = spend(10), many = spend(EVENTS);
+    begin();
+    cr_expect_lt(many, 30 * few + 0.01, "%.6f s with %d topics, %.6f s with 10", many, EVENTS, few);
+}
+
+/* Thousands that are refused together are written down with one look at what is in flight. */
+Test(relay_attempts, what_it_costs_to_write_pauses_down_does_not_grow_with_their_square__P4)
+{
+    static const struct outcome why = {.kind = OUTCOME_TOPIC, .name = "UNKNOWN_TOPIC_OR_PART"};
+    push_events(EVENTS);
+    for (int i = 0; i < EVENTS; i++)
+        pauses_refused(&relay, topic_at(relay.topics, (size_t)i), &why);
+    double before = cpu_s();
+    cr_assert(passing_writes(&relay));
+    json_t *list = passing_list(&relay);
+    cr_assert_eq(json_array_size(list), EVENTS);
+    json_decref(list);
+    passing_written(&relay, true);
+    cr_assert_null(pipeline_next(&relay.pipeline));
+    cr_expect_lt(cpu_s() - before, 0.1, "it takes some milliseconds");
+}
