@@ -30,7 +30,9 @@ static const char pause_help[] =
 static const char resume_help[] =
     "Usage: outboxd resume [TOPIC]\n"
     "\n"
-    "Ends what `outboxd pause` with the same argument began: what has waited is published, in order.\n"
+    "Ends what `outboxd pause` with the same argument began: what has waited is published, in order. A "
+    "topic\n"
+    "that nobody has paused, and that waits because Kafka takes nothing for it, is tried again at once.\n"
     "\n"
     "  -c, --config FILE   configuration (default " COMMAND_DEFAULT_CONFIG ")\n"
     "  -h, --help          this text\n"
@@ -60,7 +62,7 @@ print_waiting(const struct paused *paused)
         print_text(stdout, paused->asked_by);
         printf(", since %s ago\n", print_age(paused->since_us, age));
     } else {
-        fputs("  it waits because it takes nothing, and goes on by itself: ", stdout);
+        fputs("  it waits because it takes nothing, and is tried again now: ", stdout);
         print_text(stdout, paused->error);
         fputs(": ", stdout);
         print_text(stdout, paused->message);
@@ -93,7 +95,8 @@ set_topic(struct asking *asking, const char *topic, bool pause, struct error *er
                topic, relay);
     if (changed)
         return true;
-    bool good = pauses_read(asking->session, &pauses, error);
+    bool good = pauses_read(asking->session, &pauses, error) &&
+                (pause || pauses_try_again(asking->session, relay, topic, error));
     print_waiting(good ? pauses_find(&pauses, relay, topic) : NULL);
     pauses_free(&pauses);
     return good;

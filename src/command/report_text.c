@@ -150,7 +150,7 @@ print_aside(FILE *to, const struct report *report, const struct status_relay *re
                    paused->asked_by != NULL
                        ? must_format("topic %s, by %s, since %s ago: outboxd resume %s", paused->topic,
                                      paused->asked_by, age, paused->topic)
-                       : must_format("topic %s, since %s ago, tried %" PRId64 " time%s: %s: %s",
+                       : must_format("topic %s, since %s ago, refused %" PRId64 " time%s: %s: %s",
                                      paused->topic, age, paused->attempts, paused->attempts == 1 ? "" : "s",
                                      paused->error, paused->message));
     }

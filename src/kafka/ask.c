@@ -113,13 +113,31 @@ take_topic(struct topics *topics, struct topic_facts *facts, const rd_kafka_meta
     return false;
 }
 
-static const rd_kafka_metadata_topic_t *
-find_topic(const rd_kafka_metadata_t *metadata, const char *name)
+static int
+compare(const void *left, const void *right)
 {
-    for (int i = 0; i < metadata->topic_cnt; i++)
-        if (strcmp(metadata->topics[i].topic, name) == 0)
-            return &metadata->topics[i];
-    return NULL;
+    const rd_kafka_metadata_topic_t *const *a = left, *const *b = right;
+    return strcmp((*a)->topic, (*b)->topic);
+}
+
+/* In the order of their names: thousands may be asked about together. The caller frees the list. */
+static const rd_kafka_metadata_topic_t **
+sort_topics(const rd_kafka_metadata_t *metadata)
+{
+    size_t count = (size_t)metadata->topic_cnt;
+    const rd_kafka_metadata_topic_t **sorted = must_calloc(count, sizeof(const rd_kafka_metadata_topic_t *));
+    for (size_t i = 0; i < count; i++)
+        sorted[i] = &metadata->topics[i];
+    qsort(sorted, count, sizeof(const rd_kafka_metadata_topic_t *), compare);
+    return sorted;
+}
+
+static const rd_kafka_metadata_topic_t *
+find_topic(const rd_kafka_metadata_topic_t **sorted, size_t count, char *name)
+{
+    const rd_kafka_metadata_topic_t wanted = {.topic = name}, *key = &wanted, **found;
+    found = bsearch(&key, sorted, count, sizeof(const rd_kafka_metadata_topic_t *), compare);
+    return found != NULL ? *found : NULL;
 }
 
 /* Of a look-up that took so long; in vain: there was no answer. A broker that is further away than we have patience would never be
@@ -137,12 +155,14 @@ static void
 take_metadata(struct topics *topics, const rd_kafka_metadata_t *metadata, int64_t now_us)
 {
     const char **names = must_calloc(topics->capacity, sizeof(const char *));
+    const rd_kafka_metadata_topic_t **sorted = sort_topics(metadata);
     size_t count = 0;
     for (size_t i = 0; i < topics->capacity; i++) {
         struct topic_facts *facts = topics->facts[i];
         if (facts == NULL || !facts->asked)
             continue;
-        const rd_kafka_metadata_topic_t *answer = find_topic(metadata, facts->topic->name);
+        const rd_kafka_metadata_topic_t *answer =
+            find_topic(sorted, (size_t)metadata->topic_cnt, facts->topic->name);
         facts->asked = answer != NULL && take_topic(topics, facts, answer, now_us);
         if (facts->asked)
             names[count++] = facts->topic->name;
@@ -156,6 +176,7 @@ take_metadata(struct topics *topics, const rd_kafka_metadata_t *metadata, int64_
         finish_known(topics);
     }
     free(names);
+    free(sorted);
 }
 
 /* ---- configuration ---- */

@@ -5,6 +5,7 @@
 #include "kafka/classify.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 void
 partitions_learn(struct partitions *partitions, const rd_kafka_metadata_topic_t *metadata)
@@ -63,4 +64,16 @@ partitions_obstacle(const struct partitions *partitions, const struct event *eve
         if (obstacle_at(partitions, i, min_in_sync, obstacle))
             return true;
     return false;
+}
+
+bool
+partitions_still(const struct partitions *partitions, int64_t min_in_sync, struct outcome *why)
+{
+    struct outcome obstacle;
+    bool same = false;
+    for (int32_t i = 0; i < partitions->count && !same; i++)
+        same = obstacle_at(partitions, i, min_in_sync, &obstacle) && strcmp(obstacle.name, why->name) == 0;
+    if (same)
+        *why = obstacle;
+    return same;
 }

@@ -25,4 +25,7 @@ void partitions_free(struct partitions *partitions);
 bool partitions_obstacle(const struct partitions *partitions, const struct event *event, int64_t min_in_sync,
                          struct outcome *obstacle);
 
+/* True when a partition, any of them, still takes nothing for the reason that `why` names; then *why says which. */
+bool partitions_still(const struct partitions *partitions, int64_t min_in_sync, struct outcome *why);
+
 #endif

@@ -350,12 +350,6 @@ producer_turn(struct producer *producer, int64_t now_us)
 
 /* ---- looking ---- */
 
-void
-producer_forget_topic(struct producer *producer, const struct topic *topic)
-{
-    topics_forget(producer->topics, topics_facts(producer->topics, topic));
-}
-
 bool
 producer_obstacle(struct producer *producer, const struct event *event, int64_t now_us, int64_t since_us,
                   struct outcome *obstacle)

@@ -111,6 +111,12 @@ enum producer_sent producer_send(struct producer *producer, struct event *event,
  */
 void producer_forget_topic(struct producer *producer, const struct topic *topic);
 
+/* What brokers say of a topic, before anything is sent to it: whether they know it and let us see it, and, when *why names that, whether its
+ * partitions still have no leader or too few replicas in sync; not whether it may be written. Asks them when nothing is known, one question for
+ * all topics that are looked at; then turn, and look again. LOOK_REFUSED: *why says what is in the way. */
+enum producer_look { LOOK_ASKING, LOOK_FINE, LOOK_REFUSED };
+enum producer_look producer_look(struct producer *producer, const struct topic *topic, struct outcome *why);
+
 /* State READY. `event` is out and has been since before `since_us`, longer than it should: asks the brokers about its topic, every
  * two seconds while this is called, and says what stands in its way as far as they have answered since then (OUTCOME_TOPIC: too
  * few replicas in sync, no leader). False: nothing that is known. The event stays out, librdkafka goes on trying. */

@@ -1,5 +1,5 @@
-/* send.c: one event into librdkafka, or the reason why not. Called by the relay for each event, so everything here is counted
- * in nanoseconds; never waits. */
+/* send.c: one event into librdkafka, or the reason why not, as far as that can be known before. Called by the relay for each event, so
+ * everything here is counted in nanoseconds; never waits. */
 #include "base/clock.h"
 #include "kafka/classify.h"
 #include "kafka/inside.h"
@@ -17,6 +17,43 @@ ask_for_reshape(struct producer *producer)
     return PRODUCER_ASKING;
 }
 
+static enum producer_look
+look(struct producer *producer, struct topic_facts *facts, struct outcome *why)
+{
+    switch (facts->state) {
+    case TOPIC_IDLE:
+        topics_want(producer->topics, facts);
+        producer_wake(producer);
+        return LOOK_ASKING;
+    case TOPIC_ASKING:
+        return LOOK_ASKING;
+    case TOPIC_FAULTY:
+        *why = facts->fault;
+        return LOOK_REFUSED;
+    case TOPIC_KNOWN:
+        break;
+    }
+    return LOOK_FINE;
+}
+
+enum producer_look
+producer_look(struct producer *producer, const struct topic *topic, struct outcome *why)
+{
+    struct topic_facts *facts = topics_facts(producer->topics, topic);
+    struct outcome last = *why;
+    enum producer_look looked = look(producer, facts, why);
+    bool still = looked == LOOK_FINE && partitions_still(&facts->partitions, facts->min_in_sync, &last);
+    if (still)
+        *why = last;
+    return still ? LOOK_REFUSED : looked;
+}
+
+void
+producer_forget_topic(struct producer *producer, const struct topic *topic)
+{
+    topics_forget(producer->topics, topics_facts(producer->topics, topic));
+}
+
 /* PRODUCER_SENT: nothing stands in the way of events of this topic. */
 static enum producer_sent
 prepare_topic(struct producer *producer, struct topic_facts *facts, struct outcome *why)
@@ -28,19 +65,9 @@ prepare_topic(struct producer *producer, struct topic_facts *facts, struct outco
     }
     if (producer->reshape)
         return PRODUCER_ASKING;
-    switch (facts->state) {
-    case TOPIC_IDLE:
-        topics_want(producer->topics, facts);
-        producer_wake(producer);
-        return PRODUCER_ASKING;
-    case TOPIC_ASKING:
-        return PRODUCER_ASKING;
-    case TOPIC_FAULTY:
-        *why = facts->fault;
-        return PRODUCER_REFUSED;
-    case TOPIC_KNOWN:
-        break;
-    }
+    enum producer_look looked = look(producer, facts, why);
+    if (looked != LOOK_FINE)
+        return looked == LOOK_ASKING ? PRODUCER_ASKING : PRODUCER_REFUSED;
     if (topic_batch_bytes(facts) < producer->instance.shape.batch_bytes)
         return ask_for_reshape(producer);
     return PRODUCER_SENT;

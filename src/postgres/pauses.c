@@ -4,6 +4,7 @@
 #include "postgres/cells.h"
 #include "postgres/moments.h"
 #include "postgres/oneshot.h"
+#include "postgres/waiting.h"
 
 #include <libpq-fe.h>
 #include <stdlib.h>
@@ -19,6 +20,11 @@ static const char sql_list[] =
     " left join outbox.paused_topic t on t.relay = n.relay and t.topic = n.topic"
     " left join outbox.pause p on p.relay = n.relay and p.topic = n.topic"
     " order by n.relay, n.topic limit 1000";
+static const char sql_prepare_again[] =
+    "prepare outboxd_try_again(text, text) as select outbox.topic_settle(t.relay, t.number, 0, null, '" WAITING_RESUMED "',"
+    " 'somebody has resumed it; before: ' || t.error || ': ' || t.message)"
+    " from outbox.paused_topic t where t.relay = $1 and t.topic = $2 and t.error <> '" WAITING_RESUMED "'"
+    " and not exists (select from outbox.pause p where p.relay = t.relay and p.topic = t.topic)";
 /* clang-format on */
 
 bool
@@ -87,4 +93,17 @@ pauses_set(struct session *session, const char *relay, const char *topic, bool p
         return true;
     oneshot_blame(error);
     return error_prefix(error, pause ? "cannot pause" : "cannot resume");
+}
+
+bool
+pauses_try_again(struct session *session, const char *relay, const char *topic, struct error *error)
+{
+    const char *values[] = {relay, topic};
+    struct oneshot_statement statement = {"outboxd_try_again", 2, values, false};
+    PGresult *nothing = NULL, *result = NULL;
+    bool good = oneshot_ask(session, sql_prepare_again, &nothing, error) &&
+                oneshot_run(session, &statement, &result, error);
+    PQclear(nothing);
+    PQclear(result);
+    return good || error_prefix(error, "cannot have it tried again");
 }

@@ -34,4 +34,8 @@ const struct paused *pauses_find(const struct pauses *pauses, const char *relay,
 MUST_CHECK bool pauses_set(struct session *session, const char *relay, const char *topic, bool pause,
                            bool *changed, struct error *error);
 
+/* Of a topic that nobody has paused and that waits all the same: its relay is to try it now, whenever it would have done so by itself. */
+MUST_CHECK bool pauses_try_again(struct session *session, const char *relay, const char *topic,
+                                 struct error *error);
+
 #endif

@@ -5,6 +5,7 @@
 #define OUTBOXD_POSTGRES_STATEMENTS_H
 
 #include "event/event.h"
+#include "postgres/waiting.h"
 
 /* SQL is laid out by its own clauses. */
 /* clang-format off */
@@ -184,15 +185,15 @@
 /* How many rows of a table the relay has; a million of them take 0.3 s, and no more are counted: the lease goes on meanwhile. */
 #define SQL_COUNT(table) "(select count(*) from (select from " table " c where c.relay = $1 limit 1000000) c)"
 
-/* $1 relay, $2 whether what was put aside is to be counted, $3 whether paused topics are listed: everything that waits, as one JSON object.
- * Nothing is retried in a topic that is paused. */
+/* $1 relay, $2 whether what was put aside is to be counted, $3 whether all paused topics are listed, and not only those that are to be tried
+ * now: everything that waits, as one JSON object. Nothing is retried in a topic that is paused. */
 #define SQL_PREPARE_WAITING                                                                                            \
     "prepare outboxd_waiting(text, boolean, boolean) as select jsonb_build_object("                                             \
     "'counts', case when $2 then jsonb_build_object('dead', " SQL_COUNT("outbox.dead_letter") ","                      \
     "    'held', " SQL_COUNT("outbox.held_event") ") end,"                                                             \
     "'paused', exists (select from outbox.pause p where p.relay = $1 and p.topic = ''),"                               \
     "'pauses', (select coalesce(jsonb_agg(p.topic), '[]') from outbox.pause p where p.relay = $1 and p.topic <> ''),"  \
-    "'topics', (select coalesce(jsonb_agg(to_jsonb(t) order by t.number), '[]') from outbox.paused_topic t where t.relay = $1 and $3),"  \
+    "'topics', (select coalesce(jsonb_agg(to_jsonb(t) order by t.number), '[]') from outbox.paused_topic t where t.relay = $1 and ($3 or t.error = '" WAITING_RESUMED "')),"  \
     "'requests', (select coalesce(jsonb_agg(to_jsonb(r) order by r.number), '[]') from ("                              \
         SQL_REQUESTS("'retry', 'discard'", " where not exists (select from outbox.pause p where p.relay = $1 and p.topic = l.topic)"  \
         " and not exists (select from outbox.paused_topic t where t.relay = $1 and t.topic = l.topic)", "64")          \

@@ -33,7 +33,10 @@ struct waiting_request {
     bool taken;                 /* the caller's mark */
 };
 
-/* Texts belong to `root`. `topics`: none unless they were asked for. */
+/* outbox.paused_topic.error of one that nobody had paused, and somebody has resumed: it is to be tried now. */
+#define WAITING_RESUMED "RESUMED"
+
+/* Texts belong to `root`. */
 struct waiting {
     struct json_t *root;
     bool paused; /* the whole relay */
@@ -46,7 +49,7 @@ struct waiting {
 };
 void waiting_clear(struct waiting *waiting);
 
-/* `topics`: with the paused topics, of which there may be thousands. */
+/* `topics`: with all paused topics, of which there may be thousands; else with those that somebody has resumed. */
 void waiting_ask(struct session *session, const char *relay, bool counts, bool topics, int64_t now_us);
 MUST_CHECK bool waiting_read(struct session *session, struct waiting *waiting, struct error *error);
 

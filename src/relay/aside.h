@@ -49,11 +49,17 @@ enum round_state { ROUND_IDLE, ROUND_LATE, ROUND_READING, ROUND_READ };
 /* There may be thousands of them, so nothing that happens in each turn looks at all: those with something to do stand in a queue, the
  * others rest.
  *   RESTS    nothing is to be done before retry_at_us, or a page of it is out
- *   WORKS    it catches up, in turns with others */
-enum pause_place { PLACE_RESTS, PLACE_WORKS, PLACES };
+ *   LOOKS    brokers are asked about it
+ *   PROBES   its first page is to be sent, which may be refused: one topic at a time
+ *   WORKS    it catches up, in turns with others
+ *   TELLS    the database is to hear why it waits now */
+enum pause_place { PLACE_RESTS, PLACE_LOOKS, PLACE_PROBES, PLACE_WORKS, PLACE_TELLS, PLACES };
 struct pause_queue {
     struct pause *first, *last;
 };
+
+/* Why it may be refused again: it was, by what brokers say of topics, or only when an event was sent. NONE: paused by hand, or it works. */
+enum pause_doubt { DOUBT_NONE, DOUBT_TOPIC, DOUBT_BROKER };
 
 struct pause {
     struct topic *topic;
@@ -67,8 +73,11 @@ struct pause {
     unsigned seen_by_hand;  /* in which look at what waits somebody wanted it last */
     bool ended;             /* the stream takes its events again, and the database is to hear of it */
     struct outcome why;
+    enum pause_doubt doubt;
     struct backoff backoff;
     int64_t retry_at_us;
+    bool asked;   /* somebody wants it to be tried now .. */
+    bool resumed; /* .. and the database says so */
     /* outbox.paused_topic */
     int64_t number; /* 0: not known yet */
     int64_t from_seq, to_seq, after_id;
@@ -79,7 +88,7 @@ struct pause {
     struct reader *reader;
     bool out;     /* a page of it is in the pipeline */
     bool failed;  /* .. and was refused: `why` */
-    bool tried;   /* a page of it was taken: pages may be large */
+    bool tried;   /* a page of this attempt was taken: pages may be large */
     bool closing; /* no tick is opened until it has caught up */
 };
 
@@ -121,6 +130,9 @@ struct beside {
     size_t wanted; /* so many of them are WANTED */
     struct pause_queue queues[PLACES];
     int64_t rest_until_us; /* no sooner is there something to do for one that rests */
+    struct pause *probing; /* one of PROBES is out; NULL: none is */
+    int64_t probe_at_us;   /* the next one not before */
+    struct backoff probe_backoff;
     struct pause *outs[ROUNDS_OUT_MOST];
     size_t out_count;
     size_t closing; /* so many of them are: no tick is opened */

@@ -140,6 +140,7 @@ struct relay {
     struct producer *producer;
     struct verdict verdict;
     bool instance_ran;            /* an instance was started and has not been looked back at */
+    bool topic_refused;           /* it was ended by the refusal of a topic, which is paused */
     uint64_t acknowledged_before; /* `acknowledged` when it was started */
     bool awaits_end;              /* nothing more is handed over before what is open is answered */
     uint64_t oldest_serial;       /* of the oldest event, when it was out */
@@ -247,7 +248,10 @@ bool aside_answer_write(struct relay *relay, struct error *error) MUST_CHECK;
 void aside_lost(struct relay *relay); /* the connection, perhaps amid a request */
 
 /* pauses.c */
-void pauses_refused(struct relay *relay, struct topic *topic, const struct outcome *why);
+/* `sent`: by an event that was sent, and the instance of the producer is lost. */
+void pauses_refused(struct relay *relay, struct topic *topic, const struct outcome *why, bool sent);
+/* Brokers say that it still takes nothing. True: the database is to hear of it. */
+bool pauses_looked_in_vain(struct relay *relay, struct pause *pause, const struct outcome *why);
 void pauses_set_state(struct relay *relay, struct pause *pause, enum pause_state state);
 struct pause *pauses_numbered(const struct relay *relay, int64_t number); /* NULL: there is none */
 const struct pause *pauses_first_trouble(const struct relay *relay);
@@ -266,12 +270,19 @@ void passing_written(struct relay *relay, bool written);
 void passing_settle(struct relay *relay, const struct pause *one);
 
 /* attempts.c */
-void attempts_turn(struct relay *relay); /* wakes those whose time has come */
+void attempts_init(struct relay *relay, uint64_t seed);
+struct backoff attempts_backoff(const struct relay *relay); /* of one topic */
+void
+attempts_turn(struct relay *relay); /* wakes those whose time has come, and has brokers asked about them */
+int64_t attempts_deadline(const struct relay *relay);
 /* The next one of this queue that has a question; NULL: none has now. */
 struct pause *attempts_next(const struct relay *relay, enum pause_place place);
 void attempts_leave(struct relay *relay, struct pause *pause); /* its queue */
 void attempts_rest(struct relay *relay, struct pause *pause);  /* until its retry_at_us */
 void attempts_go_on(struct relay *relay, struct pause *pause); /* it has its next turn */
+void attempts_failed(struct relay *relay, struct pause *pause, bool sent);
+void attempts_proved(struct relay *relay, struct pause *pause); /* a page was taken */
+void attempts_asked(struct relay *relay, struct pause *pause);  /* somebody wants it to be tried now */
 
 /* rounds.c */
 bool rounds_wants(const struct relay *relay, const struct pause *pause); /* one that stands in a queue */

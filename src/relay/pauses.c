@@ -9,10 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A topic that is being made is there soon; one that stays away is tried every half minute: each attempt may end the producer's instance. */
-#define RETRY_FIRST_US (INT64_C(500) * 1000)
-#define RETRY_LAST_US (INT64_C(30) * 1000000)
-
 void
 pauses_set_state(struct relay *relay, struct pause *pause, enum pause_state state)
 {
@@ -27,7 +23,7 @@ add(struct relay *relay, struct topic *topic)
     struct beside *beside = &relay->beside;
     struct pause *pause = must_calloc(1, sizeof *pause);
     pause->topic = topic;
-    pause->backoff = backoff_make(RETRY_FIRST_US, RETRY_LAST_US, (uint64_t)relay->now_us);
+    pause->backoff = attempts_backoff(relay);
     pause->index = beside->pause_count;
     beside->wanted++; /* PAUSE_WANTED */
     beside->pauses = must_realloc(beside->pauses, beside->pause_count + 1, sizeof(struct pause *));
@@ -67,6 +63,7 @@ pauses_clear(struct relay *relay)
     beside->wanted = 0;
     beside->out_count = 0;
     beside->closing = 0;
+    beside->probing = NULL;
     memset(beside->queues, 0, sizeof beside->queues);
 }
 
@@ -108,33 +105,51 @@ tell(const struct pause *pause)
               LOG_STR("why", pause->why.message), LOG_END);
 }
 
-/* An attempt to catch up failed, or another of its events came back with it. */
-static void
-fail_round(struct relay *relay, struct pause *pause, const struct outcome *why)
+/* True: it is another reason than before. */
+static bool
+learn(struct pause *pause, const struct outcome *why)
 {
     bool news = strcmp(pause->why.name, why->name) != 0;
+    pause->why = *why;
+    if (news)
+        tell(pause);
+    return news;
+}
+
+/* An attempt to catch up failed, or another of its events came back with it. */
+static void
+fail_round(struct relay *relay, struct pause *pause, const struct outcome *why, bool sent)
+{
     if (pause->failed)
         return;
     pause->failed = pause->out;
-    pause->why = *why;
     rounds_close(relay, pause, false);
-    pause->retry_at_us = relay->now_us + backoff_next_us(&pause->backoff);
-    if (news)
-        tell(pause);
+    attempts_failed(relay, pause, sent);
+    (void)learn(pause, why);
 }
 
 void
-pauses_refused(struct relay *relay, struct topic *topic, const struct outcome *why)
+pauses_refused(struct relay *relay, struct topic *topic, const struct outcome *why, bool sent)
 {
     struct pause *pause = topic->pause;
+    relay->topic_refused = relay->topic_refused || sent;
     if (pause == NULL) {
         pause = add(relay, topic);
         pause->why = *why;
+        pause->doubt = sent ? DOUBT_BROKER : DOUBT_TOPIC;
         pause->retry_at_us = relay->now_us + backoff_next_us(&pause->backoff);
         tell(pause);
     } else if (pause->state == PAUSE_PASSES) {
-        fail_round(relay, pause, why);
+        fail_round(relay, pause, why, sent);
     }
+}
+
+bool
+pauses_looked_in_vain(struct relay *relay, struct pause *pause, const struct outcome *why)
+{
+    bool resumed = pause->resumed;
+    attempts_failed(relay, pause, false);
+    return learn(pause, why) || resumed;
 }
 
 /* ---- what the database says ---- */
@@ -158,6 +173,20 @@ pauses_want_numbers(const struct relay *relay)
     return wanted;
 }
 
+static const struct outcome asked = {
+    .kind = OUTCOME_TOPIC, .name = "PAUSED", .message = "somebody has paused it: outboxd resume"};
+
+/* Somebody has resumed what nobody had paused: it is healed, as far as he knows. */
+static void
+try_again(struct relay *relay, struct pause *pause)
+{
+    if (pause->resumed || pause->state != PAUSE_PASSES)
+        return;
+    log_info("topic is tried again: somebody has resumed it", LOG_STR("topic", pause->topic->name), LOG_END);
+    pause->resumed = true;
+    attempts_asked(relay, pause);
+}
+
 static void
 take_topic(struct relay *relay, const struct waiting_topic *row)
 {
@@ -171,8 +200,11 @@ take_topic(struct relay *relay, const struct waiting_topic *row)
         pause->why.kind = OUTCOME_TOPIC;
         snprintf(pause->why.name, sizeof pause->why.name, "%s", row->error);
         snprintf(pause->why.message, sizeof pause->why.message, "%s", row->message);
+        pause->doubt = strcmp(row->error, asked.name) == 0 ? DOUBT_NONE : DOUBT_BROKER;
         pause->retry_at_us = relay->now_us;
     }
+    if (strcmp(row->error, WAITING_RESUMED) == 0)
+        try_again(relay, pause);
     if (pause->state != PAUSE_PASSES || pause->number != 0)
         return;
     pause->number = row->number;
@@ -185,8 +217,6 @@ take_topic(struct relay *relay, const struct waiting_topic *row)
 static void
 pause_by_hand(struct relay *relay, const char *name)
 {
-    static const struct outcome asked = {
-        .kind = OUTCOME_TOPIC, .name = "PAUSED", .message = "somebody has paused it: outboxd resume"};
     struct topic *topic = topic_intern_always(relay->topics, name, strlen(name));
     struct pause *pause = topic->pause;
     if (pause == NULL && !topic->selected)
@@ -209,8 +239,7 @@ resume(struct relay *relay, struct pause *pause)
 {
     log_info("topic resumed by hand", LOG_STR("topic", pause->topic->name), LOG_END);
     pause->by_hand = false;
-    pause->retry_at_us = relay->now_us;
-    relay->beside.rest_until_us = relay->now_us;
+    attempts_asked(relay, pause);
 }
 
 void

@@ -45,6 +45,8 @@ push(struct relay *relay, struct pause *pause, struct page *page)
 {
     struct beside *beside = &relay->beside;
     CHECK(beside->out_count < ROUNDS_OUT_MOST);
+    if (pause->place == PLACE_PROBES && page->count > 0)
+        beside->probing = pause;
     attempts_leave(relay, pause);
     pause->out = true;
     beside->outs[beside->out_count++] = pause;
@@ -59,6 +61,8 @@ came_back(struct relay *relay, struct pause *pause)
     for (size_t i = 0; i < beside->out_count; i++)
         if (beside->outs[i] == pause)
             beside->outs[i--] = beside->outs[--beside->out_count];
+    if (beside->probing == pause)
+        beside->probing = NULL;
     pause->out = false;
 }
 
@@ -123,6 +127,10 @@ rounds_wants(const struct relay *relay, const struct pause *pause)
 void
 rounds_ask(struct relay *relay, struct pause *pause)
 {
+    if (pause->place == PLACE_TELLS) {
+        rounds_ask_settle(relay, pause, 0, &pause->why);
+        return;
+    }
     if (pause->round == ROUND_LATE) {
         journal_ask_late(relay->session, &pause->tick, relay->now_us);
         relay_asked(relay, REQUEST_ROUND_LATE);
@@ -206,13 +214,12 @@ rounds_answer_page(struct relay *relay, struct error *error)
         pause->round = ROUND_READ;
         page->side_end = SIDE_ROUND;
     }
-    if (page->count == 0 && !last) {
-        page_free(page); /* nothing of this topic so far: the next page */
+    if (page->count > 0) {
+        push(relay, pause, page);
         return true;
     }
-    if (!pause->tried)
-        producer_forget_topic(relay->producer, pause->topic); /* it may have been healed */
-    push(relay, pause, page);
+    page_free(page); /* nothing of this topic so far, or any more */
+    attempts_go_on(relay, pause);
     return true;
 }
 
@@ -220,6 +227,7 @@ rounds_answer_page(struct relay *relay, struct error *error)
 void
 rounds_settled(struct relay *relay, struct pause *pause, int64_t progress, int64_t number, int64_t new_to)
 {
+    bool failed = pause->failed, proved = pause->out && !failed && progress > 0;
     came_back(relay, pause);
     if (progress == SIDE_WHOLE) {
         pauses_forget(relay, pause);
@@ -236,15 +244,15 @@ rounds_settled(struct relay *relay, struct pause *pause, int64_t progress, int64
         relay->beside.look_at_us = relay->now_us;
         return;
     }
-    bool failed = pause->failed;
-    if (pause->failed) {
-        pause->failed = false;
+    if (failed || pause->place == PLACE_TELLS)
+        pause->resumed = false; /* the database says why instead */
+    if (failed) {
+        pause->failed = pause->tried = false;
         pause->round = ROUND_IDLE;
-        pause->tried = false;
         reader_drop(pause->reader);
-    } else if (progress > 0) {
+    } else if (proved) {
         pause->tried = true;
-        backoff_reset(&pause->backoff);
+        attempts_proved(relay, pause);
     }
     if (progress == SIDE_ROUND) {
         bool was_short = relay->now_us - pause->round_from_us < SHORT_US;
@@ -257,7 +265,7 @@ rounds_settled(struct relay *relay, struct pause *pause, int64_t progress, int64
     } else if (progress > pause->after_id) {
         pause->after_id = progress;
     }
-    if (failed)
+    if (failed || pause->place == PLACE_TELLS)
         attempts_rest(relay, pause);
     else
         attempts_go_on(relay, pause);

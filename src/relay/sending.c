@@ -64,9 +64,9 @@ tell_trouble(struct relay *relay)
               LOG_STR("why", trouble->why.message), LOG_END);
 }
 
-/* A refusal, by a report or before sending. */
+/* A refusal, by a report (`sent`) or before sending. */
 static void
-refused(struct relay *relay, struct event *event, const struct outcome *why, bool alone)
+refused(struct relay *relay, struct event *event, const struct outcome *why, bool alone, bool sent)
 {
     static const enum snapshot_error kinds[] = {[OUTCOME_EVENT] = SNAPSHOT_ERROR_EVENT,
                                                 [OUTCOME_TOPIC] = SNAPSHOT_ERROR_TOPIC,
@@ -88,7 +88,7 @@ refused(struct relay *relay, struct event *event, const struct outcome *why, boo
             tell_trouble(relay);
         return;
     case VERDICT_PAUSE:
-        pauses_refused(relay, event->topic, why);
+        pauses_refused(relay, event->topic, why, sent);
         return;
     }
 }
@@ -116,7 +116,7 @@ pause_hanging(struct relay *relay, struct event *oldest, const struct outcome *w
     if (relay->now_us - relay->obstacle_from_us < (attempt ? HANGS_AGAIN_US : HANGS_US) ||
         exact_is_on(relay) || !holds_up_others(relay, oldest))
         return;
-    refused(relay, oldest, why, true);
+    refused(relay, oldest, why, true, true);
     producer_end(relay->producer, relay->now_us, "a topic takes nothing, and others wait");
 }
 
@@ -166,7 +166,7 @@ on_report(void *context, struct event *event, const struct outcome *outcome)
         return;
     }
     pipeline_returned(&relay->pipeline, event);
-    refused(relay, event, outcome, relay->verdict.batch_events == 1);
+    refused(relay, event, outcome, relay->verdict.batch_events == 1, true);
 }
 
 bool
@@ -186,14 +186,14 @@ drop_pages(struct relay *relay)
 }
 
 /* An instance that ended without a single acknowledgement (fatal at once, say) is followed by the next one after a pause, unless
- * it left fewer suspects: that cannot go on for ever. */
+ * it left fewer suspects, or fewer topics: that cannot go on for ever. */
 static void
 look_back(struct relay *relay)
 {
     struct verdict *verdict = &relay->verdict;
-    bool in_vain =
-        relay->instance_ran && relay->acknowledged == relay->acknowledged_before && verdict->refused == 0;
-    relay->instance_ran = false;
+    bool in_vain = relay->instance_ran && relay->acknowledged == relay->acknowledged_before &&
+                   verdict->refused == 0 && !relay->topic_refused;
+    relay->instance_ran = relay->topic_refused = false;
     if (!in_vain || verdict->start_at_us > relay->now_us)
         return;
     verdict->start_at_us = relay->now_us + backoff_next_us(&verdict->broker_backoff);
@@ -288,12 +288,12 @@ send_some(struct relay *relay)
                 why.kind == OUTCOME_EVENT && (pipeline->events_out > 0 || exact_is_open(relay));
             if (relay->awaits_end)
                 return false;
-            refused(relay, event, &why, true);
+            refused(relay, event, &why, true, false);
             if (event->state == EVENT_UNSENT && !event->topic->paused)
                 return false;
             break;
         case PRODUCER_FAILED:
-            refused(relay, event, &why, relay->verdict.batch_events == 1);
+            refused(relay, event, &why, relay->verdict.batch_events == 1, true);
             return false;
         }
     }

@@ -129,8 +129,8 @@ side_deadline(const struct relay *relay, bool may_ask)
             deadline = side->next_us < deadline ? side->next_us : deadline;
         now = now || (asks && requests_wants(relay, side));
     }
-    if (beside->rest_until_us > relay->now_us && beside->rest_until_us < deadline)
-        deadline = beside->rest_until_us;
+    int64_t attempt_us = attempts_deadline(relay);
+    deadline = attempt_us < deadline ? attempt_us : deadline;
     for (int place = 0; place < PLACES; place++)
         now = now || (asks && attempts_next(relay, (enum pause_place)place) != NULL);
     return now ? relay->now_us : deadline;

@@ -245,6 +245,40 @@ Test(kafka_faults, a_topic_that_may_not_be_seen_is_the_topics_fault_before_anyth
     broker_free(broker);
 }
 
+static enum producer_look
+look(struct sender *sender, const char *name, struct outcome *why)
+{
+    const struct topic *topic = topic_intern(sender->topics, name, strlen(name));
+    enum producer_look looked;
+    producer_forget_topic(sender->producer, topic);
+    while ((looked = producer_look(sender->producer, topic, why)) == LOOK_ASKING)
+        sender_turn(sender);
+    return looked;
+}
+
+Test(kafka_faults, a_topic_that_is_unknown_or_may_not_be_seen_is_found_out_without_sending, .timeout = 300)
+{
+    struct broker *broker = broker_with_acls();
+    const char *hidden = broker_new_topic(broker, "hidden", 1, NULL),
+               *missing = broker_topic_name(broker, "missing"),
+               *closed = broker_new_topic(broker, "closed", 1, NULL);
+    struct sender *sender = sender_new(broker, NULL, NULL);
+    struct outcome why = {.kind = OUTCOME_UNSENT};
+    sender_deny(broker, hidden, "ALL");
+    broker_deny(broker, closed, "WRITE");
+    cr_assert_eq(look(sender, hidden, &why), LOOK_REFUSED);
+    cr_expect_str_eq(why.name, "TOPIC_AUTHORIZATION_FAILED");
+    cr_assert_eq(look(sender, missing, &why), LOOK_REFUSED);
+    cr_expect_str_eq(why.name, "UNKNOWN_TOPIC_OR_PART");
+    cr_assert_eq(look(sender, closed, &why), LOOK_FINE, "only an event tells that it may not be written");
+    broker_create_topic(broker, missing, 1, NULL);
+    cr_assert_eq(look(sender, missing, &why), LOOK_FINE);
+    cr_expect_eq(producer_statistics(sender->producer)->instances, 1);
+    cr_expect_eq(sender->reports, 0);
+    sender_free(sender);
+    broker_free(broker);
+}
+
 /* A denied or under-replicated topic may never report: librdkafka retries for ever. The two minutes are told, not waited. */
 Test(kafka_faults, a_topic_silent_for_two_minutes_while_a_broker_answers_is_the_topics_fault, .timeout = 300)
 {

@@ -99,7 +99,7 @@ Test(commands_aside, topics_that_wait_say_why_and_since_when, .init = open_all, 
     expect_status(" paused topic audit, by relay, since ");
     expect_status(" ago: outboxd resume audit ");
     expect_status(" paused topic orders, since ");
-    expect_status(" ago, tried 1 time: UNKNOWN_TOPIC_OR_PART: create it ");
+    expect_status(" ago, refused 1 time: UNKNOWN_TOPIC_OR_PART: create it ");
     json_t *whole, *relay = relay_object(&whole), *topics = json_object_get(relay, "paused_topics");
     cr_assert_eq(json_array_size(topics), 3);
     cr_expect(json_is_null(json_object_get(json_array_get(topics, 0), "error")));

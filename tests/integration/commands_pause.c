@@ -80,17 +80,23 @@ Test(commands_pause, a_topic_that_is_not_selected_is_warned_of, .init = open_all
     expect(command_pause, 0, "topic audit is paused", "relay main does not select topic audit", "audit");
 }
 
-/* It is Kafka's doing, and nothing that a resume could end. */
-Test(commands_pause, resume_says_why_a_topic_waits_that_nobody_paused, .init = open_all, .fini = close_all)
+/* It is Kafka's doing, and nothing that a resume could end; but whoever has healed it need not wait until it is tried. */
+Test(commands_pause, resume_says_why_a_topic_waits_that_nobody_paused_and_has_it_tried, .init = open_all,
+     .fini = close_all)
 {
     postgres_exec(
         outbox.relay,
         "select outbox.put_aside('main', '{\"topics\": [{\"topic\": \"orders\", \"from\": 0, \"to\": 0,"
         " \"after\": 0, \"error\": \"UNKNOWN_TOPIC_OR_PART\", \"message\": \"create it\"}]}')");
     expect(command_resume, 0,
-           "it waits because it takes nothing, and goes on by itself: UNKNOWN_TOPIC_OR_PART: create it\n", "",
-           "orders");
-    cr_expect_eq(count("paused_topic"), 1);
+           "it waits because it takes nothing, and is tried again now: UNKNOWN_TOPIC_OR_PART: create it\n",
+           "", "orders");
+    cr_expect_eq(count("paused_topic where error = 'RESUMED'"), 1);
+    expect(command_resume, 0, "RESUMED: somebody has resumed it; before: UNKNOWN_TOPIC_OR_PART: create it\n",
+           "", "orders");
+    cr_expect_eq(count("paused_topic where message = 'somebody has resumed it; before: "
+                       "UNKNOWN_TOPIC_OR_PART: create it'"),
+                 1);
 }
 
 Test(commands_pause, resume_without_a_leader_says_that_nothing_goes_out, .init = open_all, .fini = close_all)

@@ -1,6 +1,7 @@
 /* people.c: see people.h. What they ask for is one statement each, of the functions of schema/005_aside.sql. */
 #include "simulator/people.h"
 
+#include "postgres/waiting.h"
 #include "simulator/cluster.h"
 #include "simulator/tables.h"
 
@@ -56,6 +57,15 @@ pause_or_resume(void)
     tables_pause(topic, !paused);
 }
 
+/* What nobody has paused is tried at once. */
+static void
+resume(void)
+{
+    for (int i = 0; i < MODEL_TOPICS; i++)
+        if (tables.topics[i] != NULL && !tables.pauses[i])
+            tables_topic_settle(tables.topics[i]->number, 0, 0, WAITING_RESUMED);
+}
+
 static void
 replay(void)
 {
@@ -65,7 +75,7 @@ replay(void)
                                                                     : world_between(first, database.sequence);
     tell(tables_replay(first, last, (int)world_between(-1, MODEL_TOPICS - 1),
                        world_chance(30) ? (int)world_between(0, model.keys - 1) : MODEL_KEYS,
-                       world_chance(20) ? world_between(5, 60) : 0));
+                       world_chance(20) ? world_between(5, 60) * (model.bulk ? 10 : 1) : 0));
 }
 
 static void
@@ -91,8 +101,8 @@ heal_event(void)
 static void
 act(void *subject)
 {
-    static void (*const acts[])(void) = {retry,           retry,  retry_all, discard, pause_or_resume,
-                                         pause_or_resume, replay, replay,    cancel,  heal_event};
+    static void (*const acts[])(void) = {retry,  retry,  retry_all, discard, pause_or_resume, pause_or_resume,
+                                         resume, replay, replay,    cancel,  heal_event};
     (void)subject;
     if (world.calm)
         return;

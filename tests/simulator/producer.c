@@ -279,6 +279,24 @@ producer_forget_topic(struct producer *producer, const struct topic *topic)
     producer->asked[model_topic(topic->name)] = false;
 }
 
+/* A topic that takes nothing is not always one that brokers say nothing of. */
+enum producer_look
+producer_look(struct producer *producer, const struct topic *topic, struct outcome *why)
+{
+    int number = model_topic(topic->name);
+    if (producer->state != PRODUCER_READY)
+        return LOOK_ASKING;
+    if (!producer->asked[number] || world_fault(1)) {
+        producer->asked[number] = true;
+        world_after(world_between(0, AGAIN_US), wake_again, producer->instance);
+        return LOOK_ASKING;
+    }
+    if (world.now_us >= cluster.faulty_until_us[number] || world_chance(50))
+        return LOOK_FINE;
+    *why = (struct outcome){.kind = OUTCOME_TOPIC, .name = "UNKNOWN_TOPIC", .message = "it is not there"};
+    return LOOK_REFUSED;
+}
+
 bool
 producer_obstacle(struct producer *producer, const struct event *event, int64_t now_us, int64_t since_us,
                   struct outcome *obstacle)

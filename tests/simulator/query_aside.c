@@ -3,6 +3,7 @@
 #include "simulator/statement.h"
 
 #include "event/event.h"
+#include "postgres/waiting.h"
 #include "simulator/tables.h"
 
 #include <inttypes.h>
@@ -159,13 +160,13 @@ request_object(const struct asked *asked)
 }
 
 static json_t *
-topics_array(void)
+topics_array(bool all)
 {
     const struct stopped *sorted[MODEL_TOPICS];
     size_t count = 0;
     json_t *array = json_array();
     for (int i = 0; i < MODEL_TOPICS; i++) {
-        if (tables.topics[i] == NULL)
+        if (tables.topics[i] == NULL || (!all && strcmp(tables.topics[i]->error, WAITING_RESUMED) != 0))
             continue;
         size_t at = count++;
         for (; at > 0 && sorted[at - 1]->number > tables.topics[i]->number; at--)
@@ -211,9 +212,8 @@ waiting(struct request *request)
         if (!tables.requests[i]->done && !waits_for_topic(tables.requests[i]) &&
             has_room(requests, tables.requests[i]))
             json_array_append_new(requests, request_object(tables.requests[i]));
-    json_t *root =
-        json_pack("{s:b, s:o, s:o, s:o}", "paused", tables.paused, "pauses", pauses, "topics",
-                  request->values[2][0] == 't' ? topics_array() : json_array(), "requests", requests);
+    json_t *root = json_pack("{s:b, s:o, s:o, s:o}", "paused", tables.paused, "pauses", pauses, "topics",
+                             topics_array(request->values[2][0] == 't'), "requests", requests);
     if (request->values[1][0] == 't')
         json_object_set_new(root, "counts",
                             json_pack("{s:I, s:I}", "dead", (json_int_t)tables.letters_count, "held",

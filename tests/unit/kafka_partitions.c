@@ -79,3 +79,17 @@ Test(kafka_partitions, of_a_topic_that_nobody_was_asked_about_nothing_is_claimed
     cr_assert_not(partitions_obstacle(&partitions, &first, 2, &obstacle));
     cr_assert_not(partitions_obstacle(&partitions, &keyless, 2, &obstacle));
 }
+
+Test(kafka_partitions,
+     a_topic_that_was_refused_for_its_partitions_is_so_as_long_as_one_of_them_is_in_that_state)
+{
+    struct outcome why = {.kind = OUTCOME_TOPIC, .name = "NOT_ENOUGH_REPLICAS"};
+    learn(3, (const int[]){3, 3, 1});
+    cr_assert(partitions_still(&partitions, 2, &why));
+    cr_assert_not_null(strstr(why.message, "partition 2 has 1 replica in sync"), "%s", why.message);
+    cr_assert_not(partitions_still(&partitions, 1, &why));
+    learn(3, (const int[]){0, 3, 3});
+    cr_assert_not(partitions_still(&partitions, 2, &why), "it has no leader, which is something else");
+    why = (struct outcome){.kind = OUTCOME_TOPIC, .name = "TOPIC_AUTHORIZATION_FAILED"};
+    cr_assert_not(partitions_still(&partitions, 2, &why));
+}

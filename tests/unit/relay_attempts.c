@@ -1,5 +1,5 @@
-/* relay_attempts.c: paused topics by the thousand: what a turn and an event cost (P4: nothing that is put aside harms the others).
- * Without any server: a relay's state, and the functions that nothing is asked in. */
+/* relay_attempts.c: paused topics by the thousand: what a turn and an event cost, and who is tried when (P4: nothing that is
+ * put aside harms the others). Without any server: a relay's state, and the functions that nothing is asked in. */
 #include "relay/inside.h"
 
 #include "base/clock.h"
@@ -29,6 +29,7 @@ begin(void)
     relay.reader = reader_new(NULL, relay.topics);
     relay.aside.loading = ASIDE_LOADED;
     relay.beside.look_at_us = NOW * 2;
+    attempts_init(&relay, 1);
 }
 
 static void
@@ -58,6 +59,12 @@ load(int count, const char *error)
     pauses_take(&relay, &waiting);
     free(rows);
     free(names);
+}
+
+static struct pause *
+pause_of(int topic)
+{
+    return relay.beside.pauses[topic];
 }
 
 /* ---- costs ---- */
@@ -118,7 +125,7 @@ Test(relay_attempts, what_it_costs_to_write_pauses_down_does_not_grow_with_their
     static const struct outcome why = {.kind = OUTCOME_TOPIC, .name = "UNKNOWN_TOPIC_OR_PART"};
     push_events(EVENTS);
     for (int i = 0; i < EVENTS; i++)
-        pauses_refused(&relay, topic_at(relay.topics, (size_t)i), &why);
+        pauses_refused(&relay, topic_at(relay.topics, (size_t)i), &why, false);
     double before = cpu_s();
     cr_assert(passing_writes(&relay));
     json_t *list = passing_list(&relay);
@@ -127,4 +134,82 @@ Test(relay_attempts, what_it_costs_to_write_pauses_down_does_not_grow_with_their
     passing_written(&relay, true);
     cr_assert_null(pipeline_next(&relay.pipeline));
     cr_expect_lt(cpu_s() - before, 0.1, "it takes some milliseconds");
+}
+
+/* ---- who is tried when ---- */
+
+static void
+wait(int64_t ms)
+{
+    relay.now_us += ms * 1000;
+}
+
+static void
+refuse(struct pause *pause)
+{
+    static const struct outcome why = {.kind = OUTCOME_TOPIC, .name = "TOPIC_AUTHORIZATION_FAILED"};
+    pauses_refused(&relay, pause->topic, &why, true);
+}
+
+/* Brokers know them all, so each is to be tried by sending. */
+static void
+load_refused(int count)
+{
+    load(count, "TOPIC_AUTHORIZATION_FAILED");
+    for (int i = 0; i < count; i++)
+        attempts_go_on(&relay, pause_of(i));
+}
+
+Test(relay_attempts,
+     of_topics_that_were_refused_when_they_were_sent_one_is_tried_at_a_time_and_ever_more_rarely__P4)
+{
+    int64_t from_us = relay.now_us, tried = 0;
+    load_refused(100);
+    while (relay.now_us < from_us + INT64_C(600) * 1000000) {
+        struct pause *pause = attempts_next(&relay, PLACE_PROBES);
+        if (pause != NULL) {
+            tried++;
+            refuse(pause);
+            cr_assert_null(attempts_next(&relay, PLACE_PROBES), "another one right after a failure");
+            cr_assert_gt(attempts_deadline(&relay), relay.now_us);
+        }
+        cr_assert_null(attempts_next(&relay, PLACE_WORKS));
+        wait(100);
+    }
+    cr_expect(tried >= 10 && tried <= 25, "%d attempts in ten minutes", (int)tried);
+}
+
+Test(relay_attempts, a_topic_that_is_taken_again_lets_the_others_follow_at_once)
+{
+    load_refused(3);
+    refuse(attempts_next(&relay, PLACE_PROBES));
+    cr_assert_null(attempts_next(&relay, PLACE_PROBES));
+    wait(5000);
+    struct pause *second = attempts_next(&relay, PLACE_PROBES);
+    cr_assert_eq(second, pause_of(1));
+    attempts_proved(&relay, second);
+    attempts_go_on(&relay, second);
+    cr_assert_eq(attempts_next(&relay, PLACE_WORKS), second);
+    cr_assert_eq(attempts_next(&relay, PLACE_PROBES), pause_of(2));
+}
+
+Test(relay_attempts, a_topic_that_somebody_has_resumed_is_tried_before_all_others_and_at_once)
+{
+    struct waiting_topic row = {.name = "t2",
+                                .number = 3,
+                                .from_seq = 7,
+                                .to_seq = 8,
+                                .error = WAITING_RESUMED,
+                                .message = "somebody has resumed it"};
+    const struct waiting waiting = {.topics = &row, .topic_count = 1};
+    load_refused(3);
+    refuse(attempts_next(&relay, PLACE_PROBES));
+    cr_assert_null(attempts_next(&relay, PLACE_PROBES));
+    pauses_take(&relay, &waiting);
+    cr_assert_eq(relay.beside.rest_until_us, relay.now_us, "brokers are asked about it now");
+    attempts_go_on(&relay, pause_of(2)); /* they know it */
+    cr_assert_eq(attempts_next(&relay, PLACE_PROBES), pause_of(2));
+    refuse(pause_of(2));
+    pauses_take(&relay, &waiting); /* the database has not heard yet that it was refused again */
+    cr_assert_gt(pause_of(2)->retry_at_us, relay.now_us);
 }
