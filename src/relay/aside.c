@@ -44,7 +44,7 @@ aside_takes(struct relay *relay, struct event *event)
     else if (!aside_takes_part(relay, event->page))
         return false;
     else if (event->page->side == 0 && event->topic->pause != NULL)
-        state = passing_state_of(event->topic->pause);
+        state = passing_meet(event->topic->pause, event);
     else if (ahead_has(&aside->ahead, event->id))
         state = EVENT_ASIDE;
     else if (holds_find(&aside->holds, event) != 0)

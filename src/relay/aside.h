@@ -52,8 +52,9 @@ enum round_state { ROUND_IDLE, ROUND_LATE, ROUND_READING, ROUND_READ };
  *   LOOKS    brokers are asked about it
  *   PROBES   its first page is to be sent, which may be refused: one topic at a time
  *   WORKS    it catches up, in turns with others
+ *   ENDS     it has, but for what came in the meantime: one topic at a time
  *   TELLS    the database is to hear why it waits now */
-enum pause_place { PLACE_RESTS, PLACE_LOOKS, PLACE_PROBES, PLACE_WORKS, PLACE_TELLS, PLACES };
+enum pause_place { PLACE_RESTS, PLACE_LOOKS, PLACE_PROBES, PLACE_WORKS, PLACE_ENDS, PLACE_TELLS, PLACES };
 struct pause_queue {
     struct pause *first, *last;
 };
@@ -81,15 +82,19 @@ struct pause {
     /* outbox.paused_topic */
     int64_t number; /* 0: not known yet */
     int64_t from_seq, to_seq, after_id;
+    int64_t passed_seq; /* no event of it is in a later tick, as far as the stream has come */
     /* the round */
     enum round_state round;
-    int64_t round_from_us;
+    int64_t round_from_us; /* when to_seq was the newest tick; 0: not known */
+    int64_t round_took_us; /* the one before */
+    size_t round_events;   /* so far */
+    bool near;             /* the last one was small: it stands among ENDS */
     struct tick tick;
     struct reader *reader;
-    bool out;     /* a page of it is in the pipeline */
-    bool failed;  /* .. and was refused: `why` */
-    bool tried;   /* a page of this attempt was taken: pages may be large */
-    bool closing; /* no tick is opened until it has caught up */
+    bool out;            /* a page of it is in the pipeline .. */
+    uint64_t out_serial; /* .. in front of the event of this number */
+    bool failed;         /* .. and was refused: `why` */
+    bool tried;          /* a page of this attempt was taken: pages may be large */
 };
 
 /* So many at a time, as the position record has room for them (record.h): of each sort some, so that none keeps another from beginning. Of
@@ -130,12 +135,14 @@ struct beside {
     size_t wanted; /* so many of them are WANTED */
     struct pause_queue queues[PLACES];
     int64_t rest_until_us; /* no sooner is there something to do for one that rests */
+    struct pause *ending;  /* whose turn it is among ENDS; NULL: nobody's yet */
+    bool closing;          /* no tick is opened until that one has caught up .. */
+    uint64_t closed_at;    /* .. and the next one waits until the stream has gone on, in steps so far */
     struct pause *probing; /* one of PROBES is out; NULL: none is */
     int64_t probe_at_us;   /* the next one not before */
     struct backoff probe_backoff;
     struct pause *outs[ROUNDS_OUT_MOST];
     size_t out_count;
-    size_t closing; /* so many of them are: no tick is opened */
     unsigned looks; /* at what waits, so far */
     struct side sides[SIDES_MOST];
     size_t side_count;

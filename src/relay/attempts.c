@@ -1,11 +1,11 @@
 /* attempts.c: which paused topics are tried, when, and whose turn it is. Thousands may rest: nothing here looks at all of them but when the time
  * of one has come. Called by sending.c in each turn, by pauses.c and rounds.c when something has changed, and by side.c, which asks.
  *
- *              time         brokers know it           a page of it is in Kafka
- *      RESTS --------> LOOKS --------------> WORKS <--------------------------- PROBES
- *        ^   by hand: no look                  |   ^                               ^
- *        |   ----------------------------------+---+   .. but refused it when it   |
- *        +------- refused ---------------------+       was sent ------------------+
+ *             its time        brokers know it          little is left
+ *      RESTS ----------> LOOKS ----------------> WORKS <---------------> ENDS --> the stream takes its events again
+ *        ^                 |  .. but had refused   ^
+ *        |                 |  an event of it       | a page of it is in Kafka
+ *        +---- refused     +-------------------> PROBES
  *
  * What can be told by a look costs one question for all topics. An attempt by sending costs the producer's instance when it fails, and, exactly
  * once, the transaction with it: so there is one at a time, and after a failure none for a while. */
@@ -105,25 +105,55 @@ attempts_go_on(struct relay *relay, struct pause *pause)
     attempts_leave(relay, pause);
     if (!may_be_tried(pause))
         return;
-    if (pause->doubt != DOUBT_BROKER)
-        append(relay, pause, PLACE_WORKS);
+    if (relay->beside.ending == pause)
+        put_first(relay, pause, PLACE_ENDS);
+    else if (pause->doubt != DOUBT_BROKER)
+        append(relay, pause, pause->near || pause->from_seq == pause->to_seq ? PLACE_ENDS : PLACE_WORKS);
     else if (pause->asked)
         put_first(relay, pause, PLACE_PROBES);
     else
         append(relay, pause, PLACE_PROBES);
 }
 
-static bool
-may_probe(const struct relay *relay, const struct pause *first)
+void
+attempts_give_way(struct relay *relay, struct pause *pause)
 {
-    return relay->beside.probing == NULL && (first->asked || relay->now_us >= relay->beside.probe_at_us);
+    struct beside *beside = &relay->beside;
+    if (beside->ending != pause)
+        return;
+    beside->ending = NULL;
+    beside->closed_at = beside->closing ? relay->counters.polls : beside->closed_at;
+    beside->closing = false;
+}
+
+/* Is it the turn of the first one of this queue? While no tick is opened, nobody is asked for but who wants that. */
+static bool
+has_turn(const struct relay *relay, const struct pause *first)
+{
+    const struct beside *beside = &relay->beside;
+    switch (first->place) {
+    case PLACE_ENDS:
+        return beside->ending == NULL || beside->ending == first;
+    case PLACE_PROBES:
+        return !beside->closing && beside->probing == NULL &&
+               (first->asked || relay->now_us >= beside->probe_at_us);
+    case PLACE_WORKS:
+        return !beside->closing;
+    case PLACE_TELLS:
+        return true;
+    case PLACE_RESTS:
+    case PLACE_LOOKS:
+    case PLACES:
+        break;
+    }
+    return false;
 }
 
 struct pause *
 attempts_next(const struct relay *relay, enum pause_place place)
 {
     struct pause *first = relay->beside.queues[place].first;
-    if (first == NULL || place == PLACE_LOOKS || (place == PLACE_PROBES && !may_probe(relay, first)))
+    if (first == NULL || !has_turn(relay, first))
         return NULL;
     return place == PLACE_TELLS || rounds_wants(relay, first) ? first : NULL;
 }
@@ -145,7 +175,8 @@ void
 attempts_failed(struct relay *relay, struct pause *pause, bool sent)
 {
     pause->doubt = sent ? DOUBT_BROKER : DOUBT_TOPIC;
-    pause->asked = false;
+    pause->asked = pause->near = false;
+    attempts_give_way(relay, pause);
     pause->backoff.last_us = sent ? PROBE_LAST_US : LOOK_LAST_US;
     pause->retry_at_us = relay->now_us + backoff_next_us(&pause->backoff);
     if (sent)

@@ -22,11 +22,12 @@ exact_commit(struct relay *relay, const struct record *record, uint64_t serial)
     producer_commit(relay->producer, text, relay->now_us);
 }
 
+/* What is in it is to be committed before anything else is handed over. */
 static bool
 is_full(const struct relay *relay)
 {
     const struct exact *exact = &relay->exact;
-    return exact->events >= (size_t)relay->settings->transaction_events ||
+    return exact->events >= (size_t)relay->settings->transaction_events || rounds_await_commit(relay) ||
            (exact->events > 0 && relay->now_us - exact->opened_us >= relay->settings->transaction_time_us);
 }
 

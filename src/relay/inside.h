@@ -262,7 +262,8 @@ void pauses_forget(struct relay *relay, struct pause *pause); /* .. and the data
 void pauses_clear(struct relay *relay);
 
 /* passing.c */
-enum event_state passing_state_of(const struct pause *pause); /* of an event that is passed over */
+/* The stream comes to an event of a paused topic: the state in which it is passed over. */
+enum event_state passing_meet(struct pause *pause, const struct event *event);
 bool passing_writes(struct relay *relay);         /* some pauses are to be written down, and can be */
 struct json_t *passing_list(struct relay *relay); /* .. for outbox.put_aside */
 void passing_written(struct relay *relay, bool written);
@@ -277,9 +278,10 @@ attempts_turn(struct relay *relay); /* wakes those whose time has come, and has 
 int64_t attempts_deadline(const struct relay *relay);
 /* The next one of this queue that has a question; NULL: none has now. */
 struct pause *attempts_next(const struct relay *relay, enum pause_place place);
-void attempts_leave(struct relay *relay, struct pause *pause); /* its queue */
-void attempts_rest(struct relay *relay, struct pause *pause);  /* until its retry_at_us */
-void attempts_go_on(struct relay *relay, struct pause *pause); /* it has its next turn */
+void attempts_leave(struct relay *relay, struct pause *pause);    /* its queue */
+void attempts_give_way(struct relay *relay, struct pause *pause); /* it does not end after all, or has */
+void attempts_rest(struct relay *relay, struct pause *pause);     /* until its retry_at_us */
+void attempts_go_on(struct relay *relay, struct pause *pause);    /* it has its next turn */
 void attempts_failed(struct relay *relay, struct pause *pause, bool sent);
 void attempts_proved(struct relay *relay, struct pause *pause); /* a page was taken */
 void attempts_asked(struct relay *relay, struct pause *pause);  /* somebody wants it to be tried now */
@@ -289,10 +291,11 @@ bool rounds_wants(const struct relay *relay, const struct pause *pause); /* one 
 struct pause *rounds_out(const struct relay *relay,
                          int64_t number); /* a page of it is in the pipeline; NULL: none is */
 void rounds_ask(struct relay *relay, struct pause *pause);
-void rounds_close(struct relay *relay, struct pause *pause, bool closing); /* no tick is opened, or may be */
 /* Tells the database how far it is; `why`: it was refused. */
 void rounds_ask_settle(struct relay *relay, const struct pause *pause, int64_t progress,
                        const struct outcome *why);
+/* Exactly once: the one whose turn it is to end has handed its page over, and the others wait for it. */
+bool rounds_await_commit(const struct relay *relay);
 bool rounds_answer(struct relay *relay, struct error *error) MUST_CHECK;
 bool rounds_answer_late(struct relay *relay, struct error *error) MUST_CHECK;
 bool rounds_answer_page(struct relay *relay, struct error *error) MUST_CHECK;

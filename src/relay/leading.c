@@ -245,26 +245,65 @@ ask_unread(struct relay *relay)
     }
 }
 
-/* What is passed over, and what is beside the stream, in turns with the stream's own pages. */
+/* What the stream waits for: what is passed over is to be known, and written down. Only the latter is a sign of life. */
+static bool
+asks_aside(struct relay *relay, bool heartbeat_due)
+{
+    bool loads = !loading_is_done(relay);
+    if (loads && !heartbeat_due)
+        loading_ask(relay);
+    else if (!loads && aside_writes(relay))
+        aside_ask_write(relay);
+    else
+        return false;
+    return true;
+}
+
+/* What is done beside the stream. That something is settled is a sign of life; the others are not. */
 static bool
 asks_beside(struct relay *relay, bool heartbeat_due)
 {
-    if (heartbeat_due && !aside_writes(relay) && !side_settles(relay))
-        return false; /* these are signs of life too; the others are not */
-    if (!loading_is_done(relay)) {
-        loading_ask(relay);
-    } else if (aside_writes(relay)) {
-        aside_ask_write(relay);
-    } else if (side_settles(relay)) {
+    if (side_settles(relay))
         side_ask_settled(relay);
-    } else if (relay->now_us >= relay->beside.look_at_us) {
+    else if (heartbeat_due)
+        return false;
+    else if (relay->now_us >= relay->beside.look_at_us)
         look_ask(relay);
-    } else {
-        relay->beside_turn = !relay->beside_turn;
-        return relay->beside_turn && !relay->beside.paused && exact_is_settled(relay) && has_room(relay) &&
-               side_ask(relay);
-    }
+    else
+        return !relay->beside.paused && exact_is_settled(relay) && has_room(relay) && side_ask(relay);
     return true;
+}
+
+static void
+ask_stream(struct relay *relay, bool confirm_due, bool heartbeat_due)
+{
+    bool unread = reader_has_more(relay->reader) || relay->catching_up;
+    bool due = confirm_due || heartbeat_due;
+    if (unread && !relay->beside.paused) {
+        if (due)
+            ask_confirm(relay, false);
+        else
+            ask_unread(relay);
+    } else if (!has_room(relay) || side_is_closing(relay) || relay->beside.paused) {
+        if (due)
+            ask_confirm(relay, false);
+    } else if (relay->now_us >= relay->retention_at_us && relay->registered && !heartbeat_due) {
+        ask_retention(relay);
+    } else if (relay->now_us >= relay->poll_at_us || due) {
+        ask_step(relay, due); /* due by our clock, whatever the server's has done */
+    }
+}
+
+/* In turns: however much there is beside the stream, and however much it has to settle, every other question is the stream's own. */
+static void
+ask_in_turns(struct relay *relay, bool confirm_due, bool heartbeat_due)
+{
+    relay->beside_turn = !relay->beside_turn;
+    if (relay->beside_turn && asks_beside(relay, heartbeat_due))
+        return;
+    ask_stream(relay, confirm_due, heartbeat_due);
+    if (!relay->beside_turn && relay->request == REQUEST_NONE)
+        (void)asks_beside(relay, heartbeat_due);
 }
 
 void
@@ -274,7 +313,6 @@ leading_ask(struct relay *relay)
         return;
     bool confirm_due = confirm_is_due(relay);
     bool heartbeat_due = relay->now_us - relay->appended_at_us >= heartbeat_us(relay);
-    bool unread = reader_has_more(relay->reader) || relay->catching_up;
     if (relay->state == RELAY_DRAINING) {
         ask_while_draining(relay);
     } else if (relay->undurable) {
@@ -290,20 +328,8 @@ leading_ask(struct relay *relay)
     } else if (!exact_lets_read(relay)) {
         if (heartbeat_due)
             ask_confirm(relay, false);
-    } else if (asks_beside(relay, heartbeat_due)) {
-        return;
-    } else if (unread && !relay->beside.paused) {
-        if (confirm_due || heartbeat_due)
-            ask_confirm(relay, false);
-        else
-            ask_unread(relay);
-    } else if (!has_room(relay) || side_is_closing(relay) || relay->beside.paused) {
-        if (confirm_due || heartbeat_due)
-            ask_confirm(relay, false);
-    } else if (relay->now_us >= relay->retention_at_us && relay->registered && !heartbeat_due) {
-        ask_retention(relay);
-    } else if (relay->now_us >= relay->poll_at_us || confirm_due || heartbeat_due) {
-        ask_step(relay, confirm_due || heartbeat_due); /* due by our clock, whatever the server's has done */
+    } else if (!asks_aside(relay, heartbeat_due)) {
+        ask_in_turns(relay, confirm_due, heartbeat_due);
     }
 }
 

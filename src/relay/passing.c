@@ -7,9 +7,17 @@
 
 #include <jansson.h>
 
-enum event_state
-passing_state_of(const struct pause *pause)
+static void
+meet(struct pause *pause, const struct event *event)
 {
+    if (event->page->tick_seq > pause->passed_seq)
+        pause->passed_seq = event->page->tick_seq;
+}
+
+enum event_state
+passing_meet(struct pause *pause, const struct event *event)
+{
+    meet(pause, event);
     return pause->state == PAUSE_PASSES ? EVENT_ASIDE : EVENT_PASSED;
 }
 
@@ -82,6 +90,7 @@ find_starts(struct relay *relay)
                 pause->after_id = event->id - 1;
             }
             pause->begun = true;
+            meet(pause, event);
             if (event->state == EVENT_UNSENT)
                 pipeline_set_aside(&relay->pipeline, event, EVENT_PASSED);
         }
@@ -126,10 +135,12 @@ passing_settle(struct relay *relay, const struct pause *one)
     for (struct page *page = relay->pipeline.head; page != NULL; page = page->later)
         for (size_t i = page->settled; page->side == 0 && i < page->count; i++) {
             struct event *event = &page->events[i];
-            const struct pause *pause = event->topic->pause;
+            struct pause *pause = event->topic->pause;
             bool meant = one != NULL ? pause == one : pause != NULL && pause->state == PAUSE_ASKED;
-            if (meant && (event->state == EVENT_PASSED || event->state == EVENT_UNSENT))
-                pipeline_set_aside(&relay->pipeline, event, EVENT_ASIDE);
+            if (!meant || (event->state != EVENT_PASSED && event->state != EVENT_UNSENT))
+                continue;
+            meet(pause, event);
+            pipeline_set_aside(&relay->pipeline, event, EVENT_ASIDE);
         }
     exact_passed(relay);
 }

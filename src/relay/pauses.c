@@ -62,8 +62,8 @@ pauses_clear(struct relay *relay)
     beside->pause_count = 0;
     beside->wanted = 0;
     beside->out_count = 0;
-    beside->closing = 0;
-    beside->probing = NULL;
+    beside->probing = beside->ending = NULL;
+    beside->closing = false;
     memset(beside->queues, 0, sizeof beside->queues);
 }
 
@@ -123,7 +123,6 @@ fail_round(struct relay *relay, struct pause *pause, const struct outcome *why, 
     if (pause->failed)
         return;
     pause->failed = pause->out;
-    rounds_close(relay, pause, false);
     attempts_failed(relay, pause, sent);
     (void)learn(pause, why);
 }
@@ -202,6 +201,9 @@ take_topic(struct relay *relay, const struct waiting_topic *row)
         snprintf(pause->why.message, sizeof pause->why.message, "%s", row->message);
         pause->doubt = strcmp(row->error, asked.name) == 0 ? DOUBT_NONE : DOUBT_BROKER;
         pause->retry_at_us = relay->now_us;
+        pause->passed_seq = relay->confirmed.seq + 1; /* he may have begun with the next tick */
+        if (relay->begun_seq > pause->passed_seq)
+            pause->passed_seq = relay->begun_seq;
     }
     if (strcmp(row->error, WAITING_RESUMED) == 0)
         try_again(relay, pause);
@@ -230,7 +232,7 @@ pause_by_hand(struct relay *relay, const char *name)
         return;
     log_info("topic paused by hand", LOG_STR("topic", name), LOG_END);
     pause->by_hand = true;
-    rounds_close(relay, pause, false);
+    attempts_give_way(relay, pause);
     attempts_rest(relay, pause);
 }
 

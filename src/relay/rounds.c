@@ -2,10 +2,11 @@
  * beside the stream with the events of other topics left out. Called by side.c, one question at a time.
  *
  *      from_seq          to_seq = newest then         newest now
- *   -----|====== round 1 =====|====== round 2 ============|          a round that was short is followed by one while which no tick is
- *                                                                    opened; then nothing is left, and the stream takes its events again
+ *   -----|====== round 1 =====|====== round 2 ============|
  *
- * An attempt at a topic begins with few events: it may be refused. */
+ * When the stream has met none of its events behind a round, the stream takes them from there on. Else a round that was short is followed by
+ * one while which no tick is opened, of one topic at a time; then nothing is left. An attempt at a topic begins with few events: it may be
+ * refused. */
 #include "relay/inside.h"
 
 #include "base/log.h"
@@ -14,8 +15,10 @@
 
 #define FIRST_EVENTS 100
 #define EVENTS 5000
-/* What comes in the time of such a round is read in a moment, in which no tick is opened for others. */
+/* What comes in the time of such a round is read in a moment, in which no tick is opened for others. Far from Postgres a round takes longer,
+ * and becomes no shorter. */
 #define SHORT_US (INT64_C(1) * 1000000)
+#define SHORT_MOST_US (INT64_C(5) * 1000000)
 
 static bool
 reads_in_pieces(const struct relay *relay)
@@ -32,14 +35,6 @@ rounds_out(const struct relay *relay, int64_t number)
     return NULL;
 }
 
-void
-rounds_close(struct relay *relay, struct pause *pause, bool closing)
-{
-    relay->beside.closing += closing;
-    relay->beside.closing -= pause->closing;
-    pause->closing = closing;
-}
-
 static void
 push(struct relay *relay, struct pause *pause, struct page *page)
 {
@@ -50,8 +45,20 @@ push(struct relay *relay, struct pause *pause, struct page *page)
     attempts_leave(relay, pause);
     pause->out = true;
     beside->outs[beside->out_count++] = pause;
+    pause->round_events += page->count;
     page->pause = pause;
     side_push(relay, page, pause->number);
+    pause->out_serial = relay->pipeline.next_serial;
+}
+
+bool
+rounds_await_commit(const struct relay *relay)
+{
+    const struct pause *ending = relay->beside.ending;
+    const struct page *sending = relay->pipeline.sending;
+    if (ending == NULL || !ending->out || ending->out_serial <= relay->pipeline.committed)
+        return false;
+    return sending == NULL || sending->first_serial + sending->next >= ending->out_serial;
 }
 
 static void
@@ -66,11 +73,33 @@ came_back(struct relay *relay, struct pause *pause)
     pause->out = false;
 }
 
-/* The stream has read every tick up to the end of the last round, and none behind it. */
+static bool
+met_none(const struct pause *pause)
+{
+    return pause->passed_seq <= pause->from_seq && pause->after_id == 0;
+}
+
+/* Of ticks behind the last round, the stream has none of its events: it has met none, and none is left in its pages. */
+static bool
+has_none(const struct relay *relay, const struct pause *pause)
+{
+    if (!met_none(pause))
+        return false;
+    for (const struct page *page = relay->pipeline.sending; page != NULL; page = page->later)
+        for (size_t i = page->next; page->side == 0 && page->tick_seq > pause->from_seq && i < page->count;
+             i++)
+            if (page->events[i].topic == pause->topic && page->events[i].state == EVENT_UNSENT)
+                return false;
+    return true;
+}
+
+/* The stream has read every tick up to the end of the last round, and none behind it, or none with an event of this topic. */
 static bool
 has_caught_up(const struct relay *relay, const struct pause *pause)
 {
-    return pause->from_seq == pause->to_seq && relay->begun_seq <= pause->to_seq && !reads_in_pieces(relay);
+    if (pause->round != ROUND_IDLE || reads_in_pieces(relay))
+        return false;
+    return (pause->from_seq == pause->to_seq && relay->begun_seq <= pause->to_seq) || has_none(relay, pause);
 }
 
 /* From here on the stream takes its events; those that it has read and not looked at were part of a round. */
@@ -79,7 +108,7 @@ end(struct relay *relay, struct pause *pause)
 {
     passing_settle(relay, pause);
     pauses_end(pause);
-    rounds_close(relay, pause, false);
+    attempts_give_way(relay, pause);
     struct page *page = page_new(pause->to_seq);
     page->side_end = SIDE_WHOLE;
     push(relay, pause, page);
@@ -100,9 +129,12 @@ void
 rounds_ask_settle(struct relay *relay, const struct pause *pause, int64_t progress, const struct outcome *why)
 {
     struct journal_row_next next = leading_next_row(relay);
+    /* one that has to wait for its turn to end goes on then, from what is the newest tick then */
+    bool waits =
+        relay->beside.ending != pause && pause->round_events < EVENTS && pause->from_seq < pause->to_seq;
     relay->beside.asked_number = pause->number;
     relay->beside.asked_progress = progress;
-    relay->beside.asked_new_to = progress == SIDE_ROUND ? round_end(relay, pause) : 0;
+    relay->beside.asked_new_to = progress == SIDE_ROUND && !waits ? round_end(relay, pause) : 0;
     aside_ask_settle_topic(relay->session, &next, pause->number, progress, relay->beside.asked_new_to, why,
                            relay->now_us);
     relay_asked(relay, REQUEST_SETTLE);
@@ -119,8 +151,8 @@ ask_next_round(struct relay *relay, struct pause *pause)
 bool
 rounds_wants(const struct relay *relay, const struct pause *pause)
 {
-    bool waits =
-        pause->from_seq == pause->to_seq && relay->begun_seq <= pause->to_seq && reads_in_pieces(relay);
+    bool level = pause->from_seq == pause->to_seq && relay->begun_seq <= pause->to_seq;
+    bool waits = pause->round == ROUND_IDLE && (level || met_none(pause)) && reads_in_pieces(relay);
     return !waits && relay->beside.out_count < ROUNDS_OUT_MOST;
 }
 
@@ -131,6 +163,8 @@ rounds_ask(struct relay *relay, struct pause *pause)
         rounds_ask_settle(relay, pause, 0, &pause->why);
         return;
     }
+    if (pause->place == PLACE_ENDS)
+        relay->beside.ending = pause;
     if (pause->round == ROUND_LATE) {
         journal_ask_late(relay->session, &pause->tick, relay->now_us);
         relay_asked(relay, REQUEST_ROUND_LATE);
@@ -144,7 +178,7 @@ rounds_ask(struct relay *relay, struct pause *pause)
     } else if (pause->from_seq == pause->to_seq || pause->round == ROUND_READ) {
         ask_next_round(relay, pause);
     } else {
-        pause->round_from_us = relay->now_us;
+        pause->round_events = 0;
         journal_ask_round(relay->session, relay->settings->relay, pause->from_seq, pause->to_seq,
                           relay->now_us);
         relay_asked(relay, REQUEST_ROUND);
@@ -223,6 +257,31 @@ rounds_answer_page(struct relay *relay, struct error *error)
     return true;
 }
 
+/* Of the one whose turn it is to end. The stream goes on for a step, at least, since the last one has. */
+static void
+close_ticks(struct relay *relay)
+{
+    relay->beside.closing = relay->counters.polls > relay->beside.closed_at;
+}
+
+/* What the next one is to be. After one with few events, however long that took, for it may have waited for others, the end is near. */
+static void
+judge_round(struct relay *relay, struct pause *pause)
+{
+    int64_t took_us = relay->now_us - pause->round_from_us, before_us = pause->round_took_us;
+    bool known = pause->round_from_us != 0, shrinks = before_us == 0 || took_us < before_us * 3 / 4;
+    bool was_short = known && (took_us < SHORT_US || (took_us < SHORT_MOST_US && !shrinks));
+    pause->near = was_short || pause->round_events < EVENTS;
+    pause->round_took_us = known ? took_us : 0;
+    pause->round_from_us = relay->request_sent_us;
+    if (relay->beside.ending != pause)
+        return;
+    if (was_short)
+        close_ticks(relay);
+    else if (!pause->near)
+        attempts_give_way(relay, pause);
+}
+
 /* The database has it. `number`: of the attempt from now on; 0: there was none of ours. */
 void
 rounds_settled(struct relay *relay, struct pause *pause, int64_t progress, int64_t number, int64_t new_to)
@@ -235,11 +294,11 @@ rounds_settled(struct relay *relay, struct pause *pause, int64_t progress, int64
     }
     /* An earlier statement of ours was carried out unheard: how far it is, the database knows. */
     if (number == 0) {
-        pause->failed = pause->tried = false;
-        rounds_close(relay, pause, false);
+        pause->failed = pause->tried = pause->near = false;
         pause->number = 0;
         pause->round = ROUND_IDLE;
         reader_drop(pause->reader);
+        attempts_give_way(relay, pause);
         attempts_rest(relay, pause);
         relay->beside.look_at_us = relay->now_us;
         return;
@@ -255,12 +314,11 @@ rounds_settled(struct relay *relay, struct pause *pause, int64_t progress, int64
         attempts_proved(relay, pause);
     }
     if (progress == SIDE_ROUND) {
-        bool was_short = relay->now_us - pause->round_from_us < SHORT_US;
-        rounds_close(relay, pause, was_short && pause->round == ROUND_READ && pause->round_from_us != 0);
+        judge_round(relay, pause);
         pause->round = ROUND_IDLE;
         pause->number = number;
         pause->from_seq = pause->to_seq;
-        pause->to_seq = new_to;
+        pause->to_seq = new_to != 0 ? new_to : pause->to_seq;
         pause->after_id = 0;
     } else if (progress > pause->after_id) {
         pause->after_id = progress;

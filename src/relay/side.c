@@ -110,7 +110,7 @@ side_ask(struct relay *relay)
 bool
 side_is_closing(const struct relay *relay)
 {
-    bool closing = relay->beside.closing > 0;
+    bool closing = relay->beside.closing;
     for (size_t i = 0; i < relay->beside.side_count; i++)
         closing = closing ||
                   (relay->beside.sides[i].closing && !side_waits_for_topic(relay, &relay->beside.sides[i]));

@@ -1,9 +1,13 @@
-/* relay_paused_many.c: promises P4 and P5 when many topics wait at once: those that are refused again and again cost the others little. */
+/* relay_paused_many.c: promises P4 and P5 when many topics wait at once: those that are refused again and again cost the others
+ * little, and those that are healed together catch up. */
 #include "relay_setup.h"
 
 #include "support/consumer.h"
+#include "support/scratch.h"
 
 #include <criterion/criterion.h>
+#include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 TestSuite(relay_paused_many, .timeout = 240);
@@ -91,4 +95,83 @@ Test(relay_paused_many,
      topics_that_may_not_be_written_cost_few_instances_and_are_tried_at_once_when_resumed_exactly_once__P4_P5)
 {
     denied_topics(true);
+}
+
+/* With so many, a round of each of them takes longer than the second in which one may be followed by the last. */
+#define MANY 300
+#define MANY_EXACT 100
+
+static int64_t
+id_of(const struct record *record)
+{
+    const struct record_header *id = record_header(record, "id");
+    cr_assert_not_null(id);
+    return strtoll(id->value.data, NULL, 10);
+}
+
+/* Every event of theirs once, in the order of its ids. */
+static void
+expect_all_once(struct setup *setup, const char *many, int count)
+{
+    const char *topics[MANY + 1] = {NULL};
+    struct records records = {0};
+    for (int i = 0; i < count; i++)
+        topics[i] = must_format("%s.%d", many, i + 1);
+    consumer_read_all(&records, broker_bootstrap(setup->broker), topics, true);
+    cr_expect_eq(
+        (int64_t)records.count,
+        postgres_int(setup->admin, "select count(*) from outbox.event where topic like '%s.%%'", many));
+    for (size_t i = 1; i < records.count; i++) {
+        const struct record *one = &records.list[i - 1], *next = &records.list[i];
+        cr_expect(strcmp(one->topic, next->topic) != 0 || id_of(one) < id_of(next),
+                  "%s: %" PRId64 ", %" PRId64, one->topic, id_of(one), id_of(next));
+    }
+    records_free(&records);
+    for (int i = 0; i < count; i++)
+        free((char *)topics[i]);
+}
+
+/* Each of them gets events all the time, so that each has to be closed. */
+static void
+healed_together(bool exact)
+{
+    struct setup setup = setup_begin();
+    int count = exact ? MANY_EXACT : MANY;
+    const char *live = setup_topic(&setup, "live", 1, NULL),
+               *many = broker_new_topics(setup.broker, "many", count);
+    setup_run(&setup, setup_and(exact ? setup_exact(&setup, true) : NULL, LEASE));
+    postgres_exec(setup.admin, "select outbox.pause('main', '%s.' || i) from generate_series(1, %d) i", many,
+                  count);
+    wait_for(paused(&setup) == count, 30000);
+    for (int i = 0; i < 3; i++)
+        postgres_exec(
+            setup.app,
+            "insert into outbox.event (topic, key, payload) select '%s.' || i, 'k', convert_to('%d',"
+            " 'UTF8') from generate_series(1, %d) i",
+            many, i, count);
+    postgres_exec(setup.admin, "delete from outbox.pause");
+    int events = 3 * count;
+    for (int64_t give_up = wait_deadline_us(120000); paused(&setup) > 0 && wait_turn(give_up); events += 20)
+        postgres_exec(
+            setup.app,
+            "insert into outbox.event (topic, key, payload)"
+            " select '%s.' || 1 + (%d + i) %% %d, 'k'::bytea, 'x'::bytea from generate_series(0, 19) i"
+            " union all select '%s', 'k', 'x'",
+            many, events, count, live);
+    cr_assert_eq(paused(&setup), 0, "%" PRId64 " of %d topics are left", paused(&setup), count);
+    setup_wait_confirmed(&setup, 30000);
+    expect_all_once(&setup, many, count);
+    setup_end(&setup);
+}
+
+Test(relay_paused_many,
+     hundreds_of_topics_that_heal_together_catch_up_although_events_of_theirs_keep_coming__P5)
+{
+    healed_together(false);
+}
+
+Test(relay_paused_many,
+     hundreds_of_topics_that_heal_together_catch_up_although_events_of_theirs_keep_coming_exactly_once__P5)
+{
+    healed_together(true);
 }

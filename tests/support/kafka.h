@@ -73,6 +73,8 @@ void broker_create_topic(struct broker *broker, const char *topic, int partition
 /* The two at once: a topic whose name no other test has. */
 const char *broker_new_topic(struct broker *broker, const char *name, int partitions,
                              const char *const *configs);
+/* So many topics of one partition, in one request: what is returned, and ".1", ".2" .. behind it. */
+const char *broker_new_topics(struct broker *broker, const char *name, int count);
 void broker_delete_topic(struct broker *broker, const char *topic);
 /* Raises the number of partitions. */
 void broker_add_partitions(struct broker *broker, const char *topic, int partitions);

@@ -137,6 +137,31 @@ broker_new_topic(struct broker *broker, const char *name, int partitions, const 
     return topic;
 }
 
+const char *
+broker_new_topics(struct broker *broker, const char *name, int count)
+{
+    const char *prefix = broker_topic_name(broker, name);
+    struct admin admin = admin_open(broker);
+    rd_kafka_NewTopic_t **wanted = must_calloc((size_t)count, sizeof *wanted);
+    char why[512];
+    for (int i = 0; i < count; i++) {
+        char *topic = must_format("%s.%d", prefix, i + 1);
+        wanted[i] = rd_kafka_NewTopic_new(topic, 1, -1, why, sizeof why);
+        free(topic);
+    }
+    rd_kafka_AdminOptions_set_operation_timeout(admin.options, ADMIN_MS, why, sizeof why);
+    rd_kafka_CreateTopics(admin.client, wanted, (size_t)count, admin.options, admin.queue);
+    rd_kafka_event_t *event = admin_answer(&admin, "create topics", prefix);
+    size_t results_count;
+    const rd_kafka_topic_result_t **results =
+        rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &results_count);
+    require_topic_results(results, results_count, "create topic");
+    rd_kafka_NewTopic_destroy_array(wanted, (size_t)count);
+    free(wanted);
+    admin_close(&admin, event);
+    return prefix;
+}
+
 void
 broker_delete_topic(struct broker *broker, const char *topic)
 {

@@ -1,4 +1,4 @@
-/* relay_attempts.c: paused topics by the thousand: what a turn and an event cost, and who is tried when (P4: nothing that is
+/* relay_attempts.c: paused topics by the thousand: what a turn and an event cost, who is tried when, and who ends when (P4: nothing that is
  * put aside harms the others). Without any server: a relay's state, and the functions that nothing is asked in. */
 #include "relay/inside.h"
 
@@ -212,4 +212,58 @@ Test(relay_attempts, a_topic_that_somebody_has_resumed_is_tried_before_all_other
     refuse(pause_of(2));
     pauses_take(&relay, &waiting); /* the database has not heard yet that it was refused again */
     cr_assert_gt(pause_of(2)->retry_at_us, relay.now_us);
+}
+
+/* ---- who ends when ---- */
+
+/* A round is published that was short, up to row `to`; the stream has met an event of the topic behind it, and read up to `to`. */
+static void
+settle_round(struct pause *pause, int64_t to)
+{
+    pause->passed_seq = to;
+    pause->round_from_us = relay.now_us;
+    relay.begun_seq = to;
+    relay.beside.ending = pause;
+    rounds_settled(&relay, pause, SIDE_ROUND, pause->number, to);
+}
+
+Test(relay_attempts, one_topic_at_a_time_keeps_ticks_from_being_opened_and_the_stream_goes_on_in_between__P4)
+{
+    load(3, "PAUSED");
+    relay.counters.polls = 1;
+    settle_round(pause_of(0), 9);
+    cr_assert(side_is_closing(&relay));
+    for (int i = 1; i < 3; i++) {
+        pause_of(i)->near = true;
+        attempts_go_on(&relay, pause_of(i));
+    }
+    cr_assert_eq(attempts_next(&relay, PLACE_ENDS), pause_of(0));
+    settle_round(pause_of(0), 9); /* nothing is left */
+    cr_assert_eq(attempts_next(&relay, PLACE_ENDS), pause_of(0));
+    rounds_ask(&relay, pause_of(0));
+    cr_assert(pause_of(0)->ended);
+    cr_assert_not(side_is_closing(&relay));
+
+    cr_assert_eq(attempts_next(&relay, PLACE_ENDS), pause_of(1));
+    settle_round(pause_of(1), 9);
+    cr_assert_not(side_is_closing(&relay), "the stream has not gone on");
+    relay.counters.polls++;
+    settle_round(pause_of(1), 10);
+    cr_assert(side_is_closing(&relay));
+    cr_assert_eq(attempts_next(&relay, PLACE_ENDS), pause_of(1), "it is its turn until it has ended");
+}
+
+Test(relay_attempts, a_topic_of_which_the_stream_has_met_nothing_since_ends_without_holding_it_up__P4)
+{
+    load(2, "PAUSED");
+    relay.begun_seq = 9;
+    for (int i = 0; i < 2; i++)
+        rounds_settled(&relay, pause_of(i), SIDE_ROUND, i + 1, 9); /* up to row 8 */
+    pause_of(0)->passed_seq = 8;
+    pause_of(1)->passed_seq = 9;
+    cr_assert_not(side_is_closing(&relay));
+    rounds_ask(&relay, attempts_next(&relay, PLACE_ENDS));
+    cr_assert(pause_of(0)->ended);
+    cr_assert_null(pause_of(0)->topic->pause, "the stream takes its events again");
+    cr_assert_not(pause_of(1)->ended);
 }
