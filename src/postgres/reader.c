@@ -15,8 +15,9 @@
 #define SMALL_TICK 1000
 /* So few late transactions are read without windows: at most this many times a page is sorted. */
 #define FEW_LATE 4
-/* So many ids at most are looked at for one page of a single topic: a tenth of a second. */
-#define MOST_FILTERED 100000
+/* So many ids at most are looked at for one page of a single topic: a hundredth of a second, or, for a large page, a tenth. */
+#define LEAST_FILTERED 10000
+#define FILTERED_TIMES_EVENTS 20
 /* An event above this does not go into a page that is not cut: at most `batch.events` times this is read in vain once. */
 #define LARGE_EVENT 8192
 
@@ -217,8 +218,9 @@ reader_ask_page(struct reader *reader, int64_t events, int64_t bytes, int64_t no
     if (reader->width == 0)
         reader->width = 4 * events;
     reader->upto = tick->hi_id;
-    if (filters && reader->width > MOST_FILTERED)
-        reader->width = MOST_FILTERED;
+    int64_t filtered = events * FILTERED_TIMES_EVENTS;
+    if (filters) /* its events may be rare */
+        reader->width = filtered > LEAST_FILTERED ? filtered : LEAST_FILTERED;
     if ((filters || tick->late_count > FEW_LATE) && tick->hi_id - reader->after > reader->width)
         reader->upto = reader->after + reader->width;
     reader->page = page_new(tick->seq);

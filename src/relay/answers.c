@@ -82,6 +82,17 @@ answer_late(struct relay *relay, struct error *error)
     return true;
 }
 
+/* An event that goes to Kafka now, not one that waits for its topic. */
+static void
+note_live(struct relay *relay, const struct page *page)
+{
+    size_t i = 0;
+    while (i < page->count && page->events[i].topic->pause != NULL)
+        i++;
+    if (i < page->count)
+        relay->live_us = relay->now_us;
+}
+
 static bool
 answer_page(struct relay *relay, struct error *error)
 {
@@ -93,6 +104,7 @@ answer_page(struct relay *relay, struct error *error)
     relay->rate_events += (int64_t)page->count;
     if (page->last_of_tick)
         relay->counters.tick_events = relay->counters.tick_events_so_far;
+    note_live(relay, page);
     pipeline_push(&relay->pipeline, page);
     return true;
 }

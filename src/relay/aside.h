@@ -91,10 +91,11 @@ struct pause {
     bool near;             /* the last one was small: it stands among ENDS */
     struct tick tick;
     struct reader *reader;
-    bool out;            /* a page of it is in the pipeline .. */
-    uint64_t out_serial; /* .. in front of the event of this number */
-    bool failed;         /* .. and was refused: `why` */
-    bool tried;          /* a page of this attempt was taken: pages may be large */
+    bool out;                      /* a page of it is in the pipeline .. */
+    int64_t out_events, out_bytes; /* .. with so much .. */
+    uint64_t out_serial;           /* .. in front of the event of this number */
+    bool failed;                   /* .. and was refused: `why` */
+    bool tried;                    /* a page of this attempt was taken: pages may be large */
 };
 
 /* So many at a time, as the position record has room for them (record.h): of each sort some, so that none keeps another from beginning. Of

@@ -115,6 +115,7 @@ struct relay {
     int64_t begun_seq;     /* the last tick that had events and was given to the reader */
     int64_t loaded_seq;    /* every tick up to here was given to the reader, or had no events */
     bool catching_up;      /* journalled ticks after loaded_seq are read back first */
+    int64_t live_us;       /* when the stream read an event last that goes to Kafka now */
     struct tick late_tick; /* one of them, waiting for its list of late transactions */
     bool undurable; /* the newest row did not wait for the synchronous standbys: nothing of it may be sent */
     struct reader *reader;

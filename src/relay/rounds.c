@@ -15,10 +15,58 @@
 
 #define FIRST_EVENTS 100
 #define EVENTS 5000
+/* A live event is read after a page of these, and sent after all of them: while there are live ones, so many events and bytes of all topics
+ * are in the pipeline at most, some milliseconds' worth. */
+#define LIVE_US (INT64_C(1) * 1000000)
+#define LIVE_EVENTS 500
+#define LIVE_BYTES (INT64_C(256) * 1024)
 /* What comes in the time of such a round is read in a moment, in which no tick is opened for others. Far from Postgres a round takes longer,
  * and becomes no shorter. */
 #define SHORT_US (INT64_C(1) * 1000000)
 #define SHORT_MOST_US (INT64_C(5) * 1000000)
+
+/* What the rounds have in the pipeline. */
+struct load {
+    int64_t events, bytes;
+};
+
+static struct load
+weigh(const struct relay *relay)
+{
+    struct load load = {0};
+    for (size_t i = 0; i < relay->beside.out_count; i++) {
+        load.events += relay->beside.outs[i]->out_events;
+        load.bytes += relay->beside.outs[i]->out_bytes;
+    }
+    return load;
+}
+
+static bool
+is_live(const struct relay *relay)
+{
+    return relay->live_us != 0 && relay->now_us - relay->live_us < LIVE_US;
+}
+
+static bool
+has_room(const struct relay *relay)
+{
+    const struct load load = weigh(relay);
+    return relay->beside.out_count < ROUNDS_OUT_MOST &&
+           (!is_live(relay) || (load.events < LIVE_EVENTS && load.bytes < LIVE_BYTES));
+}
+
+static void
+ask_page(struct relay *relay, struct pause *pause)
+{
+    int64_t events = pause->tried ? EVENTS : FIRST_EVENTS, bytes = leading_page_limit(relay);
+    if (is_live(relay)) {
+        const struct load load = weigh(relay);
+        events = events < LIVE_EVENTS - load.events ? events : LIVE_EVENTS - load.events;
+        bytes = bytes < LIVE_BYTES - load.bytes ? bytes : LIVE_BYTES - load.bytes;
+    }
+    reader_ask_page(pause->reader, events, bytes, relay->now_us);
+    relay_asked(relay, REQUEST_ROUND_PAGE);
+}
 
 static bool
 reads_in_pieces(const struct relay *relay)
@@ -45,6 +93,8 @@ push(struct relay *relay, struct pause *pause, struct page *page)
     attempts_leave(relay, pause);
     pause->out = true;
     beside->outs[beside->out_count++] = pause;
+    pause->out_events = (int64_t)page->count;
+    pause->out_bytes = (int64_t)page->cost;
     pause->round_events += page->count;
     page->pause = pause;
     side_push(relay, page, pause->number);
@@ -153,7 +203,7 @@ rounds_wants(const struct relay *relay, const struct pause *pause)
 {
     bool level = pause->from_seq == pause->to_seq && relay->begun_seq <= pause->to_seq;
     bool waits = pause->round == ROUND_IDLE && (level || met_none(pause)) && reads_in_pieces(relay);
-    return !waits && relay->beside.out_count < ROUNDS_OUT_MOST;
+    return !waits && has_room(relay);
 }
 
 void
@@ -169,9 +219,7 @@ rounds_ask(struct relay *relay, struct pause *pause)
         journal_ask_late(relay->session, &pause->tick, relay->now_us);
         relay_asked(relay, REQUEST_ROUND_LATE);
     } else if (pause->round == ROUND_READING) {
-        reader_ask_page(pause->reader, pause->tried ? EVENTS : FIRST_EVENTS, leading_page_limit(relay),
-                        relay->now_us);
-        relay_asked(relay, REQUEST_ROUND_PAGE);
+        ask_page(relay, pause);
     } else if (has_caught_up(relay, pause)) {
         end(relay, pause);
         return;

@@ -1,5 +1,5 @@
-/* relay_paused_many.c: promises P4 and P5 when many topics wait at once: those that are refused again and again cost the others
- * little, and those that are healed together catch up. */
+/* relay_paused_many.c: promises P4 and P5 when many topics wait at once, or one waits with much: those that are refused again and again cost the
+ * others little, those that are healed together catch up, and what catches up leaves room for what is live. */
 #include "relay_setup.h"
 
 #include "support/consumer.h"
@@ -174,4 +174,36 @@ Test(relay_paused_many,
      hundreds_of_topics_that_heal_together_catch_up_although_events_of_theirs_keep_coming_exactly_once__P5)
 {
     healed_together(true);
+}
+
+/* Live events come while a topic has much to catch up with. The broker hangs, so that all that may be in front of a live event is in flight. */
+Test(relay_paused_many, a_topic_that_catches_up_has_little_in_flight_while_there_are_live_events__P4)
+{
+    struct setup setup = setup_begin_on(postgres_shared(), broker_start(NULL));
+    const char *live = setup_topic(&setup, "live", 1, NULL), *much = setup_topic(&setup, "much", 1, NULL);
+    setup_run(&setup, (const char *[]){LEASE, NULL});
+    postgres_exec(setup.admin, "select outbox.pause('main', '%s')", much);
+    wait_for(paused(&setup) == 1, 10000);
+    for (int i = 0; i < 10; i++)
+        postgres_exec(
+            setup.app,
+            "insert into outbox.event (topic, key, payload) select '%s', convert_to((i %% 7)::text, 'UTF8'),"
+            " 'x' from generate_series(1, 30000) i",
+            much);
+    postgres_exec(setup.admin, "delete from outbox.pause");
+    while (consumer_count(broker_bootstrap(setup.broker), much) < 1000)
+        postgres_exec(setup.app, "insert into outbox.event (topic, payload) values ('%s', 'x')", live);
+    broker_pause(setup.broker);
+    int lives = 0;
+    for (int64_t from = newest(&setup); newest(&setup) < from + 20; lives++)
+        postgres_exec(setup.app, "insert into outbox.event (topic, payload) values ('%s', 'x')", live);
+    double in_flight = daemon_metric(setup.relay, "outbox_in_flight_events");
+    broker_continue(setup.broker);
+    cr_expect_geq(in_flight, 1);
+    cr_expect_leq(in_flight, 500 + 200 + lives, "%.0f events are in flight, of which %d are live", in_flight,
+                  lives);
+    cr_assert_geq(paused(&setup), 1, "there was more to catch up with");
+    wait_for(paused(&setup) == 0, 60000);
+    setup_expect_all_once(&setup, 30000);
+    setup_end(&setup);
 }
