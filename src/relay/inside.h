@@ -226,7 +226,7 @@ bool answers_appended(struct relay *relay, bool *written, struct error *error) M
 void loading_begin(struct relay *relay); /* what was passed over before is to be read */
 bool loading_is_done(const struct relay *relay);
 bool loading_applies(const struct relay *relay); /* the position has something that is to come first */
-void loading_ask(struct relay *relay); /* APPLY .. WAITING, one after the other */
+void loading_ask(struct relay *relay);           /* APPLY .. WAITING, one after the other */
 bool loading_answer_apply(struct relay *relay, struct error *error) MUST_CHECK;
 bool loading_answer_holds(struct relay *relay, struct error *error) MUST_CHECK;
 bool loading_answer_ahead(struct relay *relay, struct error *error) MUST_CHECK;

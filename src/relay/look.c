@@ -98,8 +98,8 @@ is_waiting(const struct waiting *waiting, int64_t number)
 void
 look_ask(struct relay *relay)
 {
-    waiting_ask(relay->session, relay->settings->relay, loading_wants_count(relay), pauses_want_numbers(relay),
-                relay->now_us);
+    waiting_ask(relay->session, relay->settings->relay, loading_wants_count(relay),
+                pauses_want_numbers(relay), relay->now_us);
     relay_asked(relay, REQUEST_WAITING);
 }
 
