@@ -41,7 +41,9 @@ static bool
 take_request(struct relay *relay, struct waiting_request *request)
 {
     struct beside *beside = &relay->beside;
-    if (request->taken || side_find(relay, request->number) != NULL || !has_slot(beside, request->kind))
+    if (side_find(relay, request->number) != NULL)
+        request->taken = true; /* also when that one has ended, and this is looked at again */
+    if (request->taken || !has_slot(beside, request->kind))
         return false;
     request->taken = true;
     struct side *side = &beside->sides[beside->side_count++];

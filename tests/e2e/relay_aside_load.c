@@ -56,7 +56,7 @@ take_over(bool exact)
     cr_expect_eq(daemon_metric(next, "outbox_leader"), 1);
     cr_expect_eq(postgres_int(admin, "select hold from outbox.held_event"), FIRST_ID + HOLDING / 2);
     wait_for(daemon_metric(next, "outbox_dead_letters") == HOLDING + SKIPPED, 20000);
-    cr_expect_eq(daemon_metric(next, "outbox_held_events"), 1);
+    wait_for(daemon_metric(next, "outbox_held_events") == 1, 20000);
     PQfinish(admin);
     daemon_free(next);
     story_end(&story);

@@ -246,6 +246,21 @@ done(struct beside *beside, const char *kind)
     "(id, asked)"                                                                                            \
     " full join (select id, count(*) from load.seen where kind = 'copy' group by 1) s (id, seen) using (id)"
 
+/* For people: which copies, and what became of what was asked for. */
+static void
+print_odd_copies(PGconn *admin)
+{
+    char *odd = postgres_text(
+        admin,
+        "select string_agg(format('copy of event %%s: %%s in Kafka; request %%s, asked %%s, ended %%s: %%s',"
+        " id, coalesce(seen, 0), r.number, r.asked_at, r.done_at, r.outcome), E'\\n') from " COPIES
+        " left join outbox.request r on r.kind = 'copy' and r.event_id = id"
+        " where coalesce(seen, 0) <> coalesce(asked, 0)");
+    if (odd != NULL)
+        fprintf(stderr, "%s\n", odd);
+    free(odd);
+}
+
 struct beside_verdict
 beside_judge(struct beside *beside)
 {
@@ -278,6 +293,7 @@ beside_judge(struct beside *beside)
             " case s.kind when 'copy' then r.kind = 'copy' and r.event_id = s.id"
             " else r.kind = 'replay' and r.number = s.number and s.id between r.first_id and r.last_id end)"),
     };
+    print_odd_copies(admin);
     cr_expect_eq(verdict.copies_lost, 0);
     cr_expect_eq(verdict.uncopied, 0);
     cr_expect_eq(verdict.replayed_lost, 0);

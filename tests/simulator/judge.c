@@ -11,6 +11,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 void
@@ -309,14 +310,44 @@ judge_runs(int lane)
     }
 }
 
+static bool
+is_exact(void)
+{
+    return model.settings.delivery == DELIVERY_EXACTLY_ONCE && !model.switches;
+}
+
+static int
+compare_beside(const void *left, const void *right)
+{
+    const struct copy *a = *(const struct copy *const *)left, *b = *(const struct copy *const *)right;
+    if (a->row->id != b->row->id)
+        return a->row->id < b->row->id ? -1 : 1;
+    return a->replay != b->replay ? (a->replay < b->replay ? -1 : 1) : 0;
+}
+
+/* What a request asks for comes once, too: copies of dead letters, and what one replay sends again. */
+static void
+judge_beside(const struct kafka_log *log)
+{
+    const struct copy **beside = world_alloc((log->count + 1) * sizeof(const struct copy *));
+    size_t count = 0;
+    for (size_t i = 0; i < log->count; i++)
+        if (!cluster_is_first_hand(log->copies[i]) && cluster_shows(log->copies[i]))
+            beside[count++] = log->copies[i];
+    qsort(beside, count, sizeof(const struct copy *), compare_beside);
+    for (size_t i = 1; i < count; i++)
+        if (compare_beside(&beside[i - 1], &beside[i]) == 0)
+            world_find("P3: exactly once, and event %" PRId64 " is there twice, copied or replayed",
+                       beside[i]->row->id);
+}
+
 static void
 judge_row(const struct row *row)
 {
-    bool exact = model.settings.delivery == DELIVERY_EXACTLY_ONCE && !model.switches;
     if (row->copies > 0 && row->by->fate != FATE_COMMITTED)
         world_find("P1: event %" PRId64 " of xid %" PRId64 " was published, and never committed", row->id,
                    row->by->xid);
-    if (exact ? row->copies > 1 : row->transactional_copies > 1)
+    if (is_exact() ? row->copies > 1 : row->transactional_copies > 1)
         world_find("P3: exactly once, and event %" PRId64 " is there %zu times", row->id, row->copies);
 }
 
@@ -330,5 +361,7 @@ judge_everything(void)
         for (int key = 0; key < model.keys; key++)
             judge_order(lane, key, NULL);
         judge_runs(lane);
+        if (is_exact())
+            judge_beside(&cluster.logs[lane]);
     }
 }
