@@ -173,14 +173,16 @@
     " order by l.tick, l.event_id limit $4;"
 
 /* Requests of some kinds that are not done: the oldest `most` of those that pass `also`, among a bounded number of them, so that nothing that is
- * asked for often hides the rest. $1 relay */
+ * asked for often hides the rest; of the dead letters of one topic, which may take nothing, the oldest four. $1 relay */
 #define SQL_REQUESTS(kinds, also, most)                                                                                \
-    "(select q.number, q.kind, q.event_id, q.first_id, q.last_id, q.topic, q.rate, q.progress, encode(q.key, 'hex') as key_hex,"   \
+    "(select * from (select q.number, q.kind, q.event_id, q.first_id, q.last_id, q.topic, q.rate, q.progress, encode(q.key, 'hex') as key_hex,"   \
     "  (extract(epoch from q.since) * 1000000)::bigint as since_us, (extract(epoch from q.until) * 1000000)::bigint as until_us,"  \
-    "  l.hold, l.topic as letter_topic, q.event_id is not null and l.event_id is null as gone"                         \
+    "  l.hold, l.topic as letter_topic, q.event_id is not null and l.event_id is null as gone,"                        \
+    "  case when q.kind in ('retry', 'discard') then row_number() over (partition by l.topic order by q.number) end as place"      \
     "  from (select * from outbox.request o where o.relay = $1 and o.done_at is null and o.kind in (" kinds ")"       \
     "    order by o.number limit 10000) q"                                                                             \
-    "  left join outbox.dead_letter l on l.relay = q.relay and l.event_id = q.event_id" also " order by q.number limit " most ")"
+    "  left join outbox.dead_letter l on l.relay = q.relay and l.event_id = q.event_id" also ") p"                     \
+    "  where (p.place > 4) is not true order by p.number limit " most ")"
 
 /* How many rows of a table the relay has; a million of them take 0.3 s, and no more are counted: the lease goes on meanwhile. */
 #define SQL_COUNT(table) "(select count(*) from (select from " table " c where c.relay = $1 limit 1000000) c)"

@@ -99,8 +99,10 @@ struct pause {
 };
 
 /* So many at a time, as the position record has room for them (record.h): of each sort some, so that none keeps another from beginning. Of
- * replays more are known, and the first two that wait for no topic are at work: two at most have a page in the pipeline. */
-#define SIDES_OF_LETTERS 4
+ * replays, and of retries and discards, more are known, and the first ones that wait for no topic are at work: so many at most have a page in the
+ * pipeline. */
+#define SIDES_OF_LETTERS 16
+#define LETTERS_AT_WORK 4
 #define SIDES_OF_REPLAYS 16
 #define REPLAYS_AT_WORK 2
 #define SIDES_OF_COPIES 2
@@ -127,7 +129,7 @@ struct side {
     int64_t next_us;        /* not before */
 };
 
-/* Topics at a time that have a page in the pipeline: the position record has room for them, and for SIDES_MOST requests (record.h). */
+/* Topics at a time that have a page in the pipeline: the position record has room for them, and for the requests at work (record.h). */
 #define ROUNDS_OUT_MOST 16
 
 struct beside {
@@ -137,8 +139,8 @@ struct beside {
     struct pause_queue queues[PLACES];
     int64_t rest_until_us; /* no sooner is there something to do for one that rests */
     struct pause *ending;  /* whose turn it is among ENDS; NULL: nobody's yet */
-    bool closing;          /* no tick is opened until that one has caught up .. */
-    uint64_t closed_at;    /* .. and the next one waits until the stream has gone on, in steps so far */
+    bool closing;          /* no tick is opened until that one has caught up */
+    uint64_t closed_at; /* in steps of the stream so far: when somebody wanted last that no tick is opened */
     struct pause *probing; /* one of PROBES is out; NULL: none is */
     int64_t probe_at_us;   /* the next one not before */
     struct backoff probe_backoff;

@@ -140,8 +140,9 @@ struct relay {
     struct pipeline pipeline;
     struct producer *producer;
     struct verdict verdict;
-    bool instance_ran;            /* an instance was started and has not been looked back at */
-    bool topic_refused;           /* it was ended by the refusal of a topic, which is paused */
+    bool instance_ran; /* an instance was started and has not been looked back at */
+    bool
+        topic_refused; /* it was ended by the refusal of a topic, which is paused, or waited for by a request */
     uint64_t acknowledged_before; /* `acknowledged` when it was started */
     bool awaits_end;              /* nothing more is handed over before what is open is answered */
     uint64_t oldest_serial;       /* of the oldest event, when it was out */
@@ -216,6 +217,7 @@ void leading_drop(struct relay *relay);                  /* forgets ticks and pa
 
 /* A quarter of `memory` at most, and what is read in a small part of the lease. */
 int64_t leading_page_limit(const struct relay *relay);
+bool leading_has_room(const struct relay *relay); /* for another page */
 
 /* answers.c */
 void answers_read(struct relay *relay); /* ROWS .. RETENTION */
@@ -289,6 +291,8 @@ void attempts_asked(struct relay *relay, struct pause *pause);  /* somebody want
 
 /* rounds.c */
 bool rounds_wants(const struct relay *relay, const struct pause *pause); /* one that stands in a queue */
+bool rounds_waits(const struct relay *relay,
+                  const struct pause *pause); /* .. for the end of the stream's tick */
 struct pause *rounds_out(const struct relay *relay,
                          int64_t number); /* a page of it is in the pipeline; NULL: none is */
 void rounds_ask(struct relay *relay, struct pause *pause);
@@ -306,6 +310,8 @@ void rounds_settled(struct relay *relay, struct pause *pause, int64_t progress, 
 /* look.c */
 void look_ask(struct relay *relay);
 bool look_answer(struct relay *relay, struct error *error) MUST_CHECK;
+/* It waits for a topic that another one waits for: it may be forgotten, and begins anew when that has its way. */
+bool look_spares(const struct relay *relay, const struct side *side);
 void look_forget(struct relay *relay, struct side *side); /* it has ended: the next one may begin */
 
 /* requests.c */
@@ -319,6 +325,8 @@ bool requests_answer(struct relay *relay, struct error *error) MUST_CHECK;
 bool side_ask(struct relay *relay); /* a page of some work; true: something was asked */
 struct side *side_find(const struct relay *relay, int64_t number); /* NULL: it is no request, or ended */
 bool side_is_closing(const struct relay *relay);                   /* no tick may be opened */
+/* Somebody wants that none is, until nothing comes any more of what he works at. False: another one has had that since the stream's last step. */
+bool side_close(struct relay *relay);
 int64_t side_deadline(const struct relay *relay, bool may_ask);
 bool side_settles(struct relay *relay); /* there is something to tell the database */
 void side_ask_settled(struct relay *relay);

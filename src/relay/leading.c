@@ -175,8 +175,8 @@ leading_took_page(struct relay *relay, int64_t bytes, int64_t took_us)
 
 /* I6: a page is asked for only when there is room for all of it, so that reading it never waits for Kafka. Their number is
  * bounded too: while Kafka is away, ticks of a few events each would fill the journal and the heap with small pages. */
-static bool
-has_room(const struct relay *relay)
+bool
+leading_has_room(const struct relay *relay)
 {
     if (relay->pipeline.pages >= PAGES_IN_FLIGHT)
         return false;
@@ -187,7 +187,7 @@ has_room(const struct relay *relay)
 bool
 leading_reads_on(const struct relay *relay)
 {
-    return reader_has_more(relay->reader) && has_room(relay);
+    return reader_has_more(relay->reader) && leading_has_room(relay);
 }
 
 static void
@@ -230,7 +230,7 @@ static void
 ask_unread(struct relay *relay)
 {
     if (reader_has_more(relay->reader)) {
-        if (!has_room(relay))
+        if (!leading_has_room(relay))
             return;
         reader_ask_page(relay->reader, relay->settings->batch_events, leading_page_limit(relay),
                         relay->now_us);
@@ -270,7 +270,7 @@ asks_beside(struct relay *relay, bool heartbeat_due)
     else if (relay->now_us >= relay->beside.look_at_us)
         look_ask(relay);
     else
-        return !relay->beside.paused && exact_is_settled(relay) && has_room(relay) && side_ask(relay);
+        return !relay->beside.paused && exact_is_settled(relay) && leading_has_room(relay) && side_ask(relay);
     return true;
 }
 
@@ -284,7 +284,7 @@ ask_stream(struct relay *relay, bool confirm_due, bool heartbeat_due)
             ask_confirm(relay, false);
         else
             ask_unread(relay);
-    } else if (!has_room(relay) || side_is_closing(relay) || relay->beside.paused) {
+    } else if (!leading_has_room(relay) || side_is_closing(relay) || relay->beside.paused) {
         if (due)
             ask_confirm(relay, false);
     } else if (relay->now_us >= relay->retention_at_us && relay->registered && !heartbeat_due) {
@@ -344,11 +344,12 @@ leading_deadline(const struct relay *relay)
     int64_t confirm_us = relay->appended_at_us + confirm_interval_us(relay);
     if (relay->dirty && confirm_us < deadline)
         deadline = confirm_us;
-    int64_t beside_us = loading_is_done(relay) ? side_deadline(relay, has_room(relay)) : CLOCK_NEVER;
+    int64_t beside_us = loading_is_done(relay) ? side_deadline(relay, leading_has_room(relay)) : CLOCK_NEVER;
     if (relay->state == RELAY_LEADING && beside_us < deadline)
         deadline = beside_us;
     bool polls = relay->state == RELAY_LEADING && exact_lets_read(relay) && !reader_has_more(relay->reader) &&
-                 !relay->catching_up && has_room(relay) && !side_is_closing(relay) && !relay->beside.paused;
+                 !relay->catching_up && leading_has_room(relay) && !side_is_closing(relay) &&
+                 !relay->beside.paused;
     if (polls && relay->poll_at_us < deadline)
         deadline = relay->poll_at_us;
     return deadline;

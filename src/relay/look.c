@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* How soon a request is seen. */
 #define LOOK_US (INT64_C(1) * 1000000)
@@ -36,6 +37,26 @@ has_slot(const struct beside *beside, enum request_kind kind)
     return taken < slots_of(kind);
 }
 
+/* One retry or discard waits for each topic that takes nothing; others of that topic would wait in vain. */
+static bool
+waits_for(const struct relay *relay, const char *topic, const struct side *self)
+{
+    for (size_t i = 0; i < relay->beside.side_count; i++) {
+        const struct side *side = &relay->beside.sides[i];
+        if (side != self && side->blocked != NULL && requests_of_letter(side->request.kind) &&
+            strcmp(side->blocked->name, topic) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool
+look_spares(const struct relay *relay, const struct side *side)
+{
+    return requests_of_letter(side->request.kind) && side->blocked != NULL &&
+           waits_for(relay, side->blocked->name, side);
+}
+
 /* True: it has begun. */
 static bool
 take_request(struct relay *relay, struct waiting_request *request)
@@ -44,6 +65,8 @@ take_request(struct relay *relay, struct waiting_request *request)
     if (side_find(relay, request->number) != NULL)
         request->taken = true; /* also when that one has ended, and this is looked at again */
     if (request->taken || !has_slot(beside, request->kind))
+        return false;
+    if (requests_of_letter(request->kind) && request->topic != NULL && waits_for(relay, request->topic, NULL))
         return false;
     request->taken = true;
     struct side *side = &beside->sides[beside->side_count++];

@@ -22,6 +22,7 @@ side_block(struct relay *relay, struct side *side, const struct event *event, co
     bool news = side->blocked != event->topic || side->blocked_id != event->id ||
                 strcmp(side->why.name, why->name) != 0;
     side->failed = true;
+    side->closing = false;
     side->why = *why;
     side->blocked = event->topic;
     side->blocked_id = event->id;

@@ -24,19 +24,21 @@ requests_of_letter(enum request_kind kind)
 
 /* One that waits for a topic keeps no other from its work. */
 static bool
-replay_wants(const struct relay *relay, const struct side *side)
+has_turn(const struct relay *relay, const struct side *side)
 {
-    size_t before = 0, out = 0;
+    bool replays = side->request.kind == REQUEST_KIND_REPLAY;
+    size_t before = 0, out = 0, most = replays ? REPLAYS_AT_WORK : LETTERS_AT_WORK;
     for (size_t i = 0; i < relay->beside.side_count; i++) {
         const struct side *other = &relay->beside.sides[i];
-        if (other->request.kind != REQUEST_KIND_REPLAY)
+        if (other->request.kind == REQUEST_KIND_COPY ||
+            replays != (other->request.kind == REQUEST_KIND_REPLAY))
             continue;
         out += other->out;
         before += other->blocked == NULL && other->request.number < side->request.number;
     }
     if (side->blocked != NULL)
-        return !side->blocked->paused && out < REPLAYS_AT_WORK;
-    return before < REPLAYS_AT_WORK && out < REPLAYS_AT_WORK;
+        return !side->blocked->paused && out < most;
+    return (before < most || side->closing) && out < most;
 }
 
 bool
@@ -46,12 +48,13 @@ requests_wants(const struct relay *relay, const struct side *side)
     if (side->out || side->cancelled || relay->now_us < side->next_us || !behind)
         return false;
     if (side->request.kind == REQUEST_KIND_REPLAY)
-        return replay_wants(relay, side);
+        return has_turn(relay, side);
     if (side->request.gone)
         return true;
     if (relay->exact.committing)
         return false; /* what comes would be read in vain: push_letter() */
-    return side->request.kind == REQUEST_KIND_COPY || !side_waits_for_topic(relay, side);
+    return side->request.kind == REQUEST_KIND_COPY ||
+           (!side_waits_for_topic(relay, side) && has_turn(relay, side));
 }
 
 /* Ids up to here are looked at for its next page. */
@@ -152,13 +155,15 @@ push_letter(struct relay *relay, struct side *side, const struct waiting_page *r
         return;
     }
     if (rows > 0 && !alone) {
+        bool goes_on = side->request.progress != 0 && rows < EVENTS; /* what came in the time of one page */
+        side->closing = goes_on && (side->closing || side_close(relay));
         side_push(relay, page, side->request.number);
         side->out = true;
         return;
     }
     if (!alone && holds_marks(&relay->aside.holds, side->request.hold) > 0) {
-        side->closing =
-            true; /* events are on their way there: no tick is opened until they are written down and read */
+        /* events are on their way there: no tick is opened until they are written down and read */
+        side->closing = side->closing || side_close(relay);
         page_free(page);
         return;
     }

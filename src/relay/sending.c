@@ -75,8 +75,10 @@ refused(struct relay *relay, struct event *event, const struct outcome *why, boo
     if (why->kind != OUTCOME_ACKNOWLEDGED && why->kind != OUTCOME_UNSENT)
         relay->counters.errors[kinds[why->kind]]++;
     bool judged = (why->kind == OUTCOME_EVENT && alone) || why->kind == OUTCOME_TOPIC;
-    if (judged && side_refused(relay, event, why))
+    if (judged && side_refused(relay, event, why)) {
+        relay->topic_refused = relay->topic_refused || (sent && why->kind == OUTCOME_TOPIC);
         return;
+    }
     switch (verdict_refused(&relay->verdict, event, why, alone, relay->now_us)) {
     case VERDICT_NOTHING:
         return;
@@ -93,10 +95,12 @@ refused(struct relay *relay, struct event *event, const struct outcome *why, boo
     }
 }
 
-/* Of a topic that hangs, events of others have to wait: for their commit, or because memory is full. */
+/* Of a topic that hangs, events of others have to wait: for their commit, or because memory is full, or no tick is opened until it has caught up. */
 static bool
 holds_up_others(const struct relay *relay, const struct event *oldest)
 {
+    if (side_is_closing(relay) || !leading_has_room(relay))
+        return true;
     for (const struct page *page = relay->pipeline.head; page != NULL; page = page->later)
         for (size_t i = page->settled; i < page->count; i++)
             if (page->events[i].topic != oldest->topic)

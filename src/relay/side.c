@@ -117,6 +117,15 @@ side_is_closing(const struct relay *relay)
     return closing;
 }
 
+bool
+side_close(struct relay *relay)
+{
+    struct beside *beside = &relay->beside;
+    bool free = relay->counters.polls > beside->closed_at;
+    beside->closed_at = relay->counters.polls;
+    return free;
+}
+
 int64_t
 side_deadline(const struct relay *relay, bool may_ask)
 {
@@ -244,6 +253,10 @@ settled(struct relay *relay, struct side *side, int64_t progress)
         side->next_us = relay->now_us + AGAIN_US;
     if (side->failed && replays)
         side->after = progress;
+    if (side->failed && look_spares(relay, side)) {
+        look_forget(relay, side);
+        return;
+    }
     side->failed = false;
     side->refused_id = 0;
 }

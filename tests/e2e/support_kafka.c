@@ -20,9 +20,12 @@ producer_open(const char *bootstrap, const char *transactional_id)
     cr_assert_eq(rd_kafka_conf_set(conf, "bootstrap.servers", bootstrap, why, sizeof why), RD_KAFKA_CONF_OK);
     cr_assert_eq(rd_kafka_conf_set(conf, "topic.metadata.propagation.max.ms", "2000", why, sizeof why),
                  RD_KAFKA_CONF_OK);
-    if (transactional_id != NULL)
+    if (transactional_id != NULL) {
         cr_assert_eq(rd_kafka_conf_set(conf, "transactional.id", transactional_id, why, sizeof why),
                      RD_KAFKA_CONF_OK);
+        cr_assert_eq(rd_kafka_conf_set(conf, "transaction.timeout.ms", "5000", why, sizeof why),
+                     RD_KAFKA_CONF_OK); /* who reads what is committed waits for its end */
+    }
     rd_kafka_t *producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
     cr_assert_not_null(producer, "%s", why);
     return producer;

@@ -137,7 +137,8 @@ Test(rebase_ids, a_relay_whose_journal_is_gone_begins_again_and_the_others_go_on
     outbox_close(&outbox);
 }
 
-/* A dead letter is kept whole, and holds what comes of its key: the ticks of the journal that is lost are not those of the next one. */
+/* A dead letter is kept whole, and holds what comes of its key: the ticks of the journal that is lost are not those of the next one. Neither it nor what it
+ * holds is among their events: behind its retry it would come again. */
 Test(rebase_ids, a_journal_that_is_gone_begins_again_behind_all_that_was_put_aside__P2)
 {
     struct outbox outbox = rebase_open_own();
@@ -146,12 +147,13 @@ Test(rebase_ids, a_journal_that_is_gone_begins_again_behind_all_that_was_put_asi
                   "select outbox.put_aside('main', '{\"dead\": [{\"id\": 2, \"tick\": 1000000, \"hold\": 2, "
                   "\"error\": \"E\", \"message\": \"m\"}], \"held\": [[5, 1000007, 2]]}')");
     postgres_exec(outbox.admin, "delete from outbox.journal");
-    rebase_expect(&outbox, 0, "relay main (its journal is gone: what it published is not known):\n  6 events",
+    rebase_expect(&outbox, 0, "relay main (its journal is gone: what it published is not known):\n  5 events",
                   "", "--yes");
     cr_expect_eq(postgres_int(outbox.admin, "select min(seq) from outbox.journal"), 1000008);
     cr_expect_eq(postgres_int(outbox.admin, "select confirmed_seq from outbox.journal"), 1000008);
     struct driver *driver = rebase_lead(&outbox, "main");
-    rebase_expect_tick(driver, REBASE_IDS(1, 3, 4, 5, 6, 7));
+    rebase_expect_tick(driver, REBASE_IDS(1, 3, 4, 6, 7));
+    cr_expect_eq(postgres_int(outbox.admin, "select event_id from outbox.held_event"), 5);
     driver_close(driver);
     outbox_close(&outbox);
 }

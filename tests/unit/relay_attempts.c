@@ -258,7 +258,7 @@ Test(relay_attempts, a_topic_of_which_the_stream_has_met_nothing_since_ends_with
     load(2, "PAUSED");
     relay.begun_seq = 9;
     for (int i = 0; i < 2; i++)
-        rounds_settled(&relay, pause_of(i), SIDE_ROUND, i + 1, 9); /* up to row 8 */
+        rounds_settled(&relay, pause_of(i), SIDE_ROUND, i + 1, 0); /* up to row 8 */
     pause_of(0)->passed_seq = 8;
     pause_of(1)->passed_seq = 9;
     cr_assert_not(side_is_closing(&relay));
@@ -266,4 +266,45 @@ Test(relay_attempts, a_topic_of_which_the_stream_has_met_nothing_since_ends_with
     cr_assert(pause_of(0)->ended);
     cr_assert_null(pause_of(0)->topic->pause, "the stream takes its events again");
     cr_assert_not(pause_of(1)->ended);
+}
+
+Test(relay_attempts, who_waits_for_the_end_of_a_tick_of_the_stream_keeps_nobody_from_a_round_in_it__P4)
+{
+    load(2, "PAUSED");
+    relay.begun_seq = 9;
+    relay.catching_up = true; /* its pages are being read */
+    for (int i = 0; i < 2; i++)
+        rounds_settled(&relay, pause_of(i), SIDE_ROUND, i + 1, 0);
+    pause_of(0)->passed_seq = 8;
+    pause_of(1)->passed_seq = 9;
+    relay.beside.ending = pause_of(0);
+    attempts_turn(&relay);
+    cr_assert_eq(attempts_next(&relay, PLACE_ENDS), pause_of(1));
+    attempts_turn(&relay);
+    cr_assert_eq(attempts_next(&relay, PLACE_ENDS), pause_of(1), "it wants something, and stays");
+    relay.catching_up = false;
+    attempts_leave(&relay, pause_of(1));
+    cr_assert_eq(attempts_next(&relay, PLACE_ENDS), pause_of(0), "it has not been forgotten");
+}
+
+/* ---- retries ---- */
+
+Test(relay_attempts, a_retry_whose_topic_takes_nothing_lets_ticks_be_opened__P4)
+{
+    struct event event = {.id = 1, .topic = topic_intern(relay.topics, "t", 1)};
+    const struct outcome why = {.kind = OUTCOME_TOPIC, .name = "UNKNOWN_TOPIC_OR_PART"};
+    struct side *side = &relay.beside.sides[relay.beside.side_count++];
+    *side = (struct side){.request = {.number = 1, .kind = REQUEST_KIND_RETRY, .hold = 1}, .closing = true};
+    cr_assert(side_is_closing(&relay));
+    side_block(&relay, side, &event, &why);
+    cr_assert_not(side_is_closing(&relay));
+}
+
+Test(relay_attempts, two_retries_that_close_ticks_leave_a_step_of_the_stream_in_between__P4)
+{
+    relay.counters.polls = 1;
+    cr_assert(side_close(&relay));
+    cr_assert_not(side_close(&relay));
+    relay.counters.polls++;
+    cr_assert(side_close(&relay));
 }

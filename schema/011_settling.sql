@@ -1,5 +1,6 @@
--- 011_copies.sql: what becomes a dead letter when it is retried is copied like any other. Run by `outboxd migrate` as the owner, inside one
--- transaction; who may do what is granted by grant.sql. One function; binaries made for the versions before go on (readable_since stays 1).
+-- 011_settling.sql: how requests and paused topics end, and what a rebase takes for waiting elsewhere. Run by `outboxd migrate` as the owner,
+-- inside one transaction; who may do what is granted by grant.sql. Functions only; binaries made for the versions before go on
+-- (readable_since stays 1).
 
 -- As in version 9, but for the copy. `refused`: {"id", "error", "message", "copy"} of the event that Kafka did not take; copy: one is asked
 -- for of what is a dead letter by that.
@@ -82,6 +83,67 @@ begin
         delete from outbox.dead_letter l where l.relay = letter.relay and l.event_id = letter.event_id;
     end if;
 end
+$$;
+
+-- As in version 9, but an attempt that ends has nothing of what is held any more.
+create or replace function outbox.topic_settle(relay text, number bigint, progress bigint, new_to bigint, error text, message text) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    waiting outbox.paused_topic;
+    published bigint[];
+    now_number bigint;
+begin
+    select * into waiting from outbox.paused_topic t where t.relay = topic_settle.relay and t.number = topic_settle.number;
+    if not found then
+        return null;
+    end if;
+    -- What the stream had held before the topic was paused, and this attempt has published: what it has held itself is at to_seq.
+    -- (Nothing is published by the end: the last attempt said so before.)
+    published := array(
+        select h.event_id from outbox.dead_letter l
+         cross join lateral (select h.event_id from outbox.held_event h
+                              where h.relay = l.relay and h.hold = l.hold and h.tick > waiting.from_seq and h.tick < waiting.to_seq
+                                and h.event_id <= progress offset 0) h
+         where progress <> 9223372036854775807 and l.relay = topic_settle.relay and l.topic = waiting.topic and l.hold is not null);
+    delete from outbox.held_event h where h.relay = topic_settle.relay and h.event_id = any (published);
+    if progress = 9223372036854775807 then
+        delete from outbox.paused_topic t where t.relay = topic_settle.relay and t.number = topic_settle.number
+        returning t.number into now_number;
+    elsif progress = 9223372036854775806 then
+        update outbox.paused_topic t
+           set from_seq = t.to_seq, to_seq = coalesce(topic_settle.new_to, t.to_seq), after_id = 0,
+               number = nextval('outbox.side_number'), last_at = clock_timestamp()
+         where t.relay = topic_settle.relay and t.number = topic_settle.number
+        returning t.number into now_number;
+        update outbox.paused_topic t
+           set to_seq = greatest(t.from_seq, (select j.confirmed_seq from outbox.journal j
+                                               where j.relay = topic_settle.relay order by j.seq desc limit 1))
+         where t.relay = topic_settle.relay and t.number = now_number
+           and not exists (select from outbox.journal j where j.relay = t.relay and j.seq = t.to_seq);
+    else
+        update outbox.paused_topic t
+           set after_id = greatest(t.after_id, progress), last_at = clock_timestamp(),
+               attempts = t.attempts + case when topic_settle.error is null then 0 else 1 end,
+               error = coalesce(topic_settle.error, t.error), message = coalesce(topic_settle.message, t.message)
+         where t.relay = topic_settle.relay and t.number = topic_settle.number
+        returning t.number into now_number;
+    end if;
+    return now_number;
+end
+$$;
+
+-- As in version 10, but what is held behind a dead letter is kept for it, like that: in a new tick it would come again behind its retry.
+create or replace function outbox.rebase_unconfirmed() returns text language sql immutable set search_path = pg_catalog, pg_temp
+as $$
+    select '(select coalesce(sum(l.mask), 0)::bigint from look l
+              where (not outbox.rebase_covers(l.confirmed, l.same, e.xid, e.id, e.created_at)
+                     and not (coalesce(e.id <= (l.last).confirmed_id, false)
+                              and outbox.rebase_covers(l.partly, l.same, e.xid, e.id, e.created_at))
+                     or outbox.rebase_waits(l.relay, l.same, e.topic, e.xid, e.id, e.created_at))
+                and (select p.id from outbox.published p where p.id = e.id and p.relay = l.relay) is null
+                and (select d.event_id from outbox.dead_letter d where d.event_id = e.id and d.relay = l.relay) is null
+                and (select h.event_id from outbox.held_event h where h.event_id = e.id and h.relay = l.relay) is null)'
 $$;
 
 revoke all on all functions in schema outbox from public;
