@@ -112,6 +112,39 @@ settle_topic(int number, const char *progress, const char *new_to)
            progress, new_to, "null");
 }
 
+/* Behind a dead letter of topic t0 an event of tick 5 is held, from before the pause; the attempt goes from row 2 to row 9. */
+static void
+hold_one(void)
+{
+    write_journal();
+    postgres_exec(outbox.admin,
+                  "insert into outbox.event (topic, key) select 't0', 'k' from generate_series(1, 2)");
+    postgres_exec(
+        outbox.relay,
+        "select outbox.put_aside('main', jsonb_build_object('dead', jsonb_build_array(jsonb_build_object("
+        "'id', min(id), 'tick', 1, 'hold', min(id), 'error', 'E', 'message', 'm')),"
+        " 'held', jsonb_build_array(jsonb_build_array(max(id), 5, min(id))))) from outbox.event");
+    pause_from(0, 2, 9);
+}
+
+#define HELD "select count(*) from outbox.held_event"
+
+Test(schema_aside_asked, what_was_held_before_a_pause_is_let_go_by_the_attempt_that_has_published_it__P1,
+     .init = open_all, .fini = close_all)
+{
+    hold_one();
+    settle_topic(0, CAUGHT_UP, "9");
+    EXPECT_TEXT("0", HELD);
+}
+
+Test(schema_aside_asked, what_was_held_before_a_pause_stays_when_the_pause_ends_before_that__P1,
+     .init = open_all, .fini = close_all)
+{
+    hold_one();
+    settle_topic(0, JOINED, "null");
+    EXPECT_TEXT("1", HELD);
+}
+
 #define ROWS "select string_agg(seq::text, ' ' order by seq) from outbox.journal"
 #define KEPT postgres_int(outbox.admin, "select count(*) from outbox.journal_kept")
 
