@@ -181,13 +181,18 @@ take_metadata(struct topics *topics, const rd_kafka_metadata_t *metadata, int64_
 
 /* ---- configuration ---- */
 
+/* Brokers answer in the order of the question, as a rule: looks behind the last one that was found first, and that is *at. */
 static struct topic_facts *
-find_asked(const struct topics *topics, const char *name)
+find_asked(const struct topics *topics, const char *name, size_t *at)
 {
-    for (size_t i = 0; i < topics->capacity; i++)
-        if (topics->facts[i] != NULL && topics->facts[i]->asked &&
-            strcmp(topics->facts[i]->topic->name, name) == 0)
-            return topics->facts[i];
+    for (size_t i = 0; i < topics->capacity; i++) {
+        size_t each = (*at + 1 + i) % topics->capacity;
+        struct topic_facts *facts = topics->facts[each];
+        if (facts == NULL || !facts->asked || strcmp(facts->topic->name, name) != 0)
+            continue;
+        *at = each;
+        return facts;
+    }
     return NULL;
 }
 
@@ -203,11 +208,11 @@ static void
 take_configs(struct topics *topics, rd_kafka_event_t *event, int64_t now_us)
 {
     const rd_kafka_DescribeConfigs_result_t *result = rd_kafka_event_DescribeConfigs_result(event);
-    size_t count = 0;
+    size_t count = 0, at = topics->capacity - 1;
     const rd_kafka_ConfigResource_t **resources =
         result ? rd_kafka_DescribeConfigs_result_resources(result, &count) : NULL;
     for (size_t i = 0; i < count; i++) {
-        struct topic_facts *facts = find_asked(topics, rd_kafka_ConfigResource_name(resources[i]));
+        struct topic_facts *facts = find_asked(topics, rd_kafka_ConfigResource_name(resources[i]), &at);
         /* DESCRIBE_CONFIGS denied: the limits stay unknown, which is no obstacle. */
         if (facts == NULL || rd_kafka_ConfigResource_error(resources[i]) != RD_KAFKA_RESP_ERR_NO_ERROR)
             continue;

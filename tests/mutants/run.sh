@@ -1,6 +1,6 @@
 #!/bin/sh
 # run.sh: plants known mistakes into a copy of the source, one at a time, and demands that the suite finds each: a test that
-# cannot fail guards nothing. What must find a mutant is a filter of the integration suite, or `simulator`: its 10,000 seeds. Called by `make mutants` and `make check`, after the suites themselves have passed.
+# cannot fail guards nothing. What must find a mutant is a filter of the integration suite, or `simulator`: its 20,000 seeds. Called by `make mutants` and `make check`, after the suites themselves have passed.
 set -u
 cd "$(dirname "$0")/../.."
 O=${O:-build}
@@ -18,7 +18,7 @@ plant() { # name file expression killer
     # whoever includes a changed header is built anew, whatever directory the dependency files speak of
     grep -rl "$(echo "$2" | cut -d/ -f2-)" "$tree/src" | xargs -r touch
     case $4 in
-    simulator) set -- "$@" tests/simulator/simulate --seeds=10000 'seed [0-9]* FAILED' 's/^\(seed [0-9]*\), after .* good ones/\1/p' ;;
+    simulator) set -- "$@" tests/simulator/simulate --seeds=20000 'seed [0-9]* FAILED' 's/^\(seed [0-9]*\), after .* good ones/\1/p' ;;
     *) set -- "$@" tests/integration "--filter=$4" 'Failing: [1-9]' 's/.*\[FAIL\] \([^:]*::[^:]*\).*/\1/p' ;;
     esac
     make -s -C "$tree" O=build "build/$5" >"$tree/make.log" 2>&1 || {

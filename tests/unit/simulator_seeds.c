@@ -1,4 +1,4 @@
-/* simulator_seeds.c: the simulator's ten thousand worlds (tests/simulator), as a test of this suite. `make simulate` runs a million. */
+/* simulator_seeds.c: the simulator's twenty thousand worlds (tests/simulator), as a test of this suite. `make simulate` runs a million. */
 #include "support/scratch.h"
 #include "support/wait.h"
 
@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SEEDS 10000
-#define DEADLINE_S 300 /* on two processors that are free it takes ten seconds */
+#define SEEDS 20000
+#define DEADLINE_S 300 /* on two processors that are free it takes twenty seconds */
 
 static char *directory;
 
@@ -42,7 +42,7 @@ find_program(char path[512])
     snprintf(path, 512, "%s/simulator/simulate", own);
 }
 
-Test(simulator, P1_P2_P3_hold_in_every_one_of_ten_thousand_simulated_worlds)
+Test(simulator, P1_P2_P3_hold_in_every_one_of_twenty_thousand_simulated_worlds)
 {
     char program[512], output[512], seeds[24];
     find_program(program);
