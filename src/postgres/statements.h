@@ -173,24 +173,22 @@
     " order by l.tick, l.event_id limit $4;"
 
 /* Requests of some kinds that are not done: the oldest `most` of those that pass `also`, among a bounded number of them, so that nothing that is
- * asked for often hides the rest; of the dead letters of one topic, which may take nothing, the oldest four. $1 relay */
+ * asked for often hides the rest. $1 relay */
 #define SQL_REQUESTS(kinds, also, most)                                                                                \
-    "(select * from (select q.number, q.kind, q.event_id, q.first_id, q.last_id, q.topic, q.rate, q.progress, encode(q.key, 'hex') as key_hex,"   \
+    "(select q.number, q.kind, q.event_id, q.first_id, q.last_id, q.topic, q.rate, q.progress, encode(q.key, 'hex') as key_hex,"   \
     "  (extract(epoch from q.since) * 1000000)::bigint as since_us, (extract(epoch from q.until) * 1000000)::bigint as until_us,"  \
-    "  l.hold, l.topic as letter_topic, q.event_id is not null and l.event_id is null as gone,"                        \
-    "  case when q.kind in ('retry', 'discard') then row_number() over (partition by l.topic order by q.number) end as place"      \
+    "  l.hold, l.topic as letter_topic, q.event_id is not null and l.event_id is null as gone"                         \
     "  from (select * from outbox.request o where o.relay = $1 and o.done_at is null and o.kind in (" kinds ")"       \
     "    order by o.number limit 10000) q"                                                                             \
-    "  left join outbox.dead_letter l on l.relay = q.relay and l.event_id = q.event_id" also ") p"                     \
-    "  where (p.place > 4) is not true order by p.number limit " most ")"
+    "  left join outbox.dead_letter l on l.relay = q.relay and l.event_id = q.event_id" also " order by q.number limit " most ")"
 
 /* How many rows of a table the relay has; a million of them take 0.3 s, and no more are counted: the lease goes on meanwhile. */
 #define SQL_COUNT(table) "(select count(*) from (select from " table " c where c.relay = $1 limit 1000000) c)"
 
 /* $1 relay, $2 whether what was put aside is to be counted, $3 whether all paused topics are listed, and not only those that are to be tried
- * now: everything that waits, as one JSON object. Nothing is retried in a topic that is paused. */
+ * now, $4 topics that a retry waits for already: everything that waits, as one JSON object. Nothing is retried in a topic that is paused. */
 #define SQL_PREPARE_WAITING                                                                                            \
-    "prepare outboxd_waiting(text, boolean, boolean) as select jsonb_build_object("                                             \
+    "prepare outboxd_waiting(text, boolean, boolean, text[]) as select jsonb_build_object("                                             \
     "'counts', case when $2 then jsonb_build_object('dead', " SQL_COUNT("outbox.dead_letter") ","                      \
     "    'held', " SQL_COUNT("outbox.held_event") ") end,"                                                             \
     "'paused', exists (select from outbox.pause p where p.relay = $1 and p.topic = ''),"                               \
@@ -198,7 +196,8 @@
     "'topics', (select coalesce(jsonb_agg(to_jsonb(t) order by t.number), '[]') from outbox.paused_topic t where t.relay = $1 and ($3 or t.error = '" WAITING_RESUMED "')),"  \
     "'requests', (select coalesce(jsonb_agg(to_jsonb(r) order by r.number), '[]') from ("                              \
         SQL_REQUESTS("'retry', 'discard'", " where not exists (select from outbox.pause p where p.relay = $1 and p.topic = l.topic)"  \
-        " and not exists (select from outbox.paused_topic t where t.relay = $1 and t.topic = l.topic)", "64")          \
+        " and not exists (select from outbox.paused_topic t where t.relay = $1 and t.topic = l.topic)"                  \
+        " and (l.topic = any($4)) is not true", "64")                                                                  \
         " union all " SQL_REQUESTS("'replay'", " where not exists (select from outbox.cancelled c where c.relay = $1 and c.number = q.number)", "16") " union all " SQL_REQUESTS("'copy'", "", "64") ") r));"
 
 /* A macro's number in SQL. */

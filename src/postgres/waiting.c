@@ -8,10 +8,11 @@
 #include <string.h>
 
 void
-waiting_ask(struct session *session, const char *relay, bool counts, bool topics, int64_t now_us)
+waiting_ask(struct session *session, const char *relay, const struct waiting_wish *wish, int64_t now_us)
 {
-    const char *values[] = {relay, counts ? "true" : "false", topics ? "true" : "false"};
-    session_ask_prepared(session, "outboxd_waiting", 3, values, false, now_us);
+    const char *values[] = {relay, wish->counts ? "true" : "false", wish->topics ? "true" : "false",
+                            wish->without};
+    session_ask_prepared(session, "outboxd_waiting", 4, values, false, now_us);
 }
 
 void

@@ -49,8 +49,14 @@ struct waiting {
 };
 void waiting_clear(struct waiting *waiting);
 
-/* `topics`: with all paused topics, of which there may be thousands; else with those that somebody has resumed. */
-void waiting_ask(struct session *session, const char *relay, bool counts, bool topics, int64_t now_us);
+struct waiting_wish {
+    bool counts; /* how much is put aside is to be counted */
+    bool
+        topics; /* with all paused topics, of which there may be thousands; else with those that somebody has resumed */
+    const char
+        *without; /* an array in SQL of topics whose dead letters nobody asks for; lives for the call */
+};
+void waiting_ask(struct session *session, const char *relay, const struct waiting_wish *wish, int64_t now_us);
 MUST_CHECK bool waiting_read(struct session *session, struct waiting *waiting, struct error *error);
 
 /* Pages of requests, of at most `events` and `bytes`. A dead letter, if it comes first, and what waits behind it: */

@@ -37,14 +37,19 @@ has_slot(const struct beside *beside, enum request_kind kind)
     return taken < slots_of(kind);
 }
 
+static bool
+waits_alone(const struct side *side)
+{
+    return side->blocked != NULL && requests_of_letter(side->request.kind);
+}
+
 /* One retry or discard waits for each topic that takes nothing; others of that topic would wait in vain. */
 static bool
 waits_for(const struct relay *relay, const char *topic, const struct side *self)
 {
     for (size_t i = 0; i < relay->beside.side_count; i++) {
         const struct side *side = &relay->beside.sides[i];
-        if (side != self && side->blocked != NULL && requests_of_letter(side->request.kind) &&
-            strcmp(side->blocked->name, topic) == 0)
+        if (side != self && waits_alone(side) && strcmp(side->blocked->name, topic) == 0)
             return true;
     }
     return false;
@@ -53,8 +58,7 @@ waits_for(const struct relay *relay, const char *topic, const struct side *self)
 bool
 look_spares(const struct relay *relay, const struct side *side)
 {
-    return requests_of_letter(side->request.kind) && side->blocked != NULL &&
-           waits_for(relay, side->blocked->name, side);
+    return waits_alone(side) && waits_for(relay, side->blocked->name, side);
 }
 
 /* True: it has begun. */
@@ -120,11 +124,27 @@ is_waiting(const struct waiting *waiting, int64_t number)
     return false;
 }
 
+/* {a,b}: names of topics need no quotes. */
+static void
+list_waited_for(const struct relay *relay, char *text, size_t size)
+{
+    size_t used = 0;
+    text[used++] = '{';
+    for (size_t i = 0; i < relay->beside.side_count; i++)
+        if (waits_alone(&relay->beside.sides[i]))
+            used += (size_t)snprintf(text + used, size - used, "%s%s", used > 1 ? "," : "",
+                                     relay->beside.sides[i].blocked->name);
+    snprintf(text + used, size - used, "}");
+}
+
 void
 look_ask(struct relay *relay)
 {
-    waiting_ask(relay->session, relay->settings->relay, loading_wants_count(relay),
-                pauses_want_numbers(relay), relay->now_us);
+    char without[SIDES_OF_LETTERS * TOPIC_NAME_SIZE + 3];
+    list_waited_for(relay, without, sizeof without);
+    const struct waiting_wish wish = {
+        .counts = loading_wants_count(relay), .topics = pauses_want_numbers(relay), .without = without};
+    waiting_ask(relay->session, relay->settings->relay, &wish, relay->now_us);
     relay_asked(relay, REQUEST_WAITING);
 }
 
@@ -142,9 +162,10 @@ look_answer(struct relay *relay, struct error *error)
         loading_counted(relay, waiting->dead, waiting->held);
     pauses_take(relay, waiting);
     for (size_t i = beside->side_count; i > 0; i--) {
-        beside->sides[i - 1].cancelled = !is_waiting(waiting, beside->sides[i - 1].request.number);
-        if (beside->sides[i - 1].cancelled && !beside->sides[i - 1].out)
-            look_forget(relay, &beside->sides[i - 1]);
+        struct side *side = &beside->sides[i - 1];
+        side->cancelled = !is_waiting(waiting, side->request.number) && !waits_alone(side);
+        if (side->cancelled && !side->out)
+            look_forget(relay, side);
     }
     for (size_t i = 0; i < waiting->request_count; i++)
         (void)take_request(relay, &waiting->requests[i]);

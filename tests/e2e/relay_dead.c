@@ -2,6 +2,8 @@
  * and key wait behind it, everything else flows; a retry publishes them in order. Each story in both deliveries. */
 #include "relay_setup.h"
 
+#include "base/clock.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -173,15 +175,21 @@ Test(relay_dead, with_skip_later_events_of_the_key_are_published_exactly_once__P
     skip(true);
 }
 
-/* More events of those keys, some of them in front of the end of their retry and some behind it. */
+#define EMIT_EVERY_US 100000
+
+/* More events of those keys now and then, some of them in front of the end of their retry and some behind it. */
 static int64_t
 emit_more(struct setup *setup, const char *topic)
 {
-    postgres_exec(
-        setup->app,
-        "insert into outbox.event (topic, key, payload) select '%s', convert_to('key' || i, 'UTF8'), "
-        "'more' from generate_series(0, 199) i",
-        topic);
+    static int64_t next_us;
+    if (clock_monotonic_us() >= next_us) {
+        postgres_exec(
+            setup->app,
+            "insert into outbox.event (topic, key, payload) select '%s', convert_to('key' || i, 'UTF8'), "
+            "'more' from generate_series(0, 199) i",
+            topic);
+        next_us = clock_monotonic_us() + EMIT_EVERY_US;
+    }
     return count(setup, "dead_letter");
 }
 

@@ -201,6 +201,20 @@ has_room(const json_t *requests, const struct asked *asked)
     return count < most;
 }
 
+/* A retry waits for its topic already. */
+static bool
+is_left_out(const struct asked *asked, const char *topics)
+{
+    if (strcmp(asked->kind, "retry") != 0 && strcmp(asked->kind, "discard") != 0)
+        return false;
+    const char *name = model_topic_name(asked->row->topic);
+    size_t size = strlen(name);
+    for (const char *at = topics; (at = strstr(at, name)) != NULL; at++)
+        if ((at[-1] == '{' || at[-1] == ',') && (at[size] == ',' || at[size] == '}'))
+            return true;
+    return false;
+}
+
 static void
 waiting(struct request *request)
 {
@@ -210,7 +224,7 @@ waiting(struct request *request)
             json_array_append_new(pauses, json_string(model_topic_name(i)));
     for (size_t i = 0; i < tables.requests_count; i++)
         if (!tables.requests[i]->done && !waits_for_topic(tables.requests[i]) &&
-            has_room(requests, tables.requests[i]))
+            !is_left_out(tables.requests[i], request->values[3]) && has_room(requests, tables.requests[i]))
             json_array_append_new(requests, request_object(tables.requests[i]));
     json_t *root = json_pack("{s:b, s:o, s:o, s:o}", "paused", tables.paused, "pauses", pauses, "topics",
                              topics_array(request->values[2][0] == 't'), "requests", requests);
