@@ -223,6 +223,7 @@ base(struct relay *relay, struct journal_position start, const struct journal_na
                          "row %" PRId64 " of the journal is gone and needed; run `outboxd rebase`",
                          start.seq + (start.id > 0));
     start_from(relay, start);
+    relay->exact.told = relay->exact.journal; /* also when an earlier attempt has come as far as that */
     relay->exact.state = EXACT_BASING;
     log_info("the position goes to Kafka: delivered exactly once from here on",
              LOG_INT("tick", record.at.seq), LOG_INT("id", record.at.id), LOG_END);
