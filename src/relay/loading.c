@@ -8,8 +8,9 @@
 /* A piece is read in some ten milliseconds: heartbeats wait for it. The bytes are those of keys. */
 #define PIECE_ROWS 2000
 #define PIECE_BYTES (INT64_C(16) * 1024 * 1024)
-/* While rows are counted nothing is read: that takes a hundredth of the time at most. */
+/* While rows are counted nothing is read: that takes a hundredth of the time, as far as it took that long and the answer was not late. */
 #define COUNT_SHARE 100
+#define COUNT_MOST_US (INT64_C(30) * 1000000)
 #define COUNT_FIRST_US (INT64_C(1) * 1000000)
 
 void
@@ -158,5 +159,6 @@ loading_counted(struct relay *relay, int64_t dead, int64_t held)
     aside->dead = dead;
     aside->held = held;
     aside->changed = false;
-    aside->count_at_us = relay->now_us + (relay->now_us - relay->request_sent_us) * COUNT_SHARE;
+    int64_t rest_us = (relay->now_us - relay->request_sent_us) * COUNT_SHARE;
+    aside->count_at_us = relay->now_us + (rest_us < COUNT_MOST_US ? rest_us : COUNT_MOST_US);
 }
