@@ -346,7 +346,7 @@ look_back(struct relay *relay)
         return;
     if (!may_pass(exact, why)) {
         error_set(&error, ERROR_UNUSABLE, "cannot deliver exactly once: %s: %s", why->name, why->message);
-        relay_fail(relay, &error);
+        relay_give_up(relay, &error);
         return;
     }
     if (!exact->refused || strcmp(exact->refusal.name, why->name) != 0) {

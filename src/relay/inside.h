@@ -175,6 +175,9 @@ struct relay {
 void relay_change(struct relay *relay, enum relay_state to, const char *why);
 /* Stops for good with this error (it is copied). */
 void relay_fail(struct relay *relay, const struct error *error);
+/* Nothing is wrong with what was done, but Kafka cannot be used as it is configured: the lead is given back, as by relay_stop(), and the next
+ * process need not wait for the lease to end. */
+void relay_give_up(struct relay *relay, const struct error *error);
 /* Marks the request that was just asked. */
 void relay_asked(struct relay *relay, enum request request);
 

@@ -225,17 +225,32 @@ relay_renew(struct relay *relay, bool kafka_anew)
     producer_renew(relay->producer, kafka_anew);
 }
 
+static void
+stop(struct relay *relay, const char *why)
+{
+    relay->drain_until_us = relay->now_us + DRAIN_TIMEOUT_US;
+    /* a lead that is being taken has to be given back, or the next process waits for its lease to end */
+    bool takes = relay->request == REQUEST_TAKE;
+    if (takes || (relay->owns && (relay->state == RELAY_LEADING || relay->state == RELAY_CONNECTING)))
+        relay_change(relay, RELAY_DRAINING, why);
+    else if (relay->state != RELAY_STOPPED && relay->state != RELAY_DRAINING)
+        relay_change(relay, RELAY_STOPPED, why);
+}
+
 void
 relay_stop(struct relay *relay, int64_t now_us)
 {
     relay->now_us = now_us;
-    relay->drain_until_us = now_us + DRAIN_TIMEOUT_US;
-    /* a lead that is being taken has to be given back, or the next process waits for its lease to end */
-    bool takes = relay->request == REQUEST_TAKE;
-    if (takes || (relay->owns && (relay->state == RELAY_LEADING || relay->state == RELAY_CONNECTING)))
-        relay_change(relay, RELAY_DRAINING, "asked to stop");
-    else if (relay->state != RELAY_STOPPED && relay->state != RELAY_DRAINING)
-        relay_change(relay, RELAY_STOPPED, "asked to stop");
+    stop(relay, "asked to stop");
+}
+
+void
+relay_give_up(struct relay *relay, const struct error *error)
+{
+    if (relay->state == RELAY_STOPPED || relay->failure.kind != ERROR_NONE)
+        return;
+    relay->failure = *error;
+    stop(relay, error->message);
 }
 
 enum relay_state

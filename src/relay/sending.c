@@ -209,7 +209,7 @@ static void
 start_failed(struct relay *relay, const struct error *error)
 {
     if (error->kind != ERROR_RETRY) {
-        relay_fail(relay, error);
+        relay_give_up(relay, error);
         return;
     }
     relay->instance_ran = false;
