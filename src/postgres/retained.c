@@ -33,6 +33,8 @@ static const char prepare_sql[] =
     " and ($4 is null or e.created_at >= $4) and ($5 is null or e.created_at < $5) and ($6 is null or e.key = $6)"
     " and not exists (select from outbox.held_event h where h.relay = $1 and h.event_id = e.id)"
     " and not exists (select from outbox.dead_letter l where l.relay = $1 and l.event_id = e.id)"
+    " and not exists (select from outbox.discarded d where d.relay = $1 and d.event_id = e.id"
+    "  and d.event_id >= $2 and d.event_id <= $3)"
     " group by e.topic order by 4;"
     "select " EPOCH("clock_timestamp()") ", o.id, " EPOCH("o.created_at") ", " SQL_SEQUENCE
     " from (select 1) one left join lateral (select * from outbox.event order by id limit 1) o on true";

@@ -294,7 +294,8 @@
     " where $3 is null or n.created_at >= to_timestamp($3 / 1000000) - interval '1 minute';"
 
 /* What was published and is still there: $1 relay, $2 < id <= $3, $4 its number for the header, $5 n, $6 bytes, and perhaps $7 since and
- * $8 until, in microseconds, $9 key in hex, $10 topic as LIKE has it. What waits was not published. */
+ * $8 until, in microseconds, $9 key in hex, $10 topic as LIKE has it. What waits was not published, what was discarded never is; of those, which
+ * may be millions, the planner is told the same bounds. */
 #define SQL_PREPARE_REPLAY                                                                                             \
     "prepare outboxd_replay(text, bigint, bigint, bigint, bigint, bigint, double precision, double precision, text, text) as " SQL_SIDE_CUT( \
         "select e.id, e.created_at, e.topic, e.key, e.payload, coalesce(e.headers, '{}') || jsonb_build_object('replay', $4::text) as headers"  \
@@ -304,6 +305,7 @@
         " and ($9 is null or e.key = decode($9, 'hex')) and ($10 is null or e.topic collate \"C\" like $10)"           \
         " and not exists (select from outbox.held_event h where h.relay = $1 and h.event_id = e.id)"                   \
         " and not exists (select from outbox.dead_letter l where l.relay = $1 and l.event_id = e.id)"                  \
+        " and not exists (select from outbox.discarded d where d.relay = $1 and d.event_id = e.id and d.event_id > $2 and d.event_id <= $3)"  \
         " order by e.id limit $5", "id", "$6") ";"
 
 /* $1 relay, $2 and $3 rows of the journal: the tick between them */

@@ -94,6 +94,17 @@ Test(commands_replay, what_waits_is_left_out_and_what_is_paused_is_waited_for, .
            "", "--from", "1", "--dry-run");
 }
 
+Test(commands_replay, what_was_discarded_is_never_sent, .init = open_all, .fini = close_all)
+{
+    postgres_exec(
+        outbox.relay,
+        "select outbox.put_aside('main', '{\"dead\": [{\"id\": 2, \"tick\": 1, \"hold\": null, \"error\":"
+        " \"E\", \"message\": \"m\"}]}'); select outbox.dead_discard('main', 2, 'x'); " LEADER_SETTLES(
+            LEADER_ALL, "0", "'done'", "null"));
+    EXPECT(0, "sent again: 3 events, 21 B, with ids from 1 to 4,", "", "--from", "1", "--dry-run");
+    EXPECT(0, "nothing is to be sent again\n", "", "--from", "2", "--to", "2", "--dry-run");
+}
+
 Test(commands_replay, what_is_no_longer_retained_is_said, .init = open_all, .fini = close_all)
 {
     postgres_exec(outbox.admin, "delete from outbox.event where id <= 2"); /* as an emptied slot */

@@ -66,6 +66,34 @@ Test(replay_pages, names_of_unselected_topics_do_not_fill_the_memory_and_are_not
     topic_table_free(topics);
 }
 
+/* ---- what was never published ---- */
+
+/* Event 2 waits, 4 was discarded, 6 only for another relay. */
+Test(replay_pages, what_waits_and_what_was_discarded_is_not_read__I2, .init = open_all, .fini = close_all)
+{
+    static const int64_t wanted[] = {1, 3, 5, 6};
+    char every[] = "*", *patterns[] = {every};
+    struct topic_table *topics = topic_table_new(patterns, 1);
+    emit_events(outbox.writer, "t", 6);
+    outbox_confirm_all(&outbox, "main");
+    postgres_exec(outbox.relay,
+                  "select outbox.put_aside('main', '{\"dead\": [{\"id\": 2, \"tick\": 1, \"hold\":"
+                  " null, \"error\": \"E\", \"message\": \"m\"}, {\"id\": 4, \"tick\": 1, \"hold\":"
+                  " null, \"error\": \"E\", \"message\": \"m\"}]}');"
+                  " select outbox.dead_discard('main', 4, 'x');"
+                  " select outbox.request_settle('main', 1, 9223372036854775807, 0, 'done', null)");
+    postgres_exec(outbox.admin,
+                  "insert into outbox.discarded (relay, event_id, topic, created_at, error, message,"
+                  " attempts, refused_at, reason, discarded_by)"
+                  " values ('other', 6, 't', now(), 'E', 'm', 1, now(), 'x', 'y')");
+    struct waiting_page read = read_page(&(struct waiting_request){.kind = REQUEST_KIND_REPLAY}, topics);
+    cr_assert_eq(read.page->count, sizeof wanted / sizeof *wanted);
+    for (size_t i = 0; i < read.page->count; i++)
+        cr_expect_eq(read.page->events[i].id, wanted[i]);
+    page_free(read.page);
+    topic_table_free(topics);
+}
+
 /* ---- the pattern ---- */
 
 /* An event of each name that a pattern may mistake for another. */

@@ -335,7 +335,7 @@ replay(struct request *request)
             return;
         if (row->by->fate != FATE_COMMITTED || !snapshot_shows(&shown, row->by->xid) ||
             !is_key(row, request->values[8]) || !is_topic(row, request->values[9]) ||
-            tables_held(row->id) != NULL || tables_letter(row->id) != NULL)
+            tables_held(row->id) != NULL || tables_letter(row->id) != NULL || row->discarded)
             continue;
         left--;
         if (!add(&page, row, NULL, headers))
