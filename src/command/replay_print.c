@@ -122,6 +122,13 @@ print_wait(FILE *to, const struct request_wait *wait)
     fputc('\n', to);
 }
 
+/* What the leader writes with the end is no longer how far it came: all of it is done. */
+static bool
+is_done(const struct request *request)
+{
+    return request->done_at != NULL && strcmp(request->outcome, "done") == 0;
+}
+
 void
 replay_print_list(const struct requests *requests, FILE *to)
 {
@@ -137,7 +144,7 @@ replay_print_list(const struct requests *requests, FILE *to)
         fprintf(to, ", %" PRId64 " sent", request->events);
         if (request->refused > 0)
             fprintf(to, ", %" PRId64 " refused", request->refused);
-        if (request->progress > 0)
+        if (request->progress > 0 && !is_done(request))
             fprintf(to, ", up to id %" PRId64, request->progress);
         fprintf(to, "; asked for %s ago by ", print_age(request->asked_us, age));
         print_text(to, request->asked_by);
@@ -174,7 +181,8 @@ request_object(const struct request *request)
     fields_set_positive(object, "rate", request->rate);
     fields_set_text(object, "asked_by", request->asked_by);
     fields_set_text(object, "asked_at", request->asked_at);
-    fields_set_positive(object, "progress_id", request->progress);
+    fields_set_positive(object, "progress_id",
+                        is_done(request) && request->last_id > 0 ? request->last_id : request->progress);
     fields_set_integer(object, "events", request->events);
     fields_set_integer(object, "refused", request->refused);
     fields_set_text(object, "done_at", request->done_at);

@@ -132,7 +132,23 @@ Test(commands_replay, it_asks_for_exactly_what_it_has_counted_and_waits, .init =
         count("request where kind = 'replay' and first_id = 1 and last_id between 4 and 6 and rate = 100"
               " and until < now() and since is null and topic is null and key is null"),
         1);
-    EXPECT(0, "replay 1: done, 4 sent, up to id 3; asked for ", "", "--list");
+    EXPECT(0, "replay 1: done, 4 sent; asked for ", "", "--list");
+}
+
+/* Its end moves its progress no more. */
+Test(commands_replay, up_to_which_id_it_came_is_said_unless_all_of_it_is_done, .init = open_all,
+     .fini = close_all)
+{
+    EXPECT(0, "asked for: replay 1\n", "", "--from", "1", "--to", "4", "--yes", "--no-wait");
+    postgres_exec(outbox.relay, LEADER_SETTLES("2", "2", "null", "null"));
+    EXPECT(0, "replay 1: under way, 2 sent, up to id 2; asked for ", "", "--list");
+    EXPECT(0, "\"progress_id\": 2,", "", "--list", "--json");
+    postgres_exec(outbox.relay, LEADER_SETTLES(LEADER_ALL, "2", "'done'", "null"));
+    EXPECT(0, "replay 1: done, 4 sent; asked for ", "", "--list");
+    EXPECT(0, "\"progress_id\": 4,", "", "--list", "--json");
+    postgres_exec(outbox.relay, "select outbox.replay('main', 1, null, null, null, null, null, null)");
+    postgres_exec(outbox.relay, LEADER_SETTLES("3", "3", "'it ended'", "null"));
+    EXPECT(0, "replay 2: it ended, 3 sent, up to id 3; asked for ", "", "--list");
 }
 
 /* Half of it at once, the rest when the first line of the progress was due. */
