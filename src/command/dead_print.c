@@ -4,6 +4,7 @@
 
 #include "base/fields.h"
 #include "command/print.h"
+#include "command/replay_print.h"
 #include "command/tail_print.h"
 
 #include <inttypes.h>
@@ -62,6 +63,18 @@ put_ago(FILE *to, int64_t us, int width)
     fprintf(to, "%*s ago", width, print_age(us, age));
 }
 
+/* ": PAUSED: somebody has paused it"; nothing when it waits for no topic, which is the dead letter's. */
+static void
+put_wait(FILE *to, const struct request_wait *wait)
+{
+    if (wait->topic == NULL)
+        return;
+    fputs(": ", to);
+    print_text(to, wait->error);
+    fputs(": ", to);
+    print_text(to, wait->message);
+}
+
 static void
 put_entry(FILE *to, const struct dead_entry *entry, int topic_width, int error_width)
 {
@@ -75,7 +88,9 @@ put_entry(FILE *to, const struct dead_entry *entry, int topic_width, int error_w
     put_ago(to, entry->last_us, 7);
     fprintf(to, "  %6" PRId64, entry->held);
     if (entry->request > 0)
-        fprintf(to, "  %s %" PRId64 " is under way", entry->request_kind, entry->request);
+        fprintf(to, "  %s %" PRId64 " %s", entry->request_kind, entry->request,
+                entry->wait.topic != NULL ? "waits" : "is under way");
+    put_wait(to, &entry->wait);
     fputc('\n', to);
 }
 
@@ -171,8 +186,12 @@ put_request(FILE *to, const struct request *request, bool first)
     fprintf(to, "%s %" PRId64 ", by ", request->kind, request->number);
     print_text(to, request->asked_by);
     fprintf(to, ", %s ago: ", print_age(request->asked_us, age));
-    print_text(to, request->done_at == NULL ? "under way" : request->outcome);
-    fprintf(to, ", %" PRId64 " event%s published\n", request->events, request->events == 1 ? "" : "s");
+    print_text(to, request->done_at != NULL      ? request->outcome
+                   : request->wait.topic != NULL ? "waits"
+                                                 : "under way");
+    fprintf(to, ", %" PRId64 " event%s published", request->events, request->events == 1 ? "" : "s");
+    put_wait(to, &request->wait);
+    fputc('\n', to);
 }
 
 void
@@ -234,6 +253,7 @@ entry_object(const struct dead_entry *entry)
     fields_set_integer(object, "held_events", entry->held);
     fields_set_positive(object, "request", entry->request);
     fields_set_text(object, "request_kind", entry->request > 0 ? entry->request_kind : NULL);
+    json_object_set_new(object, "waits", replay_print_wait(&entry->wait));
     return object;
 }
 
@@ -261,6 +281,7 @@ request_object(const struct request *request)
     fields_set_integer(object, "events", request->events);
     fields_set_text(object, "done_at", request->done_at);
     fields_set_text(object, "outcome", request->outcome);
+    json_object_set_new(object, "waits", replay_print_wait(&request->wait));
     return object;
 }
 

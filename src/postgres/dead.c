@@ -5,9 +5,9 @@
 #include "postgres/cells.h"
 #include "postgres/moments.h"
 #include "postgres/oneshot.h"
-#include "postgres/requests.h"
 #include "postgres/row.h"
 #include "postgres/statements.h"
+#include "postgres/waits.h"
 
 #include <inttypes.h>
 #include <libpq-fe.h>
@@ -20,7 +20,7 @@
 #define HELD_BEHIND(l)                                                                                       \
     "(select count(*) from outbox.held_event h where h.relay = " l ".relay and h.hold = " l ".hold)"
 #define UNDER_WAY(l)                                                                                         \
-    "(select q.number, q.kind from outbox.request q where q.relay = " l ".relay and q.event_id = " l ".event_id"\
+    "(select q.number, q.kind, " SQL_WAITS("q") " as waits from outbox.request q where q.relay = " l ".relay and q.event_id = " l ".event_id"\
     " and q.done_at is null and q.kind in ('retry', 'discard') limit 1)"
 #define MEANT "l.relay = $1 and ($2 is null or l.topic = any ($2))"
 #define EVENT " event_id, created_at, topic, key, payload, headers, null::boolean from "
@@ -29,7 +29,7 @@ static const char prepare_sql[] =
     "prepare outboxd_dead_list(text, text[], bigint) as"
     " select l.event_id, l.topic, substr(l.key, 1, " SQL_NUMBER(DEAD_KEY_BYTES) "), l.error, l.attempts,"
     " " SQL_UTC("l.first_at") ", " SQL_UTC("l.last_at") ", " SQL_AGE("l.first_at") ", " SQL_AGE("l.last_at") ","
-    " " HELD_BEHIND("l") ", q.number, q.kind"
+    " " HELD_BEHIND("l") ", q.number, q.kind, q.waits"
     " from outbox.dead_letter l left join lateral " UNDER_WAY("l") " q on true"
     " where " MEANT " order by l.event_id limit $3;"
     "prepare outboxd_dead_totals(text, text[]) as"
@@ -113,6 +113,8 @@ read_entry(const PGresult *result, int row, struct dead_entry *entry)
     entry->held = cell_number(result, row, 9);
     entry->request = cell_number(result, row, 10);
     entry->request_kind = cell_text(result, row, 11);
+    if (!PQgetisnull(result, row, 12))
+        requests_read_wait(PQgetvalue(result, row, 12), &entry->wait);
 }
 
 static bool
@@ -164,6 +166,7 @@ dead_list_free(struct dead_list *dead)
         free(entry->first_at);
         free(entry->last_at);
         free(entry->request_kind);
+        requests_free_wait(&entry->wait);
     }
     free(dead->list);
     *dead = (struct dead_list){0};

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "event/page.h"
+#include "postgres/requests.h"
 #include "postgres/session.h"
 
 #include <stddef.h>
@@ -24,6 +25,7 @@ struct dead_entry {
     int64_t held;              /* events behind it */
     int64_t request;           /* number of the retry or discard that is under way; 0: none is */
     char *request_kind;        /* "" then */
+    struct request_wait wait;  /* of that request */
 };
 
 struct dead_list {

@@ -4,6 +4,7 @@
 #include "postgres/cells.h"
 #include "postgres/moments.h"
 #include "postgres/oneshot.h"
+#include "postgres/waits.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -19,8 +20,7 @@
     " r.topic, r.key, r.rate, r.reason, r.asked_by, " SQL_UTC("r.asked_at") ", " SQL_AGE("r.asked_at") ","   \
     " r.progress, r.events, r.refused, " SQL_UTC("coalesce(r.done_at, c.asked_at)") ","                      \
     " coalesce(r.outcome, case when c.number is not null then 'cancelled' end),"                             \
-    " (select w from outbox.relay l, jsonb_path_query(l.trouble, '$.waits[*]') w where l.name = r.relay"     \
-    "  and w -> 'number' = to_jsonb(r.number) and r.done_at is null and c.number is null limit 1)"
+    " case when r.done_at is null and c.number is null then " SQL_WAITS("r") " end"
 #define CANCELLED " left join outbox.cancelled c on c.relay = r.relay and c.number = r.number"
 
 /* The last ones are found by walking back from the newest number: a hundred thousand requests at most. */
@@ -60,8 +60,8 @@ member(const json_t *object, const char *name)
     return must_strdup(text != NULL ? text : "");
 }
 
-static void
-read_wait(const char *text, struct request_wait *wait)
+void
+requests_read_wait(const char *text, struct request_wait *wait)
 {
     json_t *object = json_loads(text, 0, NULL);
     wait->event_id = json_integer_value(json_object_get(object, "event_id"));
@@ -69,6 +69,15 @@ read_wait(const char *text, struct request_wait *wait)
     wait->error = member(object, "error");
     wait->message = member(object, "message");
     json_decref(object);
+}
+
+void
+requests_free_wait(struct request_wait *wait)
+{
+    free(wait->topic);
+    free(wait->error);
+    free(wait->message);
+    *wait = (struct request_wait){0};
 }
 
 static void
@@ -94,7 +103,7 @@ read_request(const PGresult *result, int row, struct request *request)
     request->done_at = cell_text_or_null(result, row, 17);
     request->outcome = cell_text_or_null(result, row, 18);
     if (!PQgetisnull(result, row, 19))
-        read_wait(PQgetvalue(result, row, 19), &request->wait);
+        requests_read_wait(PQgetvalue(result, row, 19), &request->wait);
 }
 
 static bool
@@ -162,9 +171,7 @@ requests_free(struct requests *requests)
         free(request->asked_at);
         free(request->done_at);
         free(request->outcome);
-        free(request->wait.topic);
-        free(request->wait.error);
-        free(request->wait.message);
+        requests_free_wait(&request->wait);
     }
     free(requests->list);
     *requests = (struct requests){0};

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a request waits for, as the relay's leader has told. */
+/* What a request waits for: as the relay's leader has told, or because a dead letter's topic is paused. */
 struct request_wait {
     int64_t event_id;
     char *topic; /* it takes nothing; NULL: the request waits for no topic */
@@ -56,6 +56,10 @@ MUST_CHECK bool requests_read_event(struct session *session, const char *relay, 
 MUST_CHECK bool requests_read_numbers(struct session *session, const char *relay, const int64_t *numbers,
                                       size_t count, struct requests *requests, struct error *error);
 void requests_free(struct requests *requests);
+
+/* From the JSON that a statement gives (waits.h); free with requests_free_wait. */
+void requests_read_wait(const char *text, struct request_wait *wait);
+void requests_free_wait(struct request_wait *wait);
 
 /* What is to be sent again. Times are as text (timestamptz), the key as that of a bytea. */
 struct replay_wish {

@@ -184,6 +184,54 @@ Test(commands_dead_asked, a_paused_relay_is_named_as_the_reason, .init = open_al
            "--no-wait");
 }
 
+#define PAUSED "PAUSED: somebody has paused it: outboxd resume"
+
+/* The leader begins it when the first line of the progress was due, as if the topic had been resumed. */
+Test(commands_dead_asked, one_whose_topic_is_paused_says_what_it_waits_for__P5, .init = open_all,
+     .fini = close_all)
+{
+    postgres_exec(outbox.relay, "select outbox.pause('main', 'orders')");
+    struct leader *leader =
+        leader_begin(&outbox, "select outbox.request_settle(relay, number, " LEADER_ALL
+                              ", 4, 'done', null) from outbox.request"
+                              " where done_at is null and asked_at < clock_timestamp() - interval '2 s'");
+    EXPECT(0, "1  published, and 3 events", "outboxd dead: waiting for topic orders, at event 1: PAUSED ..",
+           "retry", "1");
+    leader_end(leader);
+}
+
+Test(commands_dead_asked, status_and_the_list_say_which_pause_a_retry_or_a_discard_waits_for__P5,
+     .init = open_all, .fini = close_all)
+{
+    postgres_exec(outbox.relay, "select outbox.pause('main', 'mail')");
+    EXPECT(0, "asked for: 1 retry\n", "", "retry", "1", "--no-wait");
+    EXPECT(0, "  3  retry 1 is under way\n", "", "list");
+    EXPECT(0, "\"waits\": null", "", "list", "--json");
+    postgres_exec(outbox.relay, "select outbox.pause('main', 'orders')");
+    EXPECT(0, "  3  retry 1 waits: " PAUSED "\n", "", "list");
+    EXPECT(0, "\"error\": \"PAUSED\"", "", "list", "--json");
+    EXPECT(0, "ago: waits, 0 events published: " PAUSED "\n", "", "show", "1");
+    expect_ran(run_status(config, false), 0, "waits, at event 1 of topic orders: PAUSED: somebody has", "");
+    json_t *object = status_object(&outbox);
+    const json_t *requests = json_object_get(status_relay_of(object), "requests");
+    const json_t *wait = json_object_get(json_array_get(requests, 0), "waits");
+    cr_expect_eq(status_integer(wait, "event_id"), 1);
+    cr_expect_str_eq(status_text(wait, "topic"), "orders");
+    json_decref(object);
+    postgres_exec(outbox.relay,
+                  "select outbox.resume('main', 'orders'), outbox.request_settle('main', 1, 0, 0, "
+                  "'it ended', null)");
+    EXPECT(0, "asked for: 1 discard\n", "", "discard", "1", "--reason", "x", "--yes", "--no-wait");
+    postgres_exec(
+        outbox.relay,
+        "select outbox.put_aside('main', '{\"topics\": [{\"topic\": \"orders\", \"from\": 0, \"to\": 0,"
+        " \"after\": 0, \"error\": \"UNKNOWN_TOPIC\", \"message\": \"create it\"}]}')");
+    EXPECT(0, "  3  discard 2 waits: UNKNOWN_TOPIC: create it\n", "", "list");
+    EXPECT(0, "ago: it ended, 0 events published\n", "", "show", "1");
+    postgres_exec(outbox.relay, LEADER_SETTLES(LEADER_ALL, "3", "'done'", "null"));
+    EXPECT(0, "no dead letters\n", "", "list");
+}
+
 Test(commands_dead_asked, who_interrupts_the_wait_leaves_the_request, .init = open_all, .fini = close_all)
 {
     interrupt_next_wait();
