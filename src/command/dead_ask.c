@@ -28,22 +28,41 @@ struct asked {
 
 /* ---- asking ---- */
 
-static void
-note(struct asked *asked, int64_t id, int64_t number, int64_t before, char before_kind)
+static bool
+note_absent(struct asked *asked, int64_t id, struct error *error)
+{
+    struct dead_absence absence;
+    bool good =
+        dead_read_absence(asked->asking->session, asked->asking->settings->relay, id, &absence, error);
+    if (good && absence.holder > 0) {
+        printf("%" PRId64 "  no dead letter: it is held behind dead letter %" PRId64 "\n", id,
+               absence.holder);
+    } else if (good && absence.discarded_by != NULL) {
+        printf("%" PRId64 "  no dead letter any more: it was discarded, %s, by ", id, absence.discarded_at);
+        print_text(stdout, absence.discarded_by);
+        putchar('\n');
+    } else if (good) {
+        printf("%" PRId64 "  no such dead letter\n", id);
+    }
+    dead_absence_free(&absence);
+    asked->absent++;
+    return good;
+}
+
+static bool
+note(struct asked *asked, int64_t id, int64_t number, int64_t before, char before_kind, struct error *error)
 {
     bool same = before_kind == (asked->discard ? 'd' : 'r');
-    if (number == 0 && before == 0) {
-        printf("%" PRId64 "  no such dead letter\n", id);
-        asked->absent++;
-        return;
-    }
+    if (number == 0 && before == 0)
+        return note_absent(asked, id, error);
     if (number == 0 && !same) {
         printf("%" PRId64 "  a %s is under way, request %" PRId64 "\n", id,
                asked->discard ? "retry" : "discard", before);
         asked->others++;
-        return;
+        return true;
     }
     asked->numbers[asked->count++] = number > 0 ? number : before;
+    return true;
 }
 
 /* Ids that were given twice have one request. */
@@ -77,7 +96,8 @@ ask_all(struct asked *asked, const char *reason, struct error *error)
                       numbers, before, kinds, error))
             return false;
         for (size_t i = 0; i < count; i++)
-            note(asked, asked->ids[at + i], numbers[i], before[i], kinds[i]);
+            if (!note(asked, asked->ids[at + i], numbers[i], before[i], kinds[i], error))
+                return false;
     }
     sort_numbers(asked);
     return true;

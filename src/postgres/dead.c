@@ -48,8 +48,10 @@ static const char prepare_sql[] =
     " union all select d.error, d.message, d.attempts, 0, " SQL_UTC("d.refused_at") ", null,"
     " " SQL_AGE("d.refused_at") ", 0, false, 0, null, d.discarded_by, " SQL_UTC("d.discarded_at") ", d.reason"
     " from outbox.discarded d where d.relay = $1 and d.event_id = $2) e limit 1;"
-    "prepare outboxd_dead_holder(text, bigint) as select l.event_id from outbox.held_event h"
-    " join outbox.dead_letter l on l.relay = h.relay and l.hold = h.hold where h.relay = $1 and h.event_id = $2;"
+    "prepare outboxd_dead_absence(text, bigint) as select (select l.event_id from outbox.held_event h"
+    "   join outbox.dead_letter l on l.relay = h.relay and l.hold = h.hold where h.relay = $1 and h.event_id = $2"
+    "   order by l.tick, l.event_id limit 1), d.discarded_by, " SQL_UTC("d.discarded_at")
+    " from (select 1) one left join outbox.discarded d on d.relay = $1 and d.event_id = $2;"
     "prepare outboxd_dead_retry(text, bigint[]) as select outbox.dead_retry($1, u) from unnest($2) u;"
     "prepare outboxd_dead_discard(text, bigint[], text) as select outbox.dead_discard($1, u, $3) from unnest($2) u;"
     "prepare outboxd_dead_before(text, bigint[]) as select q.number, q.kind from unnest($2) with ordinality u(id, n)"
@@ -174,21 +176,43 @@ dead_list_free(struct dead_list *dead)
 
 /* ---- one of them ---- */
 
+bool
+dead_read_absence(struct session *session, const char *relay, int64_t id, struct dead_absence *absence,
+                  struct error *error)
+{
+    char text[24];
+    const char *values[] = {relay, text};
+    struct oneshot_statement statement = {"outboxd_dead_absence", 2, values, false};
+    PGresult *result = NULL;
+    *absence = (struct dead_absence){0};
+    snprintf(text, sizeof text, "%" PRId64, id);
+    if (!oneshot_run(session, &statement, &result, error))
+        return error_prefix(error, "cannot read what became of event %" PRId64, id);
+    absence->holder = cell_number(result, 0, 0);
+    absence->discarded_by = cell_text_or_null(result, 0, 1);
+    absence->discarded_at = cell_text_or_null(result, 0, 2);
+    PQclear(result);
+    return true;
+}
+
+void
+dead_absence_free(struct dead_absence *absence)
+{
+    free(absence->discarded_by);
+    free(absence->discarded_at);
+    *absence = (struct dead_absence){0};
+}
+
 /* False: it is none. */
 static bool
 refuse(struct session *session, const char *relay, int64_t id, struct error *error)
 {
-    char text[24];
-    const char *values[] = {relay, text};
-    struct oneshot_statement statement = {"outboxd_dead_holder", 2, values, false};
-    PGresult *result = NULL;
-    snprintf(text, sizeof text, "%" PRId64, id);
-    if (!oneshot_run(session, &statement, &result, error))
+    struct dead_absence absence;
+    if (!dead_read_absence(session, relay, id, &absence, error))
         return false;
-    bool held = PQntuples(result) > 0;
-    int64_t holder = held ? cell_number(result, 0, 0) : 0;
-    PQclear(result);
-    if (held)
+    int64_t holder = absence.holder;
+    dead_absence_free(&absence);
+    if (holder > 0)
         return error_set(error, ERROR_USAGE, "event %" PRId64 " is held behind dead letter %" PRId64, id,
                          holder);
     return error_set(error, ERROR_USAGE, "relay \"%s\" has no dead letter %" PRId64, relay, id);

@@ -67,6 +67,18 @@ MUST_CHECK bool dead_read_letter(struct session *session, const char *relay, int
                                  struct dead_letter *letter, struct error *error);
 void dead_letter_free(struct dead_letter *letter);
 
+/* Why an event is no dead letter that waits, as far as it is known. */
+struct dead_absence {
+    int64_t holder;     /* the dead letter behind which it is held; 0: it is not */
+    char *discarded_by; /* NULL: it was not discarded */
+    char *discarded_at; /* UTC, ISO 8601 */
+};
+
+/* To be freed in any case. */
+MUST_CHECK bool dead_read_absence(struct session *session, const char *relay, int64_t id,
+                                  struct dead_absence *absence, struct error *error);
+void dead_absence_free(struct dead_absence *absence);
+
 /* Asks for a retry of each of the ids, or with a reason for a discard, in one transaction: numbers[i] is the request's, or 0: there is
  * no such dead letter, or one is under way. The number of the one under way is in `before` then, else 0; before_kinds says which,
  * 'r' or 'd'. All three have `count` elements. */

@@ -125,6 +125,20 @@ Test(commands_dead_asked, ids_that_are_absent_keep_none_of_the_others_back, .ini
     cr_expect_eq(count("request"), 1);
 }
 
+Test(commands_dead_asked, who_names_what_is_held_or_discarded_is_told_so, .init = open_all, .fini = close_all)
+{
+    EXPECT(64, "2  no dead letter: it is held behind dead letter 1\n", "1 of 1 are no dead letters", "retry",
+           "2");
+    EXPECT(64, "4  no dead letter: it is held behind dead letter 1\n", "1 of 1 are no dead letters",
+           "discard", "4", "--reason", "x", "--yes");
+    struct leader *leader = leader_begin(&outbox, LEADER_SETTLES(LEADER_ALL, "3", "'done'", "null"));
+    EXPECT(0, NULL, "", "discard", "1", "--reason", "x", "--yes");
+    leader_end(leader);
+    EXPECT(64, "1  no dead letter any more: it was discarded, 20", "", "retry", "1");
+    EXPECT(64, "Z, by relay\n2  no such dead letter\n", "2 of 2 are no", "discard", "1", "2", "--reason", "x",
+           "--yes");
+}
+
 /* A SIGINT that is pending comes with the first look. */
 static void
 interrupt_next_wait(void)
