@@ -6,6 +6,7 @@
 #include "command/print.h"
 #include "event/topic.h"
 #include "postgres/pauses.h"
+#include "postgres/waiting.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,10 +16,10 @@
 static const char pause_help[] =
     "Usage: outboxd pause [TOPIC]\n"
     "\n"
-    "The relay publishes no event of the topic, or without one none at all, until it is resumed. What is in\n"
-    "flight is finished; events go on being committed, wait, and are published in order after\n"
-    "`outboxd resume`. Slots that hold them are not emptied meanwhile. Kept in the database: it holds for\n"
-    "the next leader too.\n"
+    "The relay publishes no event of the topic, or without one none at all, until it is resumed. The leader\n"
+    "looks every second: so long it may go on, and what is in flight then is finished. Events go on being\n"
+    "committed, wait, and are published in order after `outboxd resume`. Slots that hold them are not\n"
+    "emptied meanwhile. Kept in the database: it holds for the next leader too.\n"
     "\n"
     "  -c, --config FILE   configuration (default " COMMAND_DEFAULT_CONFIG ")\n"
     "  -h, --help          this text\n"
@@ -50,56 +51,103 @@ is_topic(const char *text)
            strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == size;
 }
 
-/* By whom and why it is so at present; `paused` may be NULL: it is not. */
+/* ---- what it means, as the relay is now ---- */
+
+static bool
+is_led(const struct asking *asking)
+{
+    char why[256];
+    return asking_leads(asking, why);
+}
+
+/* What waits from a pause on. */
+static const char *
+what_stops(const struct asking *asking)
+{
+    return is_led(asking) ? "within a second no event is begun any more, what is in flight is finished, and "
+                            "further events"
+                          : "no process leads the relay now, and events";
+}
+
+/* When what has waited goes out. */
+static const char *
+when_it_goes(const struct asking *asking)
+{
+    if (!is_led(asking))
+        return " as soon as `outboxd run` leads it";
+    return asking->relay->paused ? " when the relay is resumed, too" : "";
+}
+
+/* By whom it was paused before. */
 static void
-print_waiting(const struct paused *paused)
+print_pause(const struct paused *paused)
 {
     char age[PRINT_SIZE];
-    if (paused == NULL)
+    if (paused == NULL || paused->asked_by == NULL) /* resumed meanwhile */
         return;
-    if (paused->asked_by != NULL) {
-        fputs("  paused by ", stdout);
-        print_text(stdout, paused->asked_by);
-        printf(", since %s ago\n", print_age(paused->since_us, age));
-    } else {
-        fputs("  it waits because it takes nothing, and is tried again now: ", stdout);
-        print_text(stdout, paused->error);
-        fputs(": ", stdout);
-        print_text(stdout, paused->message);
-        putchar('\n');
+    fputs("  paused by ", stdout);
+    print_text(stdout, paused->asked_by);
+    printf(", since %s ago\n", print_age(paused->since_us, age));
+}
+
+/* What becomes of a topic that was not paused; `paused` may be NULL: it does not wait at all. */
+static void
+print_unpaused(const struct asking *asking, const char *topic, const struct paused *paused)
+{
+    const char *relay = asking->settings->relay;
+    if (paused == NULL || paused->asked_by != NULL || strcmp(paused->error, WAITING_PAUSED) == 0) {
+        printf("topic %s was not paused by hand for relay %s, or has just been resumed\n", topic, relay);
+        return;
     }
+    printf("topic %s was not paused by hand for relay %s\n  it waits because it takes nothing, and is tried "
+           "%s: ",
+           topic, relay, is_led(asking) ? "again now" : "first when a leader is there");
+    print_text(stdout, paused->error);
+    fputs(": ", stdout);
+    print_text(stdout, paused->message);
+    putchar('\n');
+}
+
+/* It was so already. */
+static bool
+print_unchanged(const struct asking *asking, const char *topic, bool pause, struct error *error)
+{
+    const char *relay = asking->settings->relay;
+    struct pauses pauses;
+    bool good = pauses_read(asking->session, &pauses, error) &&
+                (pause || pauses_try_again(asking->session, relay, topic, error));
+    const struct paused *paused = good ? pauses_find(&pauses, relay, topic) : NULL;
+    if (good && pause) {
+        printf("topic %s was paused for relay %s already; `outboxd resume %s` ends it\n", topic, relay,
+               topic);
+        print_pause(paused);
+    } else if (good) {
+        print_unpaused(asking, topic, paused);
+    }
+    pauses_free(&pauses);
+    return good;
 }
 
 static bool
 set_topic(struct asking *asking, const char *topic, bool pause, struct error *error)
 {
     const char *relay = asking->settings->relay;
-    struct pauses pauses;
     bool changed;
     if (!asking_selects(asking, topic))
         fprintf(stderr,
                 "outboxd %s: relay %s does not select topic %s: it publishes none of its events anyway\n",
                 asking->command, relay, topic);
-    if (!pauses_set(asking->session, relay, topic, pause, &changed, error))
+    if (!pauses_set(asking->session, relay, topic, pause, &changed, error) || !asking_refresh(asking, error))
         return false;
+    if (!changed)
+        return print_unchanged(asking, topic, pause, error);
     if (pause)
-        printf(
-            changed
-                ? "topic %s is paused for relay %s: what is in flight is finished, further events wait until "
-                  "`outboxd resume %s`\n"
-                : "topic %s was paused for relay %s already; `outboxd resume %s` ends it\n",
-            topic, relay, topic);
+        printf("topic %s is paused for relay %s: %s wait until `outboxd resume %s`\n", topic, relay,
+               what_stops(asking), topic);
     else
-        printf(changed ? "topic %s is resumed for relay %s: what has waited is published\n"
-                       : "topic %s was not paused by hand for relay %s\n",
-               topic, relay);
-    if (changed)
-        return true;
-    bool good = pauses_read(asking->session, &pauses, error) &&
-                (pause || pauses_try_again(asking->session, relay, topic, error));
-    print_waiting(good ? pauses_find(&pauses, relay, topic) : NULL);
-    pauses_free(&pauses);
-    return good;
+        printf("topic %s is resumed for relay %s: what has waited is published%s\n", topic, relay,
+               when_it_goes(asking));
+    return true;
 }
 
 static bool
@@ -107,18 +155,16 @@ set_relay(struct asking *asking, bool pause, struct error *error)
 {
     const char *relay = asking->settings->relay;
     bool changed;
-    if (!pauses_set(asking->session, relay, NULL, pause, &changed, error))
+    if (!pauses_set(asking->session, relay, NULL, pause, &changed, error) || !asking_refresh(asking, error))
         return false;
-    if (pause)
-        printf(
-            changed
-                ? "relay %s is paused: what is in flight is finished, all further events wait until `outboxd "
-                  "resume`\n"
-                : "relay %s was paused already; `outboxd resume` ends it\n",
-            relay);
+    if (pause && changed)
+        printf("relay %s is paused: %s wait until `outboxd resume`\n", relay, what_stops(asking));
+    else if (pause)
+        printf("relay %s was paused already; `outboxd resume` ends it\n", relay);
+    else if (changed)
+        printf("relay %s is resumed: what has waited is published%s\n", relay, when_it_goes(asking));
     else
-        printf(changed ? "relay %s is resumed: what has waited is published\n" : "relay %s was not paused\n",
-               relay);
+        printf("relay %s was not paused\n", relay);
     return true;
 }
 
@@ -130,9 +176,7 @@ act(const char *command, const struct settings *settings, const char *topic, str
     bool good = asking_open(&asking, command, settings, false, error);
     if (good)
         good = topic != NULL ? set_topic(&asking, topic, pause, error) : set_relay(&asking, pause, error);
-    if (good && !pause) /* whether it goes on now */
-        good = asking_refresh(&asking, error);
-    if (good && !pause)
+    if (good && (!pause || !is_led(&asking)))
         asking_warn(&asking);
     asking_close(&asking);
     if (fflush(stdout) != 0 && good)

@@ -23,7 +23,7 @@ static const char sql_list[] =
 static const char sql_prepare_again[] =
     "prepare outboxd_try_again(text, text) as select outbox.topic_settle(t.relay, t.number, 0, null, '" WAITING_RESUMED "',"
     " 'somebody has resumed it; before: ' || t.error || ': ' || t.message)"
-    " from outbox.paused_topic t where t.relay = $1 and t.topic = $2 and t.error <> '" WAITING_RESUMED "'"
+    " from outbox.paused_topic t where t.relay = $1 and t.topic = $2 and t.error not in ('" WAITING_RESUMED "', '" WAITING_PAUSED "')"
     " and not exists (select from outbox.pause p where p.relay = t.relay and p.topic = t.topic)";
 /* clang-format on */
 

@@ -34,7 +34,8 @@ const struct paused *pauses_find(const struct pauses *pauses, const char *relay,
 MUST_CHECK bool pauses_set(struct session *session, const char *relay, const char *topic, bool pause,
                            bool *changed, struct error *error);
 
-/* Of a topic that nobody has paused and that waits all the same: its relay is to try it now, whenever it would have done so by itself. */
+/* Of a topic that nobody has paused and that waits all the same: its relay is to try it now, whenever it would have done so by itself. Nothing
+ * is done to one that was paused by hand until just now: the relay is about to go on with it. */
 MUST_CHECK bool pauses_try_again(struct session *session, const char *relay, const char *topic,
                                  struct error *error);
 

@@ -35,6 +35,8 @@ struct waiting_request {
 
 /* outbox.paused_topic.error of one that nobody had paused, and somebody has resumed: it is to be tried now. */
 #define WAITING_RESUMED "RESUMED"
+/* Of one that somebody has paused by hand. It goes on by itself when he resumes it. */
+#define WAITING_PAUSED "PAUSED"
 
 /* Texts belong to `root`. */
 struct waiting {

@@ -2,6 +2,8 @@
 #ifndef OUTBOXD_POSTGRES_WAITS_H
 #define OUTBOXD_POSTGRES_WAITS_H
 
+#include "postgres/waiting.h"
+
 /* SQL is laid out by its own clauses. */
 /* clang-format off */
 
@@ -11,7 +13,7 @@
     "coalesce((select w from outbox.relay l, jsonb_path_query(l.trouble, '$.waits[*]') w"                              \
     "  where l.name = " r ".relay and w -> 'number' = to_jsonb(" r ".number) limit 1),"                                \
     " (select jsonb_build_object('event_id', d.event_id, 'topic', d.topic,"                                            \
-    "   'error', case when p.topic is null then t.error else 'PAUSED' end,"                                            \
+    "   'error', case when p.topic is null then t.error else '" WAITING_PAUSED "' end,"                                \
     "   'message', case when p.topic is null then t.message else 'somebody has paused it: outboxd resume' end)"        \
     "  from outbox.dead_letter d left join outbox.pause p on p.relay = d.relay and p.topic = d.topic"                  \
     "  left join outbox.paused_topic t on t.relay = d.relay and t.topic = d.topic"                                     \

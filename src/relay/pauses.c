@@ -173,7 +173,7 @@ pauses_want_numbers(const struct relay *relay)
 }
 
 static const struct outcome asked = {
-    .kind = OUTCOME_TOPIC, .name = "PAUSED", .message = "somebody has paused it: outboxd resume"};
+    .kind = OUTCOME_TOPIC, .name = WAITING_PAUSED, .message = "somebody has paused it: outboxd resume"};
 
 /* Somebody has resumed what nobody had paused: it is healed, as far as he knows. */
 static void
