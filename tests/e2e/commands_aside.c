@@ -73,15 +73,20 @@ Test(commands_aside_e2e, a_dead_letter_is_listed_and_retried_until_it_is_publish
     setup_end(&setup);
 }
 
-Test(commands_aside_e2e, what_is_discarded_is_shown_and_what_waited_is_published__P5)
+Test(commands_aside_e2e, what_is_discarded_is_shown_and_never_published_and_what_waited_is__P5)
 {
     struct setup setup = setup_begin();
-    begin_dead(&setup);
+    const char *topic = begin_dead(&setup);
     EXPECT(0, "1  discarded, and 3 events that were held behind it\n", "", "dead", "discard", "1", "--reason",
            "a test", "--yes");
     EXPECT(0, "reason      a test\n", "", "dead", "show", "1");
     EXPECT(0, "no dead letters\n", "", "dead", "list");
     setup_expect_all_once(&setup, 10000);
+    broker_configure_topic(setup.broker, topic, "max.message.bytes", "100000"); /* it would take it now */
+    int64_t before = setup_count(&setup),
+            published = postgres_int(setup.admin, "select count(*) - 1 from outbox.event");
+    EXPECT(0, ": done, ", "", "replay", "--from", "1", "--yes");
+    cr_expect_eq(setup_count(&setup), before + published);
     setup_end(&setup);
 }
 
@@ -103,6 +108,24 @@ Test(commands_aside_e2e, a_replay_sends_what_it_has_counted_and_no_more)
     EXPECT(0, ", 10 events sent again\n", "", "replay", "--from", "1", "--to", "10", "--rate", "5", "--yes");
     cr_expect_eq(setup_count(&setup), 810);
     EXPECT(0, ": done, 10 sent", "", "replay", "--list");
+    setup_end(&setup);
+}
+
+Test(commands_aside_e2e, a_retry_in_a_topic_that_is_paused_says_so_and_goes_on_when_it_is_resumed__P5)
+{
+    struct setup setup = setup_begin();
+    const char *topic = begin_dead(&setup);
+    broker_configure_topic(setup.broker, topic, "max.message.bytes", "100000");
+    EXPECT(0, "is paused for relay main: within a second", "", "pause", topic);
+    wait_for(daemon_log_contains(setup.relay, "topic paused by hand"), 10000);
+    EXPECT(0, "asked for: 1 retry\n", "", "dead", "retry", "1", "--no-wait");
+    EXPECT(0, " waits: PAUSED: somebody has paused it: outboxd resume\n", "", "dead", "list");
+    EXPECT(0, "waits, at event 1 of topic ", "", "status");
+    EXPECT(0, "is resumed for relay main: what has waited is published\n", "", "resume", topic);
+    EXPECT(0, "or has just been resumed\n", "", "resume", topic);
+    wait_for(count(&setup, "dead_letter") == 0, 20000);
+    EXPECT(0, "no dead letters\n", "", "dead", "list");
+    setup_expect_all_once(&setup, 10000);
     setup_end(&setup);
 }
 

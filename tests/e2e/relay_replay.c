@@ -245,6 +245,32 @@ Test(relay_replay, a_paused_topic_is_waited_for_and_other_replays_go_on_exactly_
     replay_paused(true);
 }
 
+/* It ends at the newest id of its beginning, also where that was not published by then. */
+Test(relay_replay, what_waits_for_a_paused_topic_is_published_first_and_then_by_the_replay_too__P5)
+{
+    struct setup setup = setup_begin();
+    const char *topic = setup_topic(&setup, "paused", 1, NULL);
+    struct records records = {0};
+    setup_run(&setup, setup_and(NULL, "lease=1s"));
+    emit_many(&setup, topic, 50);
+    setup_wait_confirmed(&setup, 20000);
+    command(&setup, (const char *[]){"pause", topic, NULL});
+    wait_for(daemon_log_contains(setup.relay, "topic paused by hand"), 10000);
+    emit_many(&setup, topic, 50);
+    setup_wait_confirmed(&setup, 20000);
+    command(&setup, (const char *[]){"replay", "--since", "1h", "--yes", "--no-wait", NULL});
+    wait_for(wait_for_topic(&setup, topic, 1), 10000);
+    expect_marked(&setup, topic, 0, 50);
+    command(&setup, (const char *[]){"resume", topic, NULL});
+    wait_for(all_done(&setup), 30000);
+    expect_marked(&setup, topic, 100, 100);
+    consumer_read_all(&records, broker_bootstrap(setup.broker), (const char *[]){topic, NULL}, false);
+    for (size_t i = 0; i < records.count; i++)
+        cr_expect_eq(record_header(&records.list[i], "replay") != NULL, i >= 100, "record %zu", i);
+    records_free(&records);
+    setup_end(&setup);
+}
+
 static double
 refusals(const struct setup *setup)
 {
