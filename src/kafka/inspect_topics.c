@@ -138,20 +138,27 @@ judge_safety(struct inspection *inspection, const char *topic, int replicas,
                      "topic %s: an unclean leader election may lose acknowledged events", topic);
 }
 
-/* As position_reader.c wants it at each start. */
-static void
-judge_position(struct inspection *inspection, const rd_kafka_metadata_topic_t *metadata, const char *policy)
+/* As position_reader.c wants it at each start. `configs` as in judge_topic. False: the topic cannot be used, and the finding that says
+ * so is the only one about it. */
+static bool
+judge_position(struct inspection *inspection, const rd_kafka_metadata_topic_t *metadata,
+               const rd_kafka_ConfigResource_t *configs)
 {
+    const char *policy = configs ? configs_value(configs, "cleanup.policy") : NULL;
     if (metadata->partition_cnt != 1)
         findings_add(inspection->findings, FINDING_ERROR, ERROR_UNUSABLE,
                      "delete it while nothing was published exactly once, then outboxd check --create",
-                     "topic %s: the position topic must have one partition", metadata->topic);
-    if (policy != NULL && strcmp(policy, "compact") != 0)
+                     "topic %s: %d partitions: the position topic must have one", metadata->topic,
+                     metadata->partition_cnt);
+    else if (policy != NULL && strcmp(policy, "compact") != 0)
         findings_add(
             inspection->findings, FINDING_ERROR, ERROR_UNUSABLE,
             "set cleanup.policy=compact on the topic: another policy would delete the position of a quiet "
             "outbox",
-            "topic %s: the position topic must be compacted", metadata->topic);
+            "topic %s: cleanup.policy %s: the position topic must be compacted", metadata->topic, policy);
+    else
+        return true;
+    return false;
 }
 
 /* `configs` is NULL when they may not be read, or were not answered. */
@@ -161,6 +168,8 @@ judge_topic(struct inspection *inspection, const rd_kafka_metadata_topic_t *meta
 {
     int replicas = metadata->partitions[0].replica_cnt;
     int leaderless = 0;
+    if (is_position(inspection, metadata->topic) && !judge_position(inspection, metadata, configs))
+        return;
     for (int i = 0; i < metadata->partition_cnt; i++) {
         leaderless += metadata->partitions[i].leader < 0;
         if (metadata->partitions[i].replica_cnt < replicas)
@@ -187,8 +196,6 @@ judge_topic(struct inspection *inspection, const rd_kafka_metadata_topic_t *meta
                 configs_number(configs, "max.message.bytes", 0), policy ? policy : "unknown",
                 configs_limits(configs).key_required ? " (takes no event without a key)" : "");
     judge_safety(inspection, metadata->topic, replicas, configs);
-    if (is_position(inspection, metadata->topic))
-        judge_position(inspection, metadata, policy);
 }
 
 /* The error of the topic, and its metadata in `*metadata` when there is any; the caller destroys that. */

@@ -36,14 +36,21 @@ cluster_close(void)
 }
 
 static struct findings
-inspect(const char *const *topics, size_t count, int timeout_ms)
+inspect_for(enum delivery delivery, const char *const *topics, size_t count, int timeout_ms)
 {
     struct property servers = {.name = "bootstrap.servers",
                                .value = (char *)(uintptr_t)rd_kafka_mock_cluster_bootstraps(mock)};
-    struct settings settings = {.source = "shop", .relay = "main", .kafka = &servers, .kafka_count = 1};
+    struct settings settings = {
+        .source = "shop", .relay = "main", .delivery = delivery, .kafka = &servers, .kafka_count = 1};
     struct findings findings = {0};
     kafka_inspect(&settings, topics, count, false, timeout_ms, &findings);
     return findings;
+}
+
+static struct findings
+inspect(const char *const *topics, size_t count, int timeout_ms)
+{
+    return inspect_for(DELIVERY_AT_LEAST_ONCE, topics, count, timeout_ms);
 }
 
 Test(kafka_inspect_mock, a_cluster_that_cannot_tell_configurations_is_well_and_not_waited_for)
@@ -60,6 +67,25 @@ Test(kafka_inspect_mock, a_cluster_that_cannot_tell_configurations_is_well_and_n
     for (size_t i = 0; i < findings.count; i++)
         described += strstr(findings.list[i].what, "3 partitions, replication factor 1") != NULL;
     cr_expect_eq(described, 2);
+    findings_free(&findings);
+    cluster_close();
+}
+
+/* `run` would end with it. The mock tells no configurations, and how many partitions there are is told without them. */
+Test(kafka_inspect_mock, a_position_topic_of_several_partitions_is_an_error_and_nothing_else_is_said_about_it)
+{
+    static const char *const topics[] = {"outboxd-position-shop-main"};
+    cluster_open(topics, 1);
+    struct findings findings = inspect_for(DELIVERY_EXACTLY_ONCE, NULL, 0, 20000);
+    const struct finding *error = findings_first_error(&findings);
+    cr_assert_not_null(error);
+    cr_expect_not_null(
+        strstr(error->what, "outboxd-position-shop-main: 3 partitions: the position topic must have one"),
+        "%s", error->what);
+    size_t said = 0;
+    for (size_t i = 0; i < findings.count; i++)
+        said += strstr(findings.list[i].what, topics[0]) != NULL;
+    cr_expect_eq(said, 1);
     findings_free(&findings);
     cluster_close();
 }
