@@ -6,15 +6,22 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct {
+static int command_help(int argc, char **argv);
+static int command_version(int argc, char **argv);
+
+struct command {
     const char *name;
-    int (*command)(int argc, char **argv);
-} commands[] = {
-    {"run", command_run},       {"migrate", command_migrate}, {"check", command_check},
-    {"status", command_status}, {"tail", command_tail},       {"relay", command_relay},
-    {"dead", command_dead},     {"replay", command_replay},   {"pause", command_pause},
-    {"resume", command_resume}, {"rebase", command_rebase},
+    int (*run)(int argc, char **argv);
 };
+
+static const struct command commands[] = {
+    {"run", command_run},         {"migrate", command_migrate}, {"check", command_check},
+    {"status", command_status},   {"tail", command_tail},       {"relay", command_relay},
+    {"dead", command_dead},       {"replay", command_replay},   {"pause", command_pause},
+    {"resume", command_resume},   {"rebase", command_rebase},   {"help", command_help},
+    {"version", command_version},
+};
+#define COMMANDS (sizeof commands / sizeof commands[0])
 
 static const char help[] =
     "Usage: outboxd [COMMAND] [OPTION]..\n"
@@ -33,6 +40,8 @@ static const char help[] =
     "  resume     ends a pause\n"
     "  relay      the relays of a database: list, add, retire\n"
     "  rebase     lets relays go on in a restored, cloned or upgraded database\n"
+    "  help       this text, or that of a command\n"
+    "  version    version of this binary\n"
     "\n"
     "Options:\n"
     "  -c, --config FILE   configuration of all but migrate and rebase (default " COMMAND_DEFAULT_CONFIG ")\n"
@@ -41,12 +50,21 @@ static const char help[] =
     "\n"
     "Manual: outboxd(8), outboxd.yaml(5)\n";
 
+static const struct command *
+find(const char *name)
+{
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (strcmp(name, commands[i].name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
 static int
 refuse(const char *word)
 {
     const char *nearest = NULL;
     size_t nearest_distance = SPELLING_FAR;
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+    for (size_t i = 0; i < COMMANDS; i++) {
         size_t far = spelling_distance(word, commands[i].name);
         if (far < nearest_distance)
             nearest = commands[i].name, nearest_distance = far;
@@ -58,23 +76,83 @@ refuse(const char *word)
     return error_exit_code(ERROR_USAGE);
 }
 
+/* `outboxd help COMMAND` is `outboxd COMMAND --help`. */
+static int
+command_help(int argc, char **argv)
+{
+    char option[] = "--help";
+    char *asked[] = {argc > 1 ? argv[1] : NULL, option, NULL};
+    const struct command *command = argc > 1 ? find(argv[1]) : NULL;
+    if (argc > 1 && command == NULL)
+        return refuse(argv[1]);
+    if (command != NULL && command->run != command_help && command->run != command_version)
+        return command->run(2, asked);
+    fputs(help, stdout);
+    return 0;
+}
+
+static int
+command_version(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    puts("outboxd " OUTBOXD_VERSION);
+    return 0;
+}
+
+/* 2: -c FILE; 1: --config=FILE; 0: another word. */
+static int
+config_words(const char *word)
+{
+    if (strcmp(word, "-c") == 0 || strcmp(word, "--config") == 0)
+        return 2;
+    return strncmp(word, "-c", 2) == 0 || strncmp(word, "--config=", 9) == 0;
+}
+
+/* The command's name stands behind options: where, or 0. */
+static int
+find_behind(int argc, char **argv)
+{
+    int at = 1;
+    while (at < argc && argv[at][0] == '-')
+        at += config_words(argv[at]) == 2 ? 2 : 1;
+    return at < argc && find(argv[at]) != NULL ? at : 0;
+}
+
+/* Of the other words only the configuration is repeated: there may be a password in them. */
+static int
+refuse_order(int argc, char **argv, int at)
+{
+    int others = argc - 1 - at;
+    fprintf(stderr, "outboxd: the command comes before its options: outboxd %s", argv[at]);
+    for (int i = 1, words; i < at; i += words) {
+        words = config_words(argv[i]);
+        if (words > 0)
+            fprintf(stderr, " %s", argv[i]);
+        if (words == 2)
+            fprintf(stderr, " %s", argv[i + 1]);
+        others += words == 0;
+        words += words == 0;
+    }
+    fprintf(stderr, "%s\nTry 'outboxd %s --help'.\n", others > 0 ? " .." : "", argv[at]);
+    return error_exit_code(ERROR_USAGE);
+}
+
 int
 main(int argc, char **argv)
 {
+    char run[] = "run", *first = argc > 1 ? argv[1] : run;
     log_guard_descriptors();
-    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        fputs(help, stdout);
-        return 0;
-    }
-    if (argc > 1 && strcmp(argv[1], "--version") == 0) {
-        puts("outboxd " OUTBOXD_VERSION);
-        return 0;
-    }
-    for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof commands[0]; i++)
-        if (strcmp(argv[1], commands[i].name) == 0)
-            return commands[i].command(argc - 1, argv + 1);
-    if (argc > 1 && argv[1][0] != '-')
-        return refuse(argv[1]);
-    argv[0] = "run"; /* no command: `outboxd --config FILE` */
+    if (strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0)
+        return command_help(1, argv);
+    if (strcmp(first, "--version") == 0)
+        return command_version(1, argv);
+    if (argc > 1 && find(first) != NULL)
+        return find(first)->run(argc - 1, argv + 1);
+    if (argc > 1 && first[0] != '-')
+        return refuse(first);
+    int behind = find_behind(argc, argv);
+    if (behind > 0)
+        return refuse_order(argc, argv, behind);
+    argv[0] = run; /* no command: `outboxd --config FILE` */
     return command_run(argc, argv);
 }

@@ -1,4 +1,4 @@
-/* spelling.c: compares names. Called by the rooms config and kafka for their messages about unknown keys. */
+/* spelling.c: compares names. Called by main and the rooms command, config and kafka for their messages about unknown names. */
 #include "base/spelling.h"
 
 #include <stdbool.h>

@@ -1,6 +1,7 @@
 /* options.c: what the commands have in common: their command lines, loading the configuration, saying why not. */
 #include "command/command.h"
 
+#include "base/spelling.h"
 #include "kafka/properties.h"
 
 #include <getopt.h>
@@ -17,17 +18,40 @@ name_size(const char *word)
     return size < 60 ? (int)size : 60;
 }
 
-/* getopt_long has met '?' or ':'. An unknown long option leaves no letter; one in a cluster of letters is not an argument of
- * its own. */
+/* The long option that `word`, "--name" or "--name=value", was probably meant to be; NULL: it resembles none. */
+static const char *
+nearest_option(const char *word, const struct option *longs)
+{
+    char name[60];
+    const char *nearest = NULL;
+    size_t nearest_distance = SPELLING_FAR;
+    if (strncmp(word, "--", 2) != 0)
+        return NULL;
+    snprintf(name, sizeof name, "%.*s", name_size(word) - 2, word + 2);
+    for (; longs->name != NULL; longs++) {
+        size_t far = spelling_distance(name, longs->name);
+        if (far < nearest_distance)
+            nearest = longs->name, nearest_distance = far;
+    }
+    return nearest;
+}
+
+/* getopt_long has met '?' or ':'. An unknown long option leaves no letter, one that takes no value its own; one in a cluster of
+ * letters is not an argument of its own. */
 static bool
-bad_option(int argc, char **argv, int met, struct error *error)
+bad_option(int argc, char **argv, int met, const struct option *longs, struct error *error)
 {
     const char *word = optind > 0 && optind <= argc ? argv[optind - 1] : "";
+    bool is_long = strncmp(word, "--", 2) == 0;
     if (met == ':')
         return error_set(error, ERROR_USAGE, "%.60s needs a value", word);
-    if (optopt > 0 && strncmp(word, "--", 2) != 0)
+    if (optopt > 0 && !is_long)
         return error_set(error, ERROR_USAGE, "unknown option -%c", optopt);
-    return error_set(error, ERROR_USAGE, "unknown option %.*s", name_size(word), word);
+    if (optopt > 0)
+        return error_set(error, ERROR_USAGE, "%.*s takes no value", name_size(word), word);
+    const char *nearest = nearest_option(word, longs);
+    return error_set(error, ERROR_USAGE, "unknown option %.*s%s%s%s", name_size(word), word,
+                     nearest ? "; did you mean --" : "", nearest ? nearest : "", nearest ? "?" : "");
 }
 
 static bool
@@ -120,7 +144,7 @@ command_parse(int argc, char **argv, struct command_line *line, int *exit_code)
         if (met == 'c')
             line->config = optarg;
         else if (own == NULL)
-            good = bad_option(argc, argv, met, &error);
+            good = bad_option(argc, argv, met, longs, &error);
         else
             good = take(own, line->context, argc, optarg, &error);
     }

@@ -9,7 +9,7 @@
 #include <string.h>
 
 static const char help[] =
-    "Usage: outboxd replay --since TIME [--until TIME] | --from ID [--to ID]\n"
+    "Usage: outboxd replay [--since TIME] [--until TIME] [--from ID] [--to ID]\n"
     "                      [--topic PATTERN] [--key KEY | --key-hex HEX] [--rate N]\n"
     "                      [--dry-run | [--yes] [--no-wait]]\n"
     "       outboxd replay --list [--json]\n"
@@ -18,8 +18,8 @@ static const char help[] =
     "Has events that were published and are still in the outbox published again, in the order of their\n"
     "ids, with a header `replay` beside their own. Only topics that the relay selects; dead letters, also\n"
     "discarded ones, and held events are left out. A topic that is paused is waited for; its events that\n"
-    "wait are published when it goes on, and then by the replay once more. First says how many they are,\n"
-    "and asks.\n"
+    "wait are published when it goes on, and then by the replay once more. --since, --from or both say\n"
+    "where it begins; an event must fit all that is given. First says how many they are, and asks.\n"
     "\n"
     "      --since TIME      created since then: 2026-01-31T12:00:00Z, or so long ago: 90s, 10m, 2h, 1d\n"
     "      --until TIME      created before then\n"

@@ -275,3 +275,52 @@ Test(commands_check, wrong_configuration_is_78_and_unknown_options_are_64)
     cr_assert(strstr(result.err, "config.yaml.example") != NULL, "%s", result.err);
     outboxd_result_free(&result);
 }
+
+/* A person who has typed something else is told what was probably meant. */
+Test(commands_check, a_slip_on_the_command_line_is_64_and_shows_what_was_meant)
+{
+    static const struct {
+        const char *words[5];
+        const char *said;
+    } slips[] = {
+        {{"-c", "shop.yaml", "status"},
+         "outboxd: the command comes before its options: outboxd status -c shop.yaml\n"
+         "Try 'outboxd status --help'.\n"},
+        {{"--json", "--config=shop.yaml", "status"},
+         "outboxd: the command comes before its options: outboxd status --config=shop.yaml ..\n"
+         "Try 'outboxd status --help'.\n"},
+        {{"-c", "c.yaml", "migrate", "--conninfo=password=hidden"},
+         "outboxd: the command comes before its options: outboxd migrate -c c.yaml ..\n"
+         "Try 'outboxd migrate --help'.\n"},
+        {{"-c", "status", "orders"}, "outboxd run: unexpected argument orders\nTry 'outboxd run --help'.\n"},
+        {{"migrate", "--writr=shop"},
+         "outboxd migrate: unknown option --writr; did you mean --writer?\nTry 'outboxd migrate --help'.\n"},
+        {{"status", "--jsn"},
+         "outboxd status: unknown option --jsn; did you mean --json?\nTry 'outboxd status --help'.\n"},
+        {{"status", "--json=yes"}, "outboxd status: --json takes no value\nTry 'outboxd status --help'.\n"},
+        {{"help", "chekc"},
+         "outboxd: unknown command 'chekc'; did you mean 'check'?\nTry 'outboxd --help'.\n"},
+    };
+    for (size_t i = 0; i < sizeof slips / sizeof *slips; i++) {
+        struct outboxd_result result = outboxd_run(slips[i].words);
+        cr_expect_eq(result.exit_code, 64, "%s", result.err);
+        cr_expect_str_eq(result.err, slips[i].said);
+        outboxd_result_free(&result);
+    }
+}
+
+Test(commands_check, help_and_version_are_commands_too)
+{
+    static const char *const same[][2][3] = {{{"help"}, {"--help"}},
+                                             {{"help", "replay"}, {"replay", "--help"}},
+                                             {{"help", "help"}, {"--help"}},
+                                             {{"version"}, {"--version"}}};
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+        struct outboxd_result one = outboxd_run(same[i][0]), other = outboxd_run(same[i][1]);
+        cr_expect(one.exit_code == 0 && other.exit_code == 0, "%s", same[i][0][0]);
+        cr_expect(one.out[0] != '\0');
+        cr_expect_str_eq(one.out, other.out);
+        outboxd_result_free(&one);
+        outboxd_result_free(&other);
+    }
+}

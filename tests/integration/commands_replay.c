@@ -72,6 +72,8 @@ Test(commands_replay, a_dry_run_counts_what_is_confirmed_and_selected_and_asks_f
     EXPECT(0, "sent again: 2 events, 13 B, with ids from 3 to 4,", "", "--since", "210m", "--dry-run");
     EXPECT(0, "sent again: 1 event, 8 B, with ids from 3 to 3,", "", "--since", "210m", "--until", "150m",
            "--dry-run");
+    EXPECT(0, "sent again: 1 event, 5 B, with ids from 4 to 4,", "", "--since", "210m", "--from", "4",
+           "--dry-run");
     EXPECT(0, "sent again: 1 event, 5 B,", "", "--from", "1", "--topic", "ma*", "--dry-run");
     EXPECT(0, "sent again: 3 events, 24 B,", "", "--from", "1", "--key", "k", "--dry-run");
     EXPECT(0, "sent again: 3 events, 24 B,", "", "--from", "1", "--key-hex", "6B", "--dry-run");
@@ -322,7 +324,7 @@ Test(commands_replay, mistakes_on_the_command_line_exit_64, .init = open_all, .f
     EXPECT(64, "", "--json goes with --list", "--from", "1", "--json");
     EXPECT(64, "", "--dry-run takes no --yes", "--from", "1", "--dry-run", "--yes");
     EXPECT(64, "", "unexpected argument 7", "--from", "1", "7");
-    EXPECT(0, "Usage: outboxd replay --since", "", "--help");
+    EXPECT(0, "Usage: outboxd replay [--since TIME]", "", "--help");
     EXPECT(64, "", "has no replay 9223372036854775807 that goes on", "--cancel", "9223372036854775807");
     postgres_exec(outbox.relay, "select outbox.relay_retire('main')");
     EXPECT(78, "", "relay \"main\" was retired", "--from", "1");
