@@ -137,11 +137,10 @@ refuse_order(int argc, char **argv, int at)
     return error_exit_code(ERROR_USAGE);
 }
 
-int
-main(int argc, char **argv)
+static int
+find_and_call(int argc, char **argv)
 {
     char run[] = "run", *first = argc > 1 ? argv[1] : run;
-    log_guard_descriptors();
     if (strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0)
         return command_help(1, argv);
     if (strcmp(first, "--version") == 0)
@@ -155,4 +154,19 @@ main(int argc, char **argv)
         return refuse_order(argc, argv, behind);
     argv[0] = run; /* no command: `outboxd --config FILE` */
     return command_run(argc, argv);
+}
+
+/* Both outputs in one file keep the order in which they were written, so standard output goes out line by line. A line that was lost
+ * on the way is no success, even where the last one was written. */
+int
+main(int argc, char **argv)
+{
+    log_guard_descriptors();
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    int exit_code = find_and_call(argc, argv);
+    if (exit_code == 0 && (fflush(stdout) != 0 || ferror(stdout))) {
+        fputs("outboxd: cannot write to standard output\n", stderr);
+        return error_exit_code(ERROR_UNUSABLE);
+    }
+    return exit_code;
 }

@@ -276,6 +276,36 @@ Test(commands_check, wrong_configuration_is_78_and_unknown_options_are_64)
     outboxd_result_free(&result);
 }
 
+/* What was lost is no success; as in a log, both outputs in one file are in the order in which they were said. */
+Test(commands_check, outputs_that_share_a_file_keep_their_order_and_a_full_disk_is_69)
+{
+    struct place place = place_open();
+    char *directory = scratch_directory("order"), *config = must_format("%s/config.yaml", directory);
+    char *both = must_format("%s/both", directory);
+    char *text = must_format(
+        "source: shop\npostgres:\n  conninfo: \"%s\"\nkafka:\n  bootstrap.servers: \"%s\"\n",
+        postgres_conninfo(place.postgres, place.database, POSTGRES_RELAY), broker_bootstrap(place.broker));
+    const char *binary = getenv("OUTBOXD_BIN") ? getenv("OUTBOXD_BIN") : "build/outboxd";
+    scratch_write_file(config, text);
+    free(text);
+    struct outboxd_result result =
+        outboxd_run((const char *[]){"relay", "add", "main", "--from", "now", "--config", config, NULL});
+    expect(&result, 0, "is registered");
+    const char *argv[] = {binary, "relay", "retire", "main", "--config", config, NULL};
+    cr_expect_eq(process_run(&(struct process_options){.argv = argv, .output_path = both}, 30000), 64);
+    text = scratch_read_file(both);
+    cr_expect_eq(strncmp(text, "not confirmed by relay main", 27), 0, "%s", text);
+    cr_expect_not_null(strstr(text, "\noutboxd relay: not done"), "%s", text);
+    free(text);
+    const char *list[] = {binary, "relay", "list", "--config", config, NULL};
+    struct process_options full = {.argv = list, .output_path = "/dev/full", .error_path = both};
+    cr_expect_eq(process_run(&full, 30000), 69);
+    text = scratch_read_file(both);
+    cr_expect_not_null(strstr(text, "cannot write to standard output"), "%s", text);
+    free(text), free(both), free(config), free(directory);
+    place_close(&place);
+}
+
 /* A person who has typed something else is told what was probably meant. */
 Test(commands_check, a_slip_on_the_command_line_is_64_and_shows_what_was_meant)
 {
