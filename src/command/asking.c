@@ -69,9 +69,9 @@ asking_refresh(struct asking *asking, struct error *error)
         return false;
     asking->relay = find_relay(&asking->relays, asking->settings->relay);
     return asking->relay != NULL ||
-           error_set(error, ERROR_CONFIG,
-                     "relay \"%s\" is not registered; `outboxd relay list` shows those that are",
-                     asking->settings->relay);
+           error_set(error, ERROR_CONFIG, "relay \"%s\" is not registered; %s", asking->settings->relay,
+                     asking->relays.count == 0 ? "the first `outboxd run` registers it"
+                                               : "`outboxd relay list` shows those that are");
 }
 
 bool
@@ -82,7 +82,10 @@ asking_open(struct asking *asking, const char *command, const struct settings *s
     if (!asking_connect(&asking->session, settings, error) || !asking_refresh(asking, error))
         return false;
     return retired_too || asking->relay->retired_at == NULL ||
-           error_set(error, ERROR_CONFIG, "relay \"%s\" was retired", settings->relay);
+           error_set(
+               error, ERROR_CONFIG,
+               "relay \"%s\" was retired; `outboxd relay add %s --from now` (or beginning) brings it back",
+               settings->relay, settings->relay);
 }
 
 void

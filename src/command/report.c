@@ -173,6 +173,23 @@ report_judge_relay(const struct status_relay *relay, int64_t lease_us, char text
     return verdict;
 }
 
+/* The facts have the retired relays, too. `run` registers only the first relay that there ever is. */
+static void
+tell_unregistered(struct report *report)
+{
+    const char *name = report->settings->relay;
+    bool retired = false;
+    for (size_t i = 0; i < report->facts->relay_count; i++)
+        retired = retired || strcmp(report->facts->relays[i].name, name) == 0;
+    if (report->facts->relay_count == 0)
+        snprintf(report->summary, sizeof report->summary,
+                 "NO RELAY: %s is not registered; the first `outboxd run` registers it", name);
+    else
+        snprintf(report->summary, sizeof report->summary,
+                 "NO RELAY: %s is %s; `outboxd relay add %s --from now` (or beginning) %s", name,
+                 retired ? "retired" : "not registered", name, retired ? "brings it back" : "registers it");
+}
+
 static void
 judge(struct report *report)
 {
@@ -190,8 +207,7 @@ judge(struct report *report)
     if (ours)
         return;
     report->verdict = REPORT_NO_RELAY;
-    snprintf(report->summary, sizeof report->summary, "NO RELAY: %s is not registered%s",
-             report->settings->relay, report->status->relay_count == 0 ? "; `outboxd run` does it" : "");
+    tell_unregistered(report);
 }
 
 static void

@@ -185,9 +185,11 @@ Test(commands_dead, dead_letters_of_a_retired_relay_are_shown_and_not_retried, .
     postgres_exec(outbox.relay, "select outbox.relay_retire('main')");
     EXPECT(0, "1 dead letter, ", "", "list");
     EXPECT(0, "dead letter 1\n", "", "show", "1");
-    EXPECT(78, "", "relay \"main\" was retired", "retry", "1");
+    EXPECT(78, "", "relay \"main\" was retired; `outboxd relay add main --from now`", "retry", "1");
+    postgres_exec(outbox.admin, "update outbox.relay set name = 'other'");
+    EXPECT(78, "", "relay \"main\" is not registered; `outboxd relay list` shows", "list");
     postgres_exec(outbox.admin, "delete from outbox.relay");
-    EXPECT(78, "", "relay \"main\" is not registered", "list");
+    EXPECT(78, "", "relay \"main\" is not registered; the first `outboxd run` registers it", "list");
 }
 
 /* ---- mistakes ---- */
