@@ -14,11 +14,8 @@
 static bool
 has_functions(const struct inspect_facts *facts, struct error *error)
 {
-    if (!facts->has_outbox)
-        return error_set(error, ERROR_UNUSABLE,
-                         "database \"%s\" has no outbox that role \"%s\" may read; "
-                         "`outboxd check` says more",
-                         facts->database, facts->user);
+    if (!inspect_require_outbox(facts, error))
+        return false;
     if (facts->version < SCHEMA_VERSION)
         return error_set(error, ERROR_UNUSABLE,
                          "the schema is at version %d, this outboxd needs %d: `outboxd migrate`",

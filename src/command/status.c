@@ -24,19 +24,6 @@ static const char help[] =
     "Exit codes: 0 Postgres answered, whatever it said; 64 usage, 69 it did not, or has no outbox, 70 it\n"
     "gave an answer that must not be, 78 configuration.\n";
 
-/* False when there is nothing to tell about. */
-static bool
-has_outbox(const struct inspect_facts *facts, struct error *error)
-{
-    if (facts->has_outbox)
-        return true;
-    if (facts->has_schema)
-        return error_set(error, ERROR_UNUSABLE,
-                         "role \"%s\" may not read the outbox; `outboxd check` says more", facts->user);
-    return error_set(error, ERROR_UNUSABLE, "database \"%s\" has no outbox; `outboxd migrate` makes it",
-                     facts->database);
-}
-
 static bool
 collect(const struct settings *settings, struct inspect_facts *facts, struct status *status,
         struct error *error)
@@ -44,7 +31,7 @@ collect(const struct settings *settings, struct inspect_facts *facts, struct sta
     struct session *session;
     if (!oneshot_open(&session, settings, error))
         return false;
-    bool good = oneshot_inspect(session, facts, error) && has_outbox(facts, error) &&
+    bool good = oneshot_inspect(session, facts, error) && inspect_require_outbox(facts, error) &&
                 status_read_relays(session, status, error) && status_read_aside(session, status, error) &&
                 status_read_processes(session, status, error) && status_read_slots(session, status, error) &&
                 status_read_oldest(session, status, error);

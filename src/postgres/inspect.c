@@ -246,6 +246,19 @@ inspect_wants_outbox(const struct inspect_facts *facts)
     return facts->has_schema;
 }
 
+bool
+inspect_require_outbox(const struct inspect_facts *facts, struct error *error)
+{
+    if (!facts->has_schema)
+        return error_set(error, ERROR_UNUSABLE, "database \"%s\" has no outbox; `outboxd migrate` makes it",
+                         facts->database);
+    if (!facts->has_outbox)
+        return error_set(error, ERROR_UNUSABLE,
+                         "role \"%s\" may not read the outbox (missing: %s); `outboxd check` says more",
+                         facts->user, facts->missing.count > 0 ? facts->missing.list[0] : "a privilege");
+    return true;
+}
+
 void
 inspect_facts_free(struct inspect_facts *facts)
 {

@@ -74,6 +74,9 @@ MUST_CHECK bool inspect_read_outbox(struct inspect_facts *facts, const struct pg
 /* True when the schema is there and its tables may be read. */
 bool inspect_wants_outbox(const struct inspect_facts *facts);
 
+/* Of facts that are read: true when the outbox was; else ERROR_UNUSABLE: there is none, or the role may not read it. */
+MUST_CHECK bool inspect_require_outbox(const struct inspect_facts *facts, struct error *error);
+
 void inspect_facts_free(struct inspect_facts *facts);
 
 /* Appends what is right, doubtful and wrong, each with its cure. ERROR_CONFIG for what the configuration file

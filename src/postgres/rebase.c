@@ -89,7 +89,8 @@ become_owner(struct rebase *rebase, struct error *error)
         return false;
     bool good = PQntuples(result) == 1;
     if (!good)
-        error_set(error, ERROR_UNUSABLE, "database \"%s\" has no outbox", PQdb(rebase->connection));
+        error_set(error, ERROR_UNUSABLE, "database \"%s\" has no outbox; `outboxd migrate` makes it",
+                  PQdb(rebase->connection));
     else if (PQgetvalue(result, 0, 4)[0] == 't')
         good = error_set(error, ERROR_UNUSABLE, "this server is a standby: connect to the primary");
     else if (PQgetvalue(result, 0, 5)[0] == 't') /* whose functions would run with our rights */

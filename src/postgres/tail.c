@@ -83,13 +83,8 @@ tail_was_promoted(struct tail *tail)
 static bool
 judge(const struct inspect_facts *facts, struct error *error)
 {
-    if (!facts->has_schema)
-        return error_set(error, ERROR_UNUSABLE, "database \"%s\" has no outbox; `outboxd migrate` makes it",
-                         facts->database);
-    if (!facts->has_outbox)
-        return error_set(error, ERROR_UNUSABLE,
-                         "role \"%s\" may not read the outbox (missing: %s); `outboxd check` says more",
-                         facts->user, facts->missing.count > 0 ? facts->missing.list[0] : "a privilege");
+    if (!inspect_require_outbox(facts, error))
+        return false;
     if (facts->readable_since > SCHEMA_VERSION)
         return error_set(error, ERROR_UNUSABLE,
                          "the schema is at version %d and needs an outboxd for version %d or later; this one "

@@ -2,6 +2,7 @@
  * "unknown" where there are none (P5: no silence). */
 #include "commands_fixture.h"
 
+#include "command/command.h"
 #include "postgres/oneshot.h"
 
 #include <criterion/criterion.h>
@@ -55,9 +56,13 @@ Test(commands_status, without_an_outbox_every_command_says_the_same_and_names_th
     char *config = command_config(&outbox, POSTGRES_RELAY, NULL);
     struct ran ran = run_status(config, false);
     cr_assert_eq(ran.exit_code, 69);
-    cr_assert(strstr(ran.err, "outboxd migrate") != NULL, "%s", ran.err);
+    cr_assert(strstr(ran.err, " has no outbox; `outboxd migrate` makes it\n") != NULL, "%s", ran.err);
     cr_assert_str_empty(ran.out);
     ran_free(&ran);
+    expect_ran(run_with(command_dead, "dead", config, (const char *const[]){"list", NULL}), 69, "",
+               " has no outbox; `outboxd migrate` makes it\n");
+    expect_ran(run_with(command_pause, "pause", config, (const char *const[]){NULL}), 69, "",
+               " has no outbox; `outboxd migrate` makes it\n");
     free(config);
     postgres_free(server);
 }

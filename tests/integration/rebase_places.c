@@ -301,7 +301,7 @@ Test(rebase_places, only_who_may_act_for_the_owner_may_rebase)
     postgres_exec(outbox.admin, "update outbox.schema_version set version = 1");
     rebase_expect(&outbox, 69, "", "run outboxd migrate first", "--yes");
     struct outbox empty = outbox_connect(outbox.server, postgres_create_database(outbox.server));
-    rebase_expect(&empty, 69, "", "has no outbox", "--yes");
+    rebase_expect(&empty, 69, "", "has no outbox; `outboxd migrate` makes it", "--yes");
     disconnect(&empty);
     outbox_close(&outbox);
 }
