@@ -127,6 +127,27 @@ number_is_cut(rd_kafka_conf_t *scratch, const struct property *property)
     return end != property->value && *end != '\0' && strcmp(property->value, taken) != 0;
 }
 
+/* librdkafka names a property that it knows under two names by the other one. The caller frees the text. */
+static char *
+name_as_written(const char *reason, const char *name)
+{
+    static const char before[] = "onfiguration property \"";
+    const char *begin = strstr(reason, before);
+    const char *end = begin != NULL ? strchr(begin + sizeof before - 1, '"') : NULL;
+    if (end == NULL)
+        return must_strdup(reason);
+    return must_format("%.*s%s%s", (int)(begin - reason) + (int)sizeof before - 1, reason, name, end);
+}
+
+static void
+complain_of_value(struct report *report, const struct property *property, const char *reason)
+{
+    char *named = name_as_written(reason, property->name);
+    complain(report, property->line, property->name,
+             property->secret ? "has a value that librdkafka does not accept" : named);
+    free(named);
+}
+
 /* One property alone: our rules first, for their reasons are about promises; then librdkafka's. */
 static void
 check_property(struct report *report, rd_kafka_conf_t *scratch, const struct property *property)
@@ -142,8 +163,7 @@ check_property(struct report *report, rd_kafka_conf_t *scratch, const struct pro
     if (result == RD_KAFKA_CONF_UNKNOWN)
         complain_of_unknown(report, property);
     else if (result == RD_KAFKA_CONF_INVALID)
-        complain(report, property->line, property->name,
-                 property->secret ? "has a value that librdkafka does not accept" : reason);
+        complain_of_value(report, property, reason);
     else if (number_is_cut(scratch, property))
         complain(report, property->line, property->name, "must be a number without a unit");
 }

@@ -170,7 +170,9 @@ Test(kafka_properties, librdkafka_judges_the_rest)
     expect_refused("socket.timeout.ms", "soon", "socket.timeout.ms");
     expect_refused("socket.timeout.ms", "1", "range");
     expect_refused("compression.type", "rar", "rar");
-    expect_refused("linger.ms", "soon", "linger.ms");
+    expect_refused("linger.ms", "soon", "configuration property \"linger.ms\"\n"); /* as it was written */
+    expect_refused("queue.buffering.max.ms", "soon", "configuration property \"queue.buffering.max.ms\"\n");
+    expect_refused("compression.type", "rar", "configuration property \"compression.type\"");
 }
 
 Test(kafka_properties, a_misspelt_property_is_told_the_nearest_and_what_that_one_would_be_told)
