@@ -68,7 +68,8 @@ parse_keywords(struct conninfo *conninfo, const char *text, char *keyword, char 
         memcpy(keyword, at, size);
         keyword[size] = '\0';
         at = skip_blanks(at + size);
-        if (*at != '=')
+        conninfo->malformed = *at != '=';
+        if (conninfo->malformed)
             return;
         at = read_keyword_value(skip_blanks(at + 1), value);
         take(conninfo, keyword, value);

@@ -12,6 +12,7 @@ struct conninfo {
     char *sslmode;
     bool has_password; /* password or sslpassword */
     bool has_service;  /* a service file says the rest */
+    bool malformed;    /* neither a URI nor keywords with values: libpq would refuse it */
 };
 
 /* Takes keyword/value strings and URIs. A malformed string gives what stands before the fault. Free with

@@ -156,6 +156,9 @@ judge_conninfo(struct loading *loading, bool world_readable)
     if (settings->postgres_conninfo == NULL)
         return;
     struct conninfo conninfo = conninfo_parse(settings->postgres_conninfo);
+    if (conninfo.malformed)
+        complaints_add(&loading->complaints, line, "postgres.conninfo",
+                       "is neither a list of keyword=value nor a URI, such as postgresql://..");
     if (conninfo.has_password && world_readable)
         complaints_add(&loading->complaints, line, "postgres.conninfo",
                        "holds a password in a file that everybody may read: chmod it to 0640, or use "

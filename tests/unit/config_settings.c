@@ -172,6 +172,20 @@ Test(config_settings, refuses_wrong_types)
                           "c.yaml:8: batch.events: must be a number, not text in quotes\n");
 }
 
+/* What it holds is not shown: it may be a password. */
+Test(config_settings, refuses_what_is_no_connection_string)
+{
+    static const char *const refused[] = {"5", "dbname", "'dbname=shop hunter2'", "'postgresq://shop'"};
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        char *text = must_format(
+            "source: shop\npostgres: {conninfo: %s}\nkafka: {bootstrap.servers: localhost}\n", refused[i]);
+        config_fixture_expect(
+            text, "c.yaml:2: postgres.conninfo: is neither a list of keyword=value nor a URI, such "
+                  "as postgresql://..\n");
+        free(text);
+    }
+}
+
 Test(config_settings, refuses_names_that_do_not_fit_into_names)
 {
     char text[400] = CONFIG_LEAST "relay: ", lines[400];
