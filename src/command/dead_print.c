@@ -105,7 +105,11 @@ put_totals(FILE *to, const struct dead_list *dead)
     fprintf(to, "%" PRId64 " dead letter%s, the oldest refused %s ago; %" PRId64 " event%s held behind %s\n",
             dead->letters, dead->letters == 1 ? "" : "s", print_age(dead->oldest_us, age), dead->held,
             dead->held == 1 ? "" : "s", dead->letters == 1 ? "it" : "them");
-    if ((int64_t)dead->count < dead->letters)
+    if ((int64_t)dead->count >= dead->letters)
+        return;
+    if (dead->count == 1)
+        fputs("only the first is shown; --limit N shows more\n", to);
+    else
         fprintf(to, "the first %zu are shown; --limit N shows more\n", dead->count);
 }
 

@@ -38,6 +38,12 @@ new_partitions(const struct inspection *inspection, const char *topic)
 }
 
 static const char *
+plural(int count)
+{
+    return count == 1 ? "" : "s";
+}
+
+static const char *
 servers(const struct inspection *inspection)
 {
     const struct property *property = properties_find(inspection->settings, "bootstrap.servers");
@@ -69,9 +75,9 @@ add_created(struct inspection *inspection, const char *topic, rd_kafka_event_t *
     const rd_kafka_topic_result_t **topics =
         result ? rd_kafka_CreateTopics_result_topics(result, &count) : NULL;
     if (count == 1 && rd_kafka_topic_result_error(topics[0]) == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        findings_ok(inspection->findings, "topic %s: created, %d partitions, %d cop%s of each", topic,
-                    new_partitions(inspection, topic), new_replicas(inspection),
-                    new_replicas(inspection) == 1 ? "y" : "ies");
+        findings_ok(inspection->findings, "topic %s: created, %d partition%s, %d cop%s of each", topic,
+                    new_partitions(inspection, topic), plural(new_partitions(inspection, topic)),
+                    new_replicas(inspection), new_replicas(inspection) == 1 ? "y" : "ies");
         return;
     }
     const char *why = event ? rd_kafka_event_error_string(event) : "no answer in time";
@@ -177,21 +183,21 @@ judge_topic(struct inspection *inspection, const rd_kafka_metadata_topic_t *meta
     }
     if (leaderless > 0)
         findings_add(inspection->findings, FINDING_WARNING, ERROR_NONE, "start the brokers that hold them",
-                     "topic %s: %d partitions without leader: their events wait", metadata->topic,
-                     leaderless);
+                     "topic %s: %d partition%s without leader: events wait there", metadata->topic,
+                     leaderless, plural(leaderless));
     judge_copies(inspection, metadata->topic, replicas);
     if (configs == NULL) {
         findings_ok(inspection->findings,
-                    "topic %s: %d partitions, replication factor %d; its configuration was not "
+                    "topic %s: %d partition%s, replication factor %d; its configuration was not "
                     "told, or may not be read (DESCRIBE_CONFIGS)",
-                    metadata->topic, metadata->partition_cnt, replicas);
+                    metadata->topic, metadata->partition_cnt, plural(metadata->partition_cnt), replicas);
         return;
     }
     const char *policy = configs_value(configs, "cleanup.policy");
     findings_ok(inspection->findings,
-                "topic %s: %d partitions, replication factor %d, min.insync.replicas %" PRId64
+                "topic %s: %d partition%s, replication factor %d, min.insync.replicas %" PRId64
                 ", max.message.bytes %" PRId64 ", cleanup.policy %s%s",
-                metadata->topic, metadata->partition_cnt, replicas,
+                metadata->topic, metadata->partition_cnt, plural(metadata->partition_cnt), replicas,
                 configs_number(configs, "min.insync.replicas", 1),
                 configs_number(configs, "max.message.bytes", 0), policy ? policy : "unknown",
                 configs_limits(configs).key_required ? " (takes no event without a key)" : "");

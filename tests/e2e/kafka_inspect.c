@@ -111,7 +111,7 @@ Test(kafka_inspect, on_three_brokers_create_asks_for_two_copies_and_one_copy_is_
     findings_free(&findings);
     /* what one broker has made the others learn a moment later */
     wait_for(says(&settings, topics[0], FINDING_OK,
-                  "outboxd-position-shop-main: 1 partitions, replication factor 3, min.insync.replicas 2"),
+                  "outboxd-position-shop-main: 1 partition, replication factor 3, min.insync.replicas 2"),
              30000);
     wait_for(says(&settings, topics[0], FINDING_OK,
                   "missing: 8 partitions, replication factor 3, min.insync.replicas 2"),

@@ -94,6 +94,7 @@ Test(commands_dead, list_of_a_topic_and_its_totals_leave_the_others_out, .init =
     EXPECT(0, "\n2 dead letters, ", "", "list", "--topic", "mail.*");
     EXPECT(0, "\n3 dead letters, ", "", "list", "--topic", "*", "--limit", "2");
     EXPECT(0, "the first 2 are shown; --limit N shows more\n", "", "list", "--limit", "2");
+    EXPECT(0, "only the first is shown; --limit N shows more\n", "", "list", "--limit", "1");
     EXPECT(0, "no dead letters\n", "", "list", "--topic", "orders.*");
     json_t *object = OBJECT("list", "--topic", "orders");
     cr_expect_eq(json_array_size(json_object_get(object, "list")), 1);
