@@ -314,6 +314,8 @@ install: $(O)/outboxd install-lib     ## DESTDIR and PREFIX (/usr/local): daemon
 	install -D -m 644 docs/man/outboxd.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5/outboxd.yaml.5
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/outboxd README.md config.yaml.example
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/outboxd/docs docs/*.md
+	sed -i -f packaging/installed-links.sed $(DESTDIR)$(PREFIX)/share/doc/outboxd/README.md \
+		$(DESTDIR)$(PREFIX)/share/doc/outboxd/docs/*.md
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's,/usr/bin/outboxd,$(PREFIX)/bin/outboxd,' packaging/outboxd.service \
 		> $(DESTDIR)$(PREFIX)/lib/systemd/system/outboxd.service

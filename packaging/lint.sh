@@ -51,6 +51,22 @@ else
     echo "lint: no systemd-analyze here, the service is not judged"
 fi
 
+# ---- a page links to what is there, also where it is installed: beside README.md, config.yaml.example and docs/*.md, nothing is
+links() { sed -f "${2:-/dev/null}" "$1" | grep -o '](\([^)]*\))' | sed 's/^](//; s/[#)].*//' | grep -v '^https\{0,1\}:\|^$'; }
+for page in $(git ls-files --cached --others --exclude-standard -- '*.md'); do
+    for target in $(links "$page"); do
+        [ -e "$(dirname "$page")/$target" ] || complain "$page links to $target, which is not there"
+    done
+done
+for page in README.md docs/*.md; do
+    for target in $(links "$page" packaging/installed-links.sed); do
+        case $(dirname "$page")/$target in
+        ./README.md | ./config.yaml.example | ./docs/*.md | docs/*.md | docs/../README.md) [ -e "$(dirname "$page")/$target" ] && continue ;;
+        esac
+        complain "$page links to $target, which is not installed"
+    done
+done
+
 # ---- a file that outgrows its room has two jobs
 for file in $sources $(git ls-files --cached --others --exclude-standard -- '*.sql' '*.sh'); do
     lines=$(wc -l <"$file")
