@@ -234,7 +234,7 @@ kill_relay
 say "starting outboxd again: it takes over when the dead one's lease (3 s) has run out"
 start_relay
 wait_published
-say "the new outboxd leads and publishes what was left"
+say "the new outboxd leads and publishes what was left; its first events may stand above this line"
 wait_end "$signup" || fail "the sign-up program" "$scratch/signup.log"
 [[ $(<"$scratch/signup.log") =~ done=([0-9]+)\ email_taken=([0-9]+)\  ]] || fail "the sign-up program" "$scratch/signup.log"
 

@@ -40,7 +40,8 @@ fail_mail_server() {
     local before after
     set_mail_server 'refuse 451 rcpt'
     before=$(sql -c 'select count(*) from app_user')
-    say "the mail server refuses everything from now on (451); $(mails) mails have gone out so far"
+    say "the mail server refuses everything from now on (451); $(mails) mails have gone out so far: the mailer has just begun, for"
+    say "a broker gives a new consumer group its partitions only after 3 s, in which further members may join"
     sleep 2
     after=$(sql -c 'select count(*) from app_user')
     ((after > before)) || fail "nobody could sign up while the mail server was failing"
