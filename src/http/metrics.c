@@ -159,6 +159,9 @@ write_backlog(FILE *out, const struct snapshot *snapshot)
         out, "outbox_stuck",
         "1 while publishing stands still in front of an event that Kafka refuses; /health/ready says which.",
         snapshot->trouble[0] != '\0');
+    write_gauge(out, "outbox_paused",
+                "1 while somebody has paused the whole relay, which publishes nothing: outboxd resume.",
+                snapshot->paused);
     write_gauge(out, "outbox_dead_letters",
                 "Events that Kafka refused for their own sake, waiting for a person: outboxd dead.",
                 (double)snapshot->dead_letters);

@@ -55,7 +55,8 @@ journal_ask_prepare(struct session *session, int64_t now_us)
 {
     session_ask(session,
                 SQL_PREPARE_NEWEST SQL_PREPARE_SET_BACK SQL_PREPARE_TAKE SQL_PREPARE_ROWS SQL_PREPARE_LATE
-                    SQL_PREPARE_STEP SQL_PREPARE_CONFIRM SQL_PREPARE_PAGE SQL_PREPARE_NAMES SQL_PREPARE_ASIDE,
+                    SQL_PREPARE_STEP SQL_PREPARE_CONFIRM SQL_PREPARE_PAGE SQL_PREPARE_NAMES SQL_PREPARE_ASIDE
+                        SQL_PREPARE_BACKLOG,
                 now_us);
 }
 

@@ -314,6 +314,26 @@
     " select epoch, seq, snapshot::text, w::text, lo_id, hi_id, nonce from outbox.journal where relay = $1 and seq in ($2, $3)" \
     " order by seq;"
 
+/* When the oldest event was created that is not confirmed, in microseconds; 0: there is none. $1 relay, $2 and $3 the confirmed position. Each part
+ * is one look-up, by (xid, id): what came after the confirmed tick, its late transactions, and those between xmax and w. Within a tick the first event
+ * behind the position is its neighbour by id instead. Ranges keep the planner at the index that has their order, whatever it believes of xids. */
+#define SQL_PREPARE_BACKLOG                                                                                            \
+    "prepare outboxd_backlog(text, bigint, bigint) as"                                                                 \
+    " select coalesce((extract(epoch from min(b.created_at)) * 1000000)::bigint, 0)"                                   \
+    " from (select j.snapshot, j.w, j.lo_id from outbox.journal j where j.relay = $1 and j.seq = $2) c"                \
+    " cross join lateral ("                                                                                            \
+    "  (select e.created_at from outbox.event e where $3 = 0 and e.xid >= c.w order by e.xid, e.id limit 1)"           \
+    "  union all"                                                                                                      \
+    "  (select e.created_at from outbox.event e where $3 > 0 and e.id > greatest(c.lo_id, $3)"                         \
+    "    and (e.xid >= c.w) is true order by e.id limit 1)"                                                            \
+    "  union all"                                                                                                      \
+    "  select l.created_at from pg_snapshot_xip(c.snapshot) x cross join lateral"                                      \
+    "    (select e.created_at from outbox.event e where e.xid >= x and e.xid <= x and e.id > $3"                       \
+    "      order by e.xid, e.id limit 1) l"                                                                            \
+    "  union all"                                                                                                      \
+    "  (select e.created_at from outbox.event e where e.xid >= pg_snapshot_xmax(c.snapshot) and e.xid < c.w and e.id > $3" \
+    "    order by e.xid, e.id limit 1)) b;"
+
 /* clang-format on */
 
 #endif

@@ -305,6 +305,8 @@ read_beside(struct relay *relay, enum request request, struct error *error)
         return rounds_answer_late(relay, error);
     case REQUEST_ROUND_PAGE:
         return rounds_answer_page(relay, error);
+    case REQUEST_BACKLOG:
+        return backlog_answer(relay, error);
     default:
         check_failed(__FILE__, __LINE__, "an answer that nobody asked for");
     }

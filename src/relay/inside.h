@@ -12,11 +12,12 @@
  *   passing.c  what is passed over of these               attempts.c which are tried, in turns
  *   rounds.c   they catch up                              side.c     work beside the stream
  *   requests.c retries, discards, copies, replays         look.c     which of them are begun
- *   refusals.c what Kafka refuses of them */
+ *   refusals.c what Kafka refuses of them              backlog.c  what waits while all of it is paused */
 #ifndef OUTBOXD_RELAY_INSIDE_H
 #define OUTBOXD_RELAY_INSIDE_H
 
 #include "kafka/producer.h"
+#include "postgres/backlog.h"
 #include "postgres/inspect.h"
 #include "postgres/journal.h"
 #include "postgres/reader.h"
@@ -57,6 +58,7 @@ enum request {
     REQUEST_ROUND,
     REQUEST_ROUND_LATE,
     REQUEST_ROUND_PAGE,
+    REQUEST_BACKLOG,
 };
 
 struct counters {
@@ -162,6 +164,10 @@ struct relay {
     struct beside beside;
     bool beside_turn; /* of asking for a page: the stream's, or one beside it */
     int64_t answer;   /* of the statement that was appended last */
+
+    /* paused by hand (backlog.c) */
+    int64_t backlog_from_us; /* created_at of the oldest event that waited at the last look; 0: none did */
+    int64_t backlog_at_us;   /* the next look */
 
     /* what the database knows about an outage of Kafka (outage.c) */
     const char *outage_told; /* its error; NULL: none */
@@ -316,6 +322,10 @@ bool look_answer(struct relay *relay, struct error *error) MUST_CHECK;
 /* It waits for a topic that another one waits for: it may be forgotten, and begins anew when that has its way. */
 bool look_spares(const struct relay *relay, const struct side *side);
 void look_forget(struct relay *relay, struct side *side); /* it has ended: the next one may begin */
+
+/* backlog.c */
+bool backlog_asks(struct relay *relay); /* every few seconds while the relay is paused; true: it was asked */
+bool backlog_answer(struct relay *relay, struct error *error) MUST_CHECK;
 
 /* requests.c */
 bool requests_of_letter(enum request_kind kind);

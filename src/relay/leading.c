@@ -269,7 +269,7 @@ asks_beside(struct relay *relay, bool heartbeat_due)
         return false;
     else if (relay->now_us >= relay->beside.look_at_us)
         look_ask(relay);
-    else
+    else if (!backlog_asks(relay))
         return !relay->beside.paused && exact_is_settled(relay) && leading_has_room(relay) && side_ask(relay);
     return true;
 }

@@ -83,17 +83,33 @@ oldest_of_stream(const struct pipeline *pipeline)
     return NULL;
 }
 
+/* When the oldest event that is known to be unconfirmed was created; 0: none is. */
+static int64_t
+unconfirmed_from_us(const struct relay *relay)
+{
+    const struct event *oldest = oldest_of_stream(&relay->pipeline);
+    int64_t read_us = oldest != NULL ? oldest->created_at_us : 0;
+    int64_t unread_us = relay->owns && relay->beside.paused ? relay->backlog_from_us : 0;
+    return read_us == 0 || (unread_us != 0 && unread_us < read_us) ? unread_us : read_us;
+}
+
 static void
 observe_lag(const struct relay *relay, struct snapshot *snapshot)
 {
-    const struct event *oldest = oldest_of_stream(&relay->pipeline);
-    double age = oldest != NULL ? (double)(clock_wall_us() - oldest->created_at_us) / 1e6 : 0;
-    int64_t by_id = relay->sequence - relay->highest_id, in_pages = events_in_pages(&relay->pipeline);
+    int64_t from_us = unconfirmed_from_us(relay);
+    double age = from_us != 0 ? (double)(clock_wall_us() - from_us) / 1e6 : 0;
     bool settled = relay->pipeline.pages == 0 && !reader_has_more(relay->reader) && !relay->catching_up;
+    int64_t before = relay->highest_id, in_pages = events_in_pages(&relay->pipeline);
+    if (settled && relay->edge.lo_id > before)
+        before = relay->edge.lo_id;
+    int64_t by_id = relay->sequence - before;
     snapshot->lag_seconds = age > 0 ? age : 0;
     if (by_id < in_pages)
         by_id = in_pages; /* the highest id that is acknowledged may stand behind one that is not */
-    snapshot->lag_events = !relay->owns || settled ? 0 : by_id;
+    bool unread = relay->beside.paused && from_us != 0, waits = !settled || unread;
+    if (unread && by_id < 1)
+        by_id = 1; /* it has a low one, of a transaction that was open for long */
+    snapshot->lag_events = relay->owns && waits ? by_id : 0;
 }
 
 static void

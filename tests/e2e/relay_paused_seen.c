@@ -52,6 +52,44 @@ Test(relay_paused_seen,
     setup_end(&setup);
 }
 
+static void
+emit_one(struct setup *setup, const char *topic)
+{
+    postgres_exec(setup->app, "insert into outbox.event (topic, payload) values ('%s', 'x')", topic);
+}
+
+/* The alarm that is to ring before the disk is full goes by the lag, and whoever has paused the relay may have forgotten it. Who takes the lead
+ * during the pause knows no less. */
+Test(relay_paused_seen, what_waits_behind_a_pause_of_the_whole_relay_is_lag__P5)
+{
+    struct setup setup = setup_begin_on(postgres_shared(), broker_start(NULL));
+    const char *topic = setup_topic(&setup, "topic", 1, NULL);
+    setup_run(&setup, (const char *[]){LEASE, NULL});
+    emit_one(&setup, topic);
+    setup_wait_confirmed(&setup, 10000);
+    cr_expect_eq(daemon_metric(setup.relay, "outbox_paused"), 0);
+    cr_assert_eq(postgres_int(setup.admin, "select outbox.pause('main', null)::int"), 1);
+    wait_for(daemon_metric(setup.relay, "outbox_paused") == 1, 10000);
+    cr_expect_eq(daemon_metric(setup.relay, "outbox_lag_seconds"), 0);
+    cr_expect_eq(daemon_metric(setup.relay, "outbox_lag_events"), 0);
+    emit_one(&setup, topic);
+    emit_one(&setup, topic);
+    wait_for(daemon_metric(setup.relay, "outbox_lag_seconds") > 3, 20000);
+    cr_expect_eq(daemon_metric(setup.relay, "outbox_lag_events"), 2);
+    cr_expect_eq(daemon_terminate(setup.relay), 0);
+    daemon_again(setup.relay);
+    daemon_wait_ready(setup.relay);
+    wait_for(daemon_metric(setup.relay, "outbox_lag_seconds") > 3, 20000);
+    cr_expect_geq(daemon_metric(setup.relay, "outbox_lag_events"), 2);
+    cr_assert_eq(postgres_int(setup.admin, "select outbox.resume('main', null)::int"), 1);
+    setup_wait_confirmed(&setup, 10000);
+    wait_for(daemon_metric(setup.relay, "outbox_lag_seconds") == 0, 10000);
+    cr_expect_eq(daemon_metric(setup.relay, "outbox_lag_events"), 0);
+    cr_expect_eq(daemon_metric(setup.relay, "outbox_paused"), 0);
+    setup_expect_all_once(&setup, 1000);
+    setup_end(&setup);
+}
+
 /* An event of two hours ago is replayed while the broker hangs. */
 Test(relay_paused_seen, what_is_sent_again_on_purpose_is_no_lag__P5)
 {

@@ -326,6 +326,38 @@ copy_page(struct request *request)
     run_page(request, &query);
 }
 
+/* ---- what waits ---- */
+
+static bool
+is_late(const struct pg_snapshot *prior, const struct line *line, const struct row *row)
+{
+    return row->by->xid < line->w && !snapshot_shows(prior, row->by->xid);
+}
+
+/* Of the rows that the position has not passed: the first by id, which is near enough, and each of a late transaction. */
+static void
+backlog(struct request *request)
+{
+    int64_t seq, id, oldest = 0;
+    bool first = true;
+    struct pg_snapshot prior;
+    CHECK(sscanf(behind(request->sql, "execute outboxd_backlog(null, "), "%" SCNd64 ", %" SCNd64, &seq,
+                 &id) == 2);
+    const struct line *line = seq >= 0 && seq < (int64_t)database.lines_count ? database.lines[seq] : NULL;
+    CHECK(line != NULL && snapshot_sees(&request->snapshot, line->by)); /* a confirmed row is not trimmed */
+    snapshot_parse(&prior, line->snapshot);
+    for (size_t i = database_above(id); i < database.rows_count; i++) {
+        const struct row *row = database.rows[i];
+        bool later = first && row->id > line->lo_id && row->by->xid >= line->w;
+        if (!snapshot_sees(&request->snapshot, row->by) || !(later || is_late(&prior, line, row)))
+            continue;
+        first = first && !later;
+        oldest = oldest == 0 || row->created_at_us < oldest ? row->created_at_us : oldest;
+    }
+    request->answer.columns = 1;
+    answer_number(&request->answer, oldest);
+}
+
 /* What else is told, and what is prepared, needs no answer. */
 static void
 run_text(struct request *request)
@@ -336,6 +368,8 @@ run_text(struct request *request)
     } else if (sscanf(request->sql, MODEL_TRIM "%" SCNd64, &low) == 1) {
         request->answer.columns = 1;
         answer_number(&request->answer, database_trim(low, tables_name));
+    } else if (strstr(request->sql, "execute ") != NULL) {
+        backlog(request);
     }
 }
 

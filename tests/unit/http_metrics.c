@@ -30,6 +30,7 @@ planted(void)
         .in_flight_events = 4,
         .in_flight_bytes = 2900,
         .memory_bytes = 67108864,
+        .paused = true,
         .dead_letters = 2,
         .paused_topics = 3,
         .held_events = 9,
@@ -68,6 +69,10 @@ static const char wanted[] =
     "/health/ready says which.\n"
     "# TYPE outbox_stuck gauge\n"
     "outbox_stuck 0\n"
+    "# HELP outbox_paused 1 while somebody has paused the whole relay, which publishes nothing: outboxd "
+    "resume.\n"
+    "# TYPE outbox_paused gauge\n"
+    "outbox_paused 1\n"
     "# HELP outbox_dead_letters Events that Kafka refused for their own sake, waiting for a person: outboxd "
     "dead.\n"
     "# TYPE outbox_dead_letters gauge\n"
