@@ -170,6 +170,9 @@ write_backlog(FILE *out, const struct snapshot *snapshot)
     write_gauge(out, "outbox_paused_topics",
                 "Topics that take nothing or were paused by hand: their events wait, the others flow.",
                 (double)snapshot->paused_topics);
+    write_gauge(out, "outbox_paused_topic_seconds",
+                "Time since the oldest pause of a topic began; 0 when there is none.",
+                snapshot->paused_topic_seconds);
     write_gauge(out, "outbox_in_flight_events", "Events read and not yet confirmed.",
                 (double)snapshot->in_flight_events);
     write_gauge(out, "outbox_in_flight_bytes", "Bytes of the events in flight, with their overhead.",

@@ -135,6 +135,23 @@ struct verdict {
     const char *why;
 };
 
+/* Events are published: all, or all but some. */
+static struct verdict
+judge_leader(const struct snapshot *snapshot)
+{
+    bool dead = snapshot->dead_letters > 0, paused = snapshot->paused_topics > 0;
+    if (dead && paused)
+        return (struct verdict){"warn", "Leading",
+                                "Events are published, but for dead letters, what waits behind them, and "
+                                "those of paused topics."};
+    if (dead)
+        return (struct verdict){"warn", "Leading",
+                                "Events are published, but for dead letters and what waits behind them."};
+    if (paused)
+        return (struct verdict){"warn", "Leading", "Events are published, but for those of paused topics."};
+    return (struct verdict){"good", "Leading", "Events are published. Nothing is stuck."};
+}
+
 static struct verdict
 judge(const struct snapshot *snapshot, int64_t now_us)
 {
@@ -153,7 +170,7 @@ judge(const struct snapshot *snapshot, int64_t now_us)
             "warn", "Paused by hand",
             "Nothing is published until `outboxd resume`. Events go on being committed, and wait."};
     if (snapshot->leader)
-        return (struct verdict){"good", "Leading", "Events are published. Nothing is stuck."};
+        return judge_leader(snapshot);
     if (strcmp(snapshot->state, "standby") == 0)
         return (struct verdict){
             "wait", "Standing by",
@@ -205,6 +222,38 @@ write_tiles(FILE *out, const struct snapshot *snapshot)
             (long long)snapshot->in_flight_bytes);
 }
 
+/* What waits for a person or for better times; nothing when nothing does. */
+static void
+write_waiting(FILE *out, const struct snapshot *snapshot)
+{
+    if (snapshot->dead_letters == 0 && snapshot->paused_topics == 0)
+        return;
+    fputs("<section class=\"tiles\">", out);
+    if (snapshot->dead_letters > 0) {
+        fputs("<div class=\"tile\">Dead letters<b>", out);
+        write_signed(out, snapshot->dead_letters);
+        fputs("</b><span class=\"soft\">", out);
+        write_signed(out, snapshot->held_events);
+        fputs(" events held behind them: <code>outboxd dead</code></span></div>", out);
+    }
+    if (snapshot->paused_topics > 0) {
+        fputs("<div class=\"tile why\">Paused topics<b>", out);
+        write_signed(out, snapshot->paused_topics);
+        fputs("</b><span class=\"soft\">", out);
+        if (snapshot->paused_topic[0] != '\0') {
+            fputs("first <code>", out);
+            write_text(out, snapshot->paused_topic);
+            fputs("</code>, for ", out);
+            write_duration(out, snapshot->paused_topic_seconds);
+            fputs(": ", out);
+            write_text(out, snapshot->paused_why);
+            fputs(". All: ", out);
+        }
+        fputs("<code>outboxd status</code></span></div>", out);
+    }
+    fputs("</section>", out);
+}
+
 static void
 write_topics(FILE *out, const struct snapshot *snapshot)
 {
@@ -254,6 +303,13 @@ write_row_count(FILE *out, const char *name, uint64_t count)
     fputs("</tr>", out);
 }
 
+/* Of the others' epoch and ticks a process knows what was, or nothing. */
+static bool
+leads(const struct snapshot *snapshot)
+{
+    return strcmp(snapshot->state, "leading") == 0 || strcmp(snapshot->state, "draining") == 0;
+}
+
 static void
 write_details(FILE *out, const struct snapshot *snapshot)
 {
@@ -261,9 +317,11 @@ write_details(FILE *out, const struct snapshot *snapshot)
     write_moment(out, snapshot->started_at_us);
     fputs("</tr><tr><th>Holder<td><code>", out);
     write_text(out, snapshot->holder);
-    fprintf(out, "</code></tr><tr><th>Epoch<td>%lld</tr>", (long long)snapshot->epoch);
-    fprintf(out, "<tr><th>Tick<td>%lld, confirmed up to %lld</tr>", (long long)snapshot->tick_seq,
-            (long long)snapshot->confirmed_seq);
+    fputs("</code></tr>", out);
+    if (leads(snapshot))
+        fprintf(out, "<tr><th>Epoch<td>%lld</tr><tr><th>Tick<td>%lld, confirmed up to %lld</tr>",
+                (long long)snapshot->epoch, (long long)snapshot->tick_seq,
+                (long long)snapshot->confirmed_seq);
     write_row_count(out, "Takeovers", snapshot->takeovers);
     write_row_count(out, "Connections to Postgres", snapshot->postgres_connects);
     write_row_count(out, "Kafka producers", snapshot->producer_instances);
@@ -293,6 +351,7 @@ http_page_write(const struct snapshot *snapshot, int64_t now_us, size_t *size)
     fprintf(out, "</title><style>%s</style></head><body><main>", style);
     write_verdict(out, snapshot, now_us);
     write_tiles(out, snapshot);
+    write_waiting(out, snapshot);
     write_topics(out, snapshot);
     write_details(out, snapshot);
     fputs("<footer>outboxd " OUTBOXD_VERSION " &middot; refreshes itself every 5 s &middot; "

@@ -52,6 +52,9 @@ struct snapshot {
     int64_t in_flight_events, in_flight_bytes;
     int64_t memory_bytes; /* the bound */
     int64_t dead_letters, held_events, paused_topics;
+    double paused_topic_seconds; /* since the oldest pause of a topic; 0: there is none */
+    char paused_topic[256];      /* that topic, or "" .. */
+    char paused_why[512];        /* .. and why: "UNKNOWN_TOPIC_OR_PART: Broker: ..", "PAUSED: somebody .." */
     uint64_t errors[SNAPSHOT_ERROR_COUNT];
     uint64_t latency_buckets[SNAPSHOT_LATENCY_BUCKETS]; /* not cumulative */
     double latency_sum_seconds;

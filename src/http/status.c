@@ -138,6 +138,8 @@ status_write(const struct snapshot *snapshot, int64_t now_us)
     fields_set_integer(status, "memory_limit_bytes", snapshot->memory_bytes);
     fields_set_integer(status, "dead_letters", snapshot->dead_letters);
     fields_set_integer(status, "held_events", snapshot->held_events);
+    fields_set_integer(status, "paused_topics", snapshot->paused_topics);
+    fields_set_number(status, "paused_topic_seconds", snapshot->paused_topic_seconds);
     fields_set_count(status, "polls", snapshot->polls);
     fields_set_count(status, "takeovers", snapshot->takeovers);
     fields_set_count(status, "postgres_connects", snapshot->postgres_connects);

@@ -5,7 +5,9 @@
 #include "postgres/row.h"
 
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 void
 waiting_ask(struct session *session, const char *relay, const struct waiting_wish *wish, int64_t now_us)
@@ -66,6 +68,21 @@ read_request(const json_t *row)
     return request;
 }
 
+/* A timestamptz in JSON: ISO 8601 with an offset. 0: it is none of them. */
+static int64_t
+moment(const json_t *object, const char *name)
+{
+    struct tm given = {0};
+    const char *value = text(object, name);
+    const char *at = value != NULL ? strptime(value, "%Y-%m-%dT%H:%M:%S", &given) : NULL;
+    char *end = NULL;
+    double fraction = at != NULL && *at == '.' ? strtod(at, &end) : 0;
+    if (at == NULL || strptime(end != NULL ? end : at, "%z", &given) == NULL)
+        return 0;
+    long offset_s = given.tm_gmtoff; /* timegm() changes it */
+    return (int64_t)((double)(timegm(&given) - offset_s) * 1e6 + fraction * 1e6);
+}
+
 static struct waiting_topic
 read_topic(const json_t *row)
 {
@@ -74,6 +91,7 @@ read_topic(const json_t *row)
                                   .from_seq = integer(row, "from_seq"),
                                   .to_seq = integer(row, "to_seq"),
                                   .after_id = integer(row, "after_id"),
+                                  .since_us = moment(row, "since"),
                                   .error = text(row, "error"),
                                   .message = text(row, "message")};
 }

@@ -11,6 +11,7 @@ struct json_t;
 struct waiting_topic {
     const char *name;
     int64_t number, from_seq, to_seq, after_id;
+    int64_t since_us; /* 0: unknown */
     const char *error, *message;
 };
 

@@ -73,6 +73,7 @@ struct pause {
     bool by_hand;           /* somebody wants it: it is not tried */
     unsigned seen_by_hand;  /* in which look at what waits somebody wanted it last */
     bool ended;             /* the stream takes its events again, and the database is to hear of it */
+    int64_t since_us;       /* when it began, by the wall clock */
     struct outcome why;
     enum pause_doubt doubt;
     struct backoff backoff;

@@ -113,6 +113,26 @@ observe_lag(const struct relay *relay, struct snapshot *snapshot)
 }
 
 static void
+observe_pauses(const struct relay *relay, struct snapshot *snapshot)
+{
+    const struct pause *oldest = NULL;
+    for (size_t i = 0; i < relay->beside.pause_count; i++) {
+        const struct pause *pause = relay->beside.pauses[i];
+        if (!pause->ended && (oldest == NULL || pause->since_us < oldest->since_us))
+            oldest = pause;
+    }
+    double age = oldest != NULL ? (double)(clock_wall_us() - oldest->since_us) / 1e6 : 0;
+    snapshot->paused_topics = (int64_t)relay->beside.pause_count;
+    snapshot->paused_topic_seconds = age > 0 ? age : 0;
+    snapshot->paused_topic[0] = snapshot->paused_why[0] = '\0';
+    if (oldest == NULL)
+        return;
+    snprintf(snapshot->paused_topic, sizeof snapshot->paused_topic, "%s", oldest->topic->name);
+    snprintf(snapshot->paused_why, sizeof snapshot->paused_why, "%s: %s", oldest->why.name,
+             oldest->why.message);
+}
+
+static void
 observe_topics(const struct relay *relay, struct snapshot *snapshot)
 {
     size_t count = topic_count(relay->topics);
@@ -174,10 +194,10 @@ relay_observe(const struct relay *relay, int64_t now_us, struct snapshot *snapsh
     snapshot->paused = leads && relay->beside.paused;
     snapshot->dead_letters = relay->aside.dead;
     snapshot->held_events = relay->aside.held;
-    snapshot->paused_topics = (int64_t)relay->beside.pause_count;
     snapshot->log_dropped = log_dropped();
     observe_ready(relay, snapshot);
     observe_lag(relay, snapshot);
     observe_producer(relay, snapshot);
+    observe_pauses(relay, snapshot);
     observe_topics(relay, snapshot);
 }

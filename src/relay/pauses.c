@@ -3,6 +3,7 @@
  * something is written down, and by side.c, which asks and answers for what is beside the stream. */
 #include "relay/inside.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <stdio.h>
@@ -23,6 +24,7 @@ add(struct relay *relay, struct topic *topic)
     struct beside *beside = &relay->beside;
     struct pause *pause = must_calloc(1, sizeof *pause);
     pause->topic = topic;
+    pause->since_us = clock_wall_us();
     pause->backoff = attempts_backoff(relay);
     pause->index = beside->pause_count;
     beside->wanted++; /* PAUSE_WANTED */
@@ -196,6 +198,8 @@ take_topic(struct relay *relay, const struct waiting_topic *row)
     if (pause == NULL) { /* of an earlier leader */
         pause = add(relay, topic);
         pauses_set_state(relay, pause, PAUSE_PASSES);
+        if (row->since_us != 0)
+            pause->since_us = row->since_us;
         pause->why.kind = OUTCOME_TOPIC;
         snprintf(pause->why.name, sizeof pause->why.name, "%s", row->error);
         snprintf(pause->why.message, sizeof pause->why.message, "%s", row->message);

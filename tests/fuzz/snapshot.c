@@ -1,5 +1,5 @@
 /* snapshot.c: /metrics, /status.json and the page at / with hostile names in them. The input is numbers, then texts divided by NUL:
- * source, relay, holder, state, reason, trouble, topics. Nothing that a stranger put there is markup, a label, or a line of its own. */
+ * source, relay, holder, state, reason, trouble, paused topic, why it is, topics. Nothing that a stranger put there is markup, a label, or a line of its own. */
 #include "http/snapshot.h"
 
 #include "base/error.h"
@@ -70,6 +70,9 @@ read_snapshot(struct input *input, struct snapshot *snapshot)
     int64_t flags = number(input);
     snapshot->ready = flags & 1;
     snapshot->leader = flags & 2;
+    snapshot->paused = flags & 16;
+    snapshot->dead_letters = flags >> 8 & 3;
+    snapshot->paused_topics = flags >> 10 & 3;
     snapshot->turned_at_us = flags & 4 ? NOW : flags & 8 ? 1 : 0;
     snapshot->epoch = number(input);
     snapshot->tick_seq = number(input);
@@ -88,6 +91,8 @@ read_snapshot(struct input *input, struct snapshot *snapshot)
     fill(input, snapshot->state, sizeof snapshot->state);
     fill(input, snapshot->reason, sizeof snapshot->reason);
     fill(input, snapshot->trouble, sizeof snapshot->trouble);
+    fill(input, snapshot->paused_topic, sizeof snapshot->paused_topic);
+    fill(input, snapshot->paused_why, sizeof snapshot->paused_why);
     add_topics(input, snapshot);
 }
 
@@ -200,6 +205,8 @@ check_page(struct snapshot *snapshot)
     make_harmless(snapshot->state);
     make_harmless(snapshot->reason);
     make_harmless(snapshot->trouble);
+    make_harmless(snapshot->paused_topic);
+    make_harmless(snapshot->paused_why);
     for (size_t i = 0; i < snapshot->topic_count; i++)
         make_harmless(snapshot->topics[i].name);
     char *harmless = http_page_write(snapshot, NOW, &harmless_size);

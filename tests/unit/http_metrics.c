@@ -33,6 +33,7 @@ planted(void)
         .paused = true,
         .dead_letters = 2,
         .paused_topics = 3,
+        .paused_topic_seconds = 61.5,
         .held_events = 9,
         .errors = {1, 2, 3, 4, 5},
         .latency_buckets = {[0] = 2, [5] = 3, [19] = 1, [20] = 4},
@@ -84,6 +85,9 @@ static const char wanted[] =
     "others flow.\n"
     "# TYPE outbox_paused_topics gauge\n"
     "outbox_paused_topics 3\n"
+    "# HELP outbox_paused_topic_seconds Time since the oldest pause of a topic began; 0 when there is none.\n"
+    "# TYPE outbox_paused_topic_seconds gauge\n"
+    "outbox_paused_topic_seconds 61.5\n"
     "# HELP outbox_in_flight_events Events read and not yet confirmed.\n"
     "# TYPE outbox_in_flight_events gauge\n"
     "outbox_in_flight_events 4\n"

@@ -69,6 +69,55 @@ Test(http_page, what_it_is_stuck_at_stands_there_once)
     free(text);
 }
 
+static void
+assert_says(const struct snapshot *snapshot, const char *words, bool wanted)
+{
+    char *text = page_of(snapshot);
+    cr_assert_eq(strstr(text, words) != NULL, wanted, "%s: %s", words, text);
+    free(text);
+}
+
+Test(http_page, dead_letters_and_paused_topics_are_told_and_nothing_is_said_to_be_well)
+{
+    struct snapshot snapshot = {.state = "leading", .leader = true, .ready = true, .turned_at_us = NOW};
+    assert_says(&snapshot, "Dead letters", false);
+    assert_says(&snapshot, "Paused topics", false);
+    snapshot.dead_letters = 1200;
+    snapshot.held_events = 34;
+    assert_verdict(&snapshot, "warn", "Leading",
+                   "Events are published, but for dead letters and what waits behind them.");
+    assert_says(&snapshot, "Dead letters<b>1,200</b>", true);
+    assert_says(&snapshot, "34 events held behind them", true);
+    assert_says(&snapshot, "Paused topics", false);
+    snapshot.paused_topics = 2;
+    snapshot.paused_topic_seconds = 250;
+    strcpy(snapshot.paused_topic, "orders");
+    strcpy(snapshot.paused_why, "PAUSED: somebody has paused it: outboxd resume");
+    assert_verdict(&snapshot, "warn", "Leading",
+                   "Events are published, but for dead letters, what waits behind them, and those of paused "
+                   "topics.");
+    assert_says(&snapshot, "Paused topics<b>2</b>", true);
+    assert_says(&snapshot,
+                "<code>orders</code>, for 4 min 10 s: PAUSED: somebody has paused it: outboxd resume", true);
+    snapshot.dead_letters = snapshot.held_events = 0;
+    assert_verdict(&snapshot, "warn", "Leading", "Events are published, but for those of paused topics.");
+    assert_says(&snapshot, "Nothing is stuck", false);
+    snapshot.paused = true; /* what waits besides is told all the same */
+    assert_verdict(&snapshot, "warn", "Paused by hand", "Nothing is published until `outboxd resume`.");
+    assert_says(&snapshot, "Paused topics<b>2</b>", true);
+}
+
+Test(http_page, a_standby_claims_no_epoch_and_no_tick)
+{
+    struct snapshot snapshot = {.state = "standby", .ready = true, .turned_at_us = NOW};
+    assert_says(&snapshot, "Epoch", false);
+    assert_says(&snapshot, "Tick", false);
+    strcpy(snapshot.state, "leading");
+    snapshot.epoch = 7;
+    assert_says(&snapshot, "<th>Epoch<td>7", true);
+    assert_says(&snapshot, "<th>Tick<td>", true);
+}
+
 Test(http_page, figures_are_written_for_people)
 {
     struct snapshot_topic topics[] = {
@@ -119,6 +168,9 @@ Test(http_page, fault_85_no_value_is_markup)
     strcpy(snapshot.state, "<script>");
     strcpy(snapshot.reason, evil);
     strcpy(snapshot.trouble, evil);
+    strcpy(snapshot.paused_topic, evil);
+    strcpy(snapshot.paused_why, evil);
+    snapshot.paused_topics = 1;
     char *text = page_of(&snapshot);
     cr_assert_null(strstr(text, "<script"), "%s", text);
     cr_assert_null(strchr(text, '\x1b'));

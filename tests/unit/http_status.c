@@ -117,6 +117,8 @@ static const struct snapshot planted = {
     .memory_bytes = 19,
     .dead_letters = 20,
     .held_events = 21,
+    .paused_topics = 56,
+    .paused_topic_seconds = 57.5,
     .errors = {22, 23, 24, 25, 26},
     .latency_buckets = {[0] = 27, [20] = 28},
     .latency_sum_seconds = 29.5,
@@ -155,13 +157,14 @@ Test(http_status, the_status_holds_every_plain_value)
     cr_assert_float_eq(json_real_value(json_object_get(status, "started_at")), 1769860800.5, 1e-6);
     cr_assert_float_eq(json_real_value(json_object_get(status, "tick_events")), 14.5, 1e-9);
     cr_assert_float_eq(json_real_value(json_object_get(status, "lag_seconds")), 15.5, 1e-9);
+    cr_assert_float_eq(json_real_value(json_object_get(status, "paused_topic_seconds")), 57.5, 1e-9);
 
     static const char *const names[] = {"epoch",           "tick_seq",           "confirmed_seq",
                                         "ticks",           "lag_events",         "in_flight_events",
                                         "in_flight_bytes", "memory_limit_bytes", "dead_letters",
                                         "held_events",     "postgres_connects",  "takeovers",
-                                        "log_dropped"};
-    static const long long values[] = {10, 11, 12, 13, 16, 17, 18, 19, 20, 21, 30, 32, 41};
+                                        "log_dropped",     "paused_topics"};
+    static const long long values[] = {10, 11, 12, 13, 16, 17, 18, 19, 20, 21, 30, 32, 41, 56};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         cr_assert_eq(integer(status, names[i]), values[i], "%s", names[i]);
     cr_assert_eq(integer(status, "polls"), INT64_MAX, "beyond what JSON's integers hold here");
