@@ -81,6 +81,19 @@ expect_keys_of(const char *heading, char *json)
     free(text);
 }
 
+/* What waits without end, or fills the disk, is none of the lag's. */
+Test(metrics_documents, whatever_waits_for_a_person_has_an_alert_and_a_command)
+{
+    static const char *const wanted[] = {
+        "outbox_lag_seconds{",   "outbox_leader{",       "outbox_stuck{",         "outbox_paused{",
+        "outbox_paused_topics{", "outbox_dead_letters{", "/health/ready",         "`outboxd status`",
+        "`outboxd resume`",      "`outboxd dead list`",  "`outboxd resume TOPIC`"};
+    char *text = chapter("## What to alert on");
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+        cr_expect(strstr(text, wanted[i]) != NULL, PAGE " alerts on no %s", wanted[i]);
+    free(text);
+}
+
 Test(metrics_documents, every_metric_is_explained)
 {
     struct snapshot snapshot = {0};
