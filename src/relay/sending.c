@@ -225,9 +225,11 @@ start_producer(struct relay *relay)
     struct error error;
     look_back(relay);
     const struct event *event = pipeline_next(&relay->pipeline);
-    bool wanted = relay->now_us >= relay->verdict.start_at_us &&
-                  (event == NULL || verdict_allows(&relay->verdict, pipeline_serial(event), relay->now_us) ||
-                   relay->exact.events > 0); /* what was passed over is to be committed */
+    bool wanted =
+        relay->now_us >= relay->verdict.start_at_us &&
+        (event == NULL || verdict_allows(&relay->verdict, pipeline_serial(event), relay->now_us) ||
+         relay->exact.events > 0 /* what was passed over is to be committed */ ||
+         (exact_is_on(relay) && relay->beside.wanted > 0)); /* it is paused behind what the position says */
     if (!wanted)
         return;
     size_t suspects = relay->verdict.refused, batch_events = verdict_narrow(&relay->verdict);
