@@ -344,7 +344,11 @@ backlog(struct request *request)
     CHECK(sscanf(behind(request->sql, "execute outboxd_backlog(null, "), "%" SCNd64 ", %" SCNd64, &seq,
                  &id) == 2);
     const struct line *line = seq >= 0 && seq < (int64_t)database.lines_count ? database.lines[seq] : NULL;
-    CHECK(line != NULL && snapshot_sees(&request->snapshot, line->by)); /* a confirmed row is not trimmed */
+    request->answer.columns = 1;
+    if (line == NULL || !snapshot_sees(&request->snapshot, line->by)) { /* trimmed: somebody else leads */
+        answer_number(&request->answer, 0);
+        return;
+    }
     snapshot_parse(&prior, line->snapshot);
     for (size_t i = database_above(id); i < database.rows_count; i++) {
         const struct row *row = database.rows[i];
@@ -354,7 +358,6 @@ backlog(struct request *request)
         first = first && !later;
         oldest = oldest == 0 || row->created_at_us < oldest ? row->created_at_us : oldest;
     }
-    request->answer.columns = 1;
     answer_number(&request->answer, oldest);
 }
 
