@@ -122,6 +122,7 @@ attempts_give_way(struct relay *relay, struct pause *pause)
     if (beside->ending != pause)
         return;
     beside->ending = NULL;
+    beside->closed_at = beside->closing ? relay->counters.polls : beside->closed_at;
     beside->closing = false;
 }
 
@@ -267,30 +268,12 @@ wake(struct relay *relay)
     }
 }
 
-/* Who has to wait until the stream has read its tick, which may take an hour, waits behind the others. */
-static void
-let_pass(struct relay *relay, enum pause_place place)
-{
-    struct pause_queue *queue = &relay->beside.queues[place];
-    struct pause *first = queue->first;
-    if (first == NULL || !rounds_waits(relay, first))
-        return;
-    attempts_give_way(relay, first);
-    if (first == queue->last)
-        return;
-    attempts_leave(relay, first);
-    append(relay, first, place);
-}
-
 void
 attempts_turn(struct relay *relay)
 {
     struct beside *beside = &relay->beside;
     if (beside->paused || !loading_is_done(relay))
         return;
-    let_pass(relay, PLACE_PROBES);
-    let_pass(relay, PLACE_WORKS);
-    let_pass(relay, PLACE_ENDS);
     if (relay->now_us >= beside->rest_until_us)
         wake(relay);
     if (beside->queues[PLACE_LOOKS].first != NULL)

@@ -300,8 +300,6 @@ void attempts_asked(struct relay *relay, struct pause *pause);  /* somebody want
 
 /* rounds.c */
 bool rounds_wants(const struct relay *relay, const struct pause *pause); /* one that stands in a queue */
-bool rounds_waits(const struct relay *relay,
-                  const struct pause *pause); /* .. for the end of the stream's tick */
 struct pause *rounds_out(const struct relay *relay,
                          int64_t number); /* a page of it is in the pipeline; NULL: none is */
 void rounds_ask(struct relay *relay, struct pause *pause);

@@ -143,14 +143,13 @@ has_none(const struct relay *relay, const struct pause *pause)
     return true;
 }
 
-/* The stream has read every tick up to the end of the last round, which was read too, and none behind it, or none with an event of this topic.
- * A round that is begun may have events that the stream had held before the topic was paused. */
+/* The stream has read every tick up to the end of the last round, and none behind it, or none with an event of this topic. */
 static bool
 has_caught_up(const struct relay *relay, const struct pause *pause)
 {
     if (pause->round != ROUND_IDLE || reads_in_pieces(relay))
         return false;
-    return pause->from_seq == pause->to_seq && (relay->begun_seq <= pause->to_seq || has_none(relay, pause));
+    return (pause->from_seq == pause->to_seq && relay->begun_seq <= pause->to_seq) || has_none(relay, pause);
 }
 
 /* From here on the stream takes its events; those that it has read and not looked at were part of a round. */
@@ -200,16 +199,11 @@ ask_next_round(struct relay *relay, struct pause *pause)
 }
 
 bool
-rounds_waits(const struct relay *relay, const struct pause *pause)
-{
-    bool level = pause->from_seq == pause->to_seq && (relay->begun_seq <= pause->to_seq || met_none(pause));
-    return pause->round == ROUND_IDLE && level && reads_in_pieces(relay);
-}
-
-bool
 rounds_wants(const struct relay *relay, const struct pause *pause)
 {
-    return !rounds_waits(relay, pause) && has_room(relay);
+    bool level = pause->from_seq == pause->to_seq && relay->begun_seq <= pause->to_seq;
+    bool waits = pause->round == ROUND_IDLE && (level || met_none(pause)) && reads_in_pieces(relay);
+    return !waits && has_room(relay);
 }
 
 void
@@ -311,11 +305,11 @@ rounds_answer_page(struct relay *relay, struct error *error)
     return true;
 }
 
-/* Of the one whose turn it is to end. */
+/* Of the one whose turn it is to end. The stream goes on for a step, at least, since the last one has. */
 static void
 close_ticks(struct relay *relay)
 {
-    relay->beside.closing = relay->beside.closing || side_close(relay);
+    relay->beside.closing = relay->counters.polls > relay->beside.closed_at;
 }
 
 /* What the next one is to be. After one with few events, however long that took, for it may have waited for others, the end is near. */

@@ -268,25 +268,6 @@ Test(relay_attempts, a_topic_of_which_the_stream_has_met_nothing_since_ends_with
     cr_assert_not(pause_of(1)->ended);
 }
 
-Test(relay_attempts, who_waits_for_the_end_of_a_tick_of_the_stream_keeps_nobody_from_a_round_in_it__P4)
-{
-    load(2, "PAUSED");
-    relay.begun_seq = 9;
-    relay.catching_up = true; /* its pages are being read */
-    for (int i = 0; i < 2; i++)
-        rounds_settled(&relay, pause_of(i), SIDE_ROUND, i + 1, 0);
-    pause_of(0)->passed_seq = 8;
-    pause_of(1)->passed_seq = 9;
-    relay.beside.ending = pause_of(0);
-    attempts_turn(&relay);
-    cr_assert_eq(attempts_next(&relay, PLACE_ENDS), pause_of(1));
-    attempts_turn(&relay);
-    cr_assert_eq(attempts_next(&relay, PLACE_ENDS), pause_of(1), "it wants something, and stays");
-    relay.catching_up = false;
-    attempts_leave(&relay, pause_of(1));
-    cr_assert_eq(attempts_next(&relay, PLACE_ENDS), pause_of(0), "it has not been forgotten");
-}
-
 /* ---- retries ---- */
 
 Test(relay_attempts, a_retry_whose_topic_takes_nothing_lets_ticks_be_opened__P4)
