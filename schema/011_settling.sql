@@ -1,9 +1,69 @@
--- 011_settling.sql: how requests and paused topics end, and what a rebase takes for waiting elsewhere. Run by `outboxd migrate` as the owner,
+-- 011_settling.sql: how requests and paused topics end, two dead letters of one key, and what a rebase takes for waiting elsewhere. Run by `outboxd migrate` as the owner,
 -- inside one transaction; who may do what is granted by grant.sql. Functions only; binaries made for the versions before go on
 -- (readable_since stays 1).
 
--- As in version 9, but for the copy. `refused`: {"id", "error", "message", "copy"} of the event that Kafka did not take; copy: one is asked
--- for of what is a dead letter by that.
+-- Several dead letters may share a hold: what was published once may be refused when it is sent again, in front of a dead letter of its key. They
+-- are retried and discarded in the order of the stream, each with what waits up to the next one.
+
+-- As in version 9, but for the place of dead letters behind one that joins their hold.
+create or replace function outbox.put_aside(relay text, aside jsonb) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    joined record;
+    missing bigint;
+    written bigint;
+begin
+    insert into outbox.dead_letter as l (relay, event_id, tick, hold, topic, key, payload, headers, created_at, error, message)
+    select put_aside.relay, e.id, d.tick, d.hold, e.topic, e.key, e.payload, e.headers, e.created_at, d.error, d.message
+      from jsonb_to_recordset(aside -> 'dead') d(id bigint, tick bigint, hold bigint, error text, message text)
+      join outbox.event e on e.id = d.id
+    on conflict on constraint dead_letter_pkey do update
+       set tick = excluded.tick, hold = coalesce(excluded.hold, l.hold), attempts = l.attempts + 1, last_at = clock_timestamp(), error = excluded.error, message = excluded.message;
+    -- One that joins a hold stands before those of it that have later ids, and a topic that catches up comes to all of them in one tick.
+    for joined in select d.* from jsonb_to_recordset(aside -> 'dead') d(id bigint, tick bigint, hold bigint) where d.hold <> d.id loop
+        update outbox.dead_letter l set tick = joined.tick
+         where l.relay = put_aside.relay and l.hold = joined.hold and l.event_id > joined.id and l.tick < joined.tick;
+    end loop;
+    select d.id into missing from jsonb_to_recordset(aside -> 'dead') d(id bigint)
+     where not exists (select from outbox.dead_letter l where l.relay = put_aside.relay and l.event_id = d.id) limit 1;
+    if missing is not null then
+        perform outbox.event_is_missing(relay, missing);
+    end if;
+    if (aside -> 'copy')::boolean then
+        insert into outbox.request (relay, kind, event_id)
+        select put_aside.relay, 'copy', (d ->> 'id')::bigint from jsonb_array_elements(aside -> 'dead') d
+         where not exists (select from outbox.request r where r.relay = put_aside.relay and r.kind = 'copy'
+                              and r.event_id = (d ->> 'id')::bigint and r.done_at is null);
+    end if;
+    insert into outbox.held_event (relay, event_id, tick, hold, slot)
+    select put_aside.relay, e.id, (h ->> 1)::bigint, (h ->> 2)::bigint, e.slot
+      from jsonb_array_elements(aside -> 'held') h join outbox.event e on e.id = (h ->> 0)::bigint
+     where not exists (select from outbox.dead_letter l where l.relay = put_aside.relay and l.event_id = e.id)
+    -- a topic that catches up comes to what was held before again, among events of other ticks
+    on conflict on constraint held_event_pkey do update set tick = excluded.tick where held_event.tick <> excluded.tick;
+    get diagnostics written = row_count;
+    if written < jsonb_array_length(aside -> 'held') then    -- some were there, or are nowhere
+        select (h ->> 0)::bigint into missing from jsonb_array_elements(aside -> 'held') h
+         where not exists (select from outbox.held_event o where o.relay = put_aside.relay and o.event_id = (h ->> 0)::bigint)
+           and not exists (select from outbox.dead_letter l where l.relay = put_aside.relay and l.event_id = (h ->> 0)::bigint) limit 1;
+        if missing is not null then
+            perform outbox.event_is_missing(relay, missing);
+        end if;
+    end if;
+    insert into outbox.paused_topic (relay, topic, from_seq, to_seq, after_id, error, message)
+    select put_aside.relay, t.topic, t."from", t."to", t.after, t.error, t.message
+      from jsonb_to_recordset(aside -> 'topics') t(topic text, "from" bigint, "to" bigint, after bigint, error text, message text)
+    -- its last pause has ended, and the database has not heard of that yet
+    on conflict on constraint paused_topic_pkey do update
+       set number = nextval('outbox.side_number'), from_seq = excluded.from_seq, to_seq = excluded.to_seq, after_id = excluded.after_id,
+           error = excluded.error, message = excluded.message, attempts = 1, since = excluded.since, last_at = excluded.last_at
+     where excluded.from_seq >= paused_topic.from_seq;
+end
+$$;
+
+-- As in version 9, but for the copy, and for the next dead letter of the hold. `refused`: {"id", "error", "message", "copy"} of the event that
+-- Kafka did not take; copy: one is asked for of what is a dead letter by that.
 create or replace function outbox.request_settle(relay text, number bigint, progress bigint, events bigint, outcome text, refused jsonb)
 returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -11,6 +71,7 @@ as $$
 declare
     request outbox.request;
     letter outbox.dead_letter;
+    next record;
     upto bigint;
     after_tick bigint := -9223372036854775808;
     after_id bigint := 0;
@@ -41,7 +102,12 @@ begin
 
     -- What was published waits no more.
     if whole then
-        delete from outbox.held_event h where h.relay = letter.relay and h.hold = letter.hold;
+        select l.tick, l.event_id into next from outbox.dead_letter l
+         where l.relay = letter.relay and l.hold = letter.hold and (l.tick, l.event_id) > (letter.tick, letter.event_id)
+         order by l.tick, l.event_id limit 1;
+        delete from outbox.held_event h
+         where h.relay = letter.relay and h.hold = letter.hold
+           and (h.tick, h.event_id) < (coalesce(next.tick, 9223372036854775807), coalesce(next.event_id, 9223372036854775807));
     elsif upto is not null then
         if (request.freed_tick, request.freed_id) < (upto, progress) then
             after_tick := request.freed_tick;

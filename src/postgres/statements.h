@@ -172,12 +172,18 @@
     " select l.tick, l.event_id from outbox.dead_letter l where l.relay = $1 and (l.tick, l.event_id) > ($2, $3)"      \
     " order by l.tick, l.event_id limit $4;"
 
+/* Other dead letters of the hold of dead letter `l`, behind it (">") or before it ("<"); looked up, whatever the planner thinks of that. */
+#define SQL_OF_HOLD(side)                                                                                              \
+    "(select from outbox.dead_letter b where b.relay = l.relay and b.hold = l.hold"                                    \
+    "  and (b.tick, b.event_id) " side " (l.tick, l.event_id) offset 0)"
+
 /* Requests of some kinds that are not done: the oldest `most` of those that pass `also`, among a bounded number of them, so that nothing that is
  * asked for often hides the rest. $1 relay */
 #define SQL_REQUESTS(kinds, also, most)                                                                                \
     "(select q.number, q.kind, q.event_id, q.first_id, q.last_id, q.topic, q.rate, q.progress, encode(q.key, 'hex') as key_hex,"   \
     "  (extract(epoch from q.since) * 1000000)::bigint as since_us, (extract(epoch from q.until) * 1000000)::bigint as until_us,"  \
-    "  l.hold, l.topic as letter_topic, q.event_id is not null and l.event_id is null as gone"                         \
+    "  l.hold, l.topic as letter_topic, q.event_id is not null and l.event_id is null as gone,"                        \
+    "  exists " SQL_OF_HOLD(">") " as shared"                                                                          \
     "  from (select * from outbox.request o where o.relay = $1 and o.done_at is null and o.kind in (" kinds ")"       \
     "    order by o.number limit 10000) q"                                                                             \
     "  left join outbox.dead_letter l on l.relay = q.relay and l.event_id = q.event_id" also " order by q.number limit " most ")"
@@ -186,7 +192,8 @@
 #define SQL_COUNT(table) "(select count(*) from (select from " table " c where c.relay = $1 limit 1000000) c)"
 
 /* $1 relay, $2 whether what was put aside is to be counted, $3 whether all paused topics are listed, and not only those that are to be tried
- * now, $4 topics that a retry waits for already: everything that waits, as one JSON object. Nothing is retried in a topic that is paused. */
+ * now, $4 topics that a retry waits for already: everything that waits, as one JSON object. Nothing is retried in a topic that is paused, nor a dead
+ * letter of whose hold there is an earlier one. */
 #define SQL_PREPARE_WAITING                                                                                            \
     "prepare outboxd_waiting(text, boolean, boolean, text[]) as select jsonb_build_object("                                             \
     "'counts', case when $2 then jsonb_build_object('dead', " SQL_COUNT("outbox.dead_letter") ","                      \
@@ -197,7 +204,7 @@
     "'requests', (select coalesce(jsonb_agg(to_jsonb(r) order by r.number), '[]') from ("                              \
         SQL_REQUESTS("'retry', 'discard'", " where not exists (select from outbox.pause p where p.relay = $1 and p.topic = l.topic)"  \
         " and not exists (select from outbox.paused_topic t where t.relay = $1 and t.topic = l.topic)"                  \
-        " and (l.topic = any($4)) is not true", "64")                                                                  \
+        " and (l.topic = any($4)) is not true and not exists " SQL_OF_HOLD("<"), "64")                       \
         " union all " SQL_REQUESTS("'replay'", " where not exists (select from outbox.cancelled c where c.relay = $1 and c.number = q.number)", "16") " union all " SQL_REQUESTS("'copy'", "", "64") ") r));"
 
 /* A macro's number in SQL. */
@@ -262,14 +269,19 @@
 
 #define SQL_HELD(behind)                                                                                               \
     "(select h.tick, e.id, e.created_at, e.topic, e.key, e.payload, e.headers from outbox.held_event h"                \
-    " join outbox.event e on e.id = h.event_id where h.relay = $1 and h.hold = $3" behind " order by h.tick, h.event_id limit $5)"
+    " join outbox.event e on e.id = h.event_id where h.relay = $1 and h.hold = $3" behind                              \
+    " and (h.tick, h.event_id) < ((select tick from next), (select event_id from next)) order by h.tick, h.event_id limit $5)"
 
 /* $1 relay, $2 the dead letter's event, $3 its hold, $4 whether it comes first, $5 n, $6 bytes, $7 the request: the letter and what waits
- * behind it. First behind what the request has freed, by the index entries of which nobody wants to walk; that nothing is left is known
- * only when nothing is found from the beginning. */
+ * behind it, up to the next one of its hold. First behind what the request has freed, by the index entries of which nobody wants to walk; that
+ * nothing is left is known only when nothing is found from the beginning. */
 #define SQL_PREPARE_HELD                                                                                               \
     "prepare outboxd_held(text, bigint, bigint, boolean, bigint, bigint, bigint) as"                                   \
     " with freed as materialized (select freed_tick, freed_id from outbox.request where relay = $1 and number = $7),"  \
+    " own as materialized (select tick, event_id from outbox.dead_letter where relay = $1 and event_id = $2),"         \
+    " next as materialized (select tick, event_id from ((select tick, event_id from outbox.dead_letter"                \
+    "   where relay = $1 and hold = $3 and (tick, event_id) > ((select tick from own), (select event_id from own)) order by tick, event_id limit 1)" \
+    "  union all select 9223372036854775807, 9223372036854775807) n order by tick limit 1),"                           \
     " behind as materialized " SQL_HELD(" and (h.tick, h.event_id) > ((select freed_tick from freed), (select freed_id from freed))") " "  \
     SQL_SIDE_CUT(                                                                                                      \
         "(select l.tick, l.event_id as id, l.created_at, l.topic, l.key, l.payload, l.headers from outbox.dead_letter l"               \

@@ -58,6 +58,7 @@ read_request(const json_t *row)
                                       .event_id = integer(row, "event_id"),
                                       .hold = integer(row, "hold"),
                                       .gone = json_is_true(json_object_get(row, "gone")),
+                                      .shared = json_is_true(json_object_get(row, "shared")),
                                       .first_id = integer(row, "first_id"),
                                       .last_id = integer(row, "last_id"),
                                       .since_us = integer(row, "since_us"),

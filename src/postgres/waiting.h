@@ -25,6 +25,7 @@ struct waiting_request {
     /* of a dead letter */
     int64_t event_id, hold; /* hold 0: it holds nothing */
     bool gone;              /* there is no such dead letter any more */
+    bool shared;            /* another dead letter stands behind it, in the same hold */
     const char *topic;      /* of the dead letter, or a pattern of a replay's; NULL: any */
     /* of a replay */
     int64_t first_id, last_id;  /* 0: any */

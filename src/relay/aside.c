@@ -173,6 +173,21 @@ aside_ask_write(struct relay *relay)
     free(text);
 }
 
+/* One that joins a hold comes before the dead letters that are in it: the database says which of their requests may go on. */
+static void
+reconsider(struct relay *relay, const struct event *refused)
+{
+    struct beside *beside = &relay->beside;
+    int64_t hold = holds_of_key(&relay->aside.holds, refused);
+    if (hold == 0 || hold == refused->id)
+        return;
+    for (size_t i = beside->side_count; i > 0; i--) {
+        struct side *side = &beside->sides[i - 1];
+        if (requests_of_letter(side->request.kind) && side->request.hold == hold && !side->out)
+            look_forget(relay, side);
+    }
+}
+
 /* The refused ones are the first that were asked. */
 bool
 aside_answer_write(struct relay *relay, struct error *error)
@@ -186,6 +201,8 @@ aside_answer_write(struct relay *relay, struct error *error)
         passing_written(relay, false);
         return true;
     }
+    for (size_t i = 0; i < dead; i++)
+        reconsider(relay, aside->asked[i]);
     for (size_t i = 0; i < aside->asked_count; i++) {
         if (aside->asked[i]->state == EVENT_HELD)
             holds_unmark(&aside->holds, aside->asked[i]);

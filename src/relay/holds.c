@@ -159,8 +159,12 @@ holds_begin(struct holds *holds, const struct event *event)
     CHECK(event->key != NULL);
     make_room(holds, event->topic);
     digest(holds, event, hold.key);
-    if (at_key(holds, &hold) != NULL)
+    struct hold_element *there = at_key(holds, &hold);
+    if (there != NULL) {
+        there->hold.tick = hold.tick;
+        there->hold.id = hold.id;
         return true;
+    }
     if (holds->count >= HOLDS_MOST)
         return false;
     insert(holds, &hold);

@@ -12,8 +12,8 @@
 struct hold {
     const struct topic *topic;
     unsigned char key[KEY_DIGEST_SIZE];
-    int64_t number;   /* outbox.dead_letter.hold, the id of the event that was refused */
-    int64_t tick, id; /* where the dead letter stands */
+    int64_t number;   /* outbox.dead_letter.hold, the id of the event that was refused first */
+    int64_t tick, id; /* where the first dead letter of it stands */
 };
 
 struct holds {
@@ -32,7 +32,8 @@ int64_t holds_find(const struct holds *holds, const struct event *event);
 /* That of the event's topic and key, wherever it stands; 0: none. */
 int64_t holds_of_key(const struct holds *holds, const struct event *event);
 
-/* This event, which has a key, was refused: what comes behind it waits. A hold that is there stays. False: there are HOLDS_MOST already. */
+/* This event, which has a key, was refused: what comes behind it waits. A hold that is there keeps its number, and begins here: the event stands
+ * before the dead letter that began it, or would wait behind that. False: there are HOLDS_MOST already. */
 bool holds_begin(struct holds *holds, const struct event *event);
 
 /* One that the database knows, however many there are. Of two numbers for one key the later dead letter's stays: what waited behind the other one was

@@ -124,12 +124,13 @@ requests_ask(struct relay *relay, struct side *side)
 
 /* ---- the answer ---- */
 
-/* All of it is done: an empty page behind what was sent for it. */
+/* All of it is done: an empty page behind what was sent for it. With the last dead letter its hold goes. */
 static void
 end(struct relay *relay, struct side *side, struct page *page)
 {
+    bool last = side->request.kind != REQUEST_KIND_COPY && !side->request.shared;
     side->closing = false;
-    if (side->request.hold != 0 && side->request.kind != REQUEST_KIND_COPY)
+    if (side->request.hold != 0 && last)
         holds_remove(&relay->aside.holds, side->request.hold);
     page->side_end = SIDE_WHOLE;
     side_push(relay, page, side->request.number);

@@ -79,6 +79,7 @@ Test(relay_broker, a_second_sigterm_ends_a_stop_that_waits_for_the_broker_and_lo
     /* its topics are known by now: whatever is committed later is handed over, whether or not the broker answers */
     wait_for(daemon_metric(story.relay, "outbox_publish_latency_seconds_count") > 300, 20000);
     broker_pause(story.broker);
+    story_await_moment(&story, 1500, 1500); /* answers that were under way have come, and are counted */
     wait_for(daemon_metric(story.relay, "outbox_in_flight_events") > 0, 20000);
     kill(daemon_pid(story.relay), SIGTERM);
     wait_for(daemon_log_contains(story.relay, "to=draining"), 10000);

@@ -242,3 +242,58 @@ Test(relay_dead, events_that_are_refused_do_not_wait_for_the_time_of_a_transacti
     setup_wait_confirmed(&setup, 30000);
     setup_end(&setup);
 }
+
+/* What was published and not confirmed is sent again, and refused: the topic takes less now. That it was not confirmed is played, by a pause of the
+ * topic from an earlier row on. */
+static void
+take_back(struct setup *setup, const char *topic, int64_t from_seq)
+{
+    cr_assert_eq(daemon_terminate(setup->relay), 0);
+    postgres_exec(setup->admin,
+                  "insert into outbox.paused_topic (relay, topic, from_seq, to_seq, after_id, error, message)"
+                  " select 'main', '%s', %" PRId64 ", max(confirmed_seq), 0, 'TEST', 'taken back' from "
+                  "outbox.journal",
+                  topic, from_seq);
+    daemon_again(setup->relay);
+}
+
+Test(relay_dead, two_dead_letters_of_one_key_are_retried_in_the_order_of_the_stream__I2)
+{
+    struct setup setup = setup_begin();
+    const char *topic = setup_topic(&setup, "small", 2, (const char *[]){"max.message.bytes", "40000", NULL});
+    setup_run(&setup, at_least_once);
+    setup_make_bytes(&setup);
+    int64_t from_seq = postgres_int(setup.admin, "select max(confirmed_seq) from outbox.journal");
+    for (int i = 0; i < 8; i++)
+        postgres_exec(
+            setup.admin,
+            "insert into outbox.event (topic, key, payload) values ('%s', '%s', test_bytes(%d, %d))", topic,
+            i == 7 ? "other" : "sick",
+            i == 1             ? 30000
+            : i == 4 || i == 7 ? 50000
+                               : 500,
+            i);
+    wait_for(count(&setup, "dead_letter") == 2 && count(&setup, "held_event") == 2, 30000);
+    setup_wait_confirmed(&setup, 30000);
+    broker_configure_topic(setup.broker, topic, "max.message.bytes", "20000");
+    take_back(&setup, topic, from_seq);
+    wait_for(count(&setup, "dead_letter") == 3 && count(&setup, "held_event") == 4, 30000);
+    wait_for(count(&setup, "paused_topic") == 0, 30000);
+    broker_configure_topic(setup.broker, topic, "max.message.bytes", "100000");
+    for (int place = 1; place < 3; place++) /* the later one, and that of another key, which does not wait */
+        cr_assert_gt(postgres_int(setup.admin,
+                                  "select outbox.dead_retry('main', (select event_id from "
+                                  "outbox.dead_letter order by event_id limit 1 offset %d))",
+                                  place),
+                     0);
+    wait_for(count(&setup, "dead_letter") == 2, 30000);
+    cr_expect_eq(count(&setup, "held_event"), 4);
+    cr_assert_gt(
+        postgres_int(setup.admin, "select outbox.dead_retry('main', min(event_id)) from outbox.dead_letter"),
+        0);
+    wait_requests(&setup);
+    cr_expect_eq(count(&setup, "dead_letter") + count(&setup, "held_event"), 0);
+    setup_wait_confirmed(&setup, 10000);
+    (void)setup_judge(&setup);
+    setup_end(&setup);
+}

@@ -77,6 +77,7 @@ Test(relay_exact, asked_twice_to_stop_it_ends_at_once_and_promises_no_repetition
     story_await_events(&story, 500);
     story_await_confirmed(&story);
     broker_pause(story.broker);
+    story_await_moment(&story, 1500, 1500); /* answers that were under way have come, and are counted */
     wait_for(daemon_metric(story.relay, "outbox_in_flight_events") > 0, 20000);
     kill(daemon_pid(story.relay), SIGTERM);
     wait_for(daemon_log_contains(story.relay, "to=draining"), 5000);

@@ -145,6 +145,7 @@ request_object(const struct asked *asked)
     if (letter != NULL) {
         json_object_set_new(object, "hold", integer_or_null(letter->hold));
         json_object_set_new(object, "letter_topic", json_string(model_topic_name(letter->row->topic)));
+        json_object_set_new(object, "shared", json_boolean(tables_of_hold(letter, true) != NULL));
     }
     json_object_set_new(object, "first_id", integer_or_null(asked->first_id));
     json_object_set_new(object, "last_id", integer_or_null(asked->last_id));
@@ -178,13 +179,15 @@ topics_array(bool all)
     return array;
 }
 
-/* Nothing is retried in a topic that is paused. */
+/* Nothing is retried in a topic that is paused, nor a dead letter of whose hold there is an earlier one. */
 static bool
-waits_for_topic(const struct asked *asked)
+has_to_wait(const struct asked *asked)
 {
     bool letters = strcmp(asked->kind, "retry") == 0 || strcmp(asked->kind, "discard") == 0;
     const struct letter *letter = letters ? tables_letter(asked->row->id) : NULL;
-    return letter != NULL && (tables.pauses[letter->row->topic] || tables.topics[letter->row->topic] != NULL);
+    return letter != NULL &&
+           (tables.pauses[letter->row->topic] || tables.topics[letter->row->topic] != NULL ||
+            tables_of_hold(letter, false) != NULL);
 }
 
 /* The oldest few of each sort. */
@@ -223,7 +226,7 @@ waiting(struct request *request)
         if (tables.pauses[i])
             json_array_append_new(pauses, json_string(model_topic_name(i)));
     for (size_t i = 0; i < tables.requests_count; i++)
-        if (!tables.requests[i]->done && !waits_for_topic(tables.requests[i]) &&
+        if (!tables.requests[i]->done && !has_to_wait(tables.requests[i]) &&
             !is_left_out(tables.requests[i], request->values[3]) && has_room(requests, tables.requests[i]))
             json_array_append_new(requests, request_object(tables.requests[i]));
     json_t *root = json_pack("{s:b, s:o, s:o, s:o}", "paused", tables.paused, "pauses", pauses, "topics",
@@ -266,12 +269,16 @@ held(struct request *request)
 {
     struct side_page page = {.request = request, .bytes = number(request, 6)};
     int64_t hold = number(request, 3), left = number(request, 5);
-    const struct letter *letter = request->values[3][0] == 't' ? tables_letter(number(request, 2)) : NULL;
+    const struct letter *own = tables_letter(number(request, 2));
+    const struct letter *letter = request->values[3][0] == 't' ? own : NULL;
+    const struct letter *next = own != NULL ? tables_of_hold(own, true) : NULL;
     for (size_t i = 0; i < tables.held_count; i++) {
         const struct held *each = tables.held[i];
         bool before = letter != NULL && (letter->tick < each->tick ||
                                          (letter->tick == each->tick && letter->row->id < each->row->id));
-        if (each->hold != hold || hold == 0 || left-- <= 0)
+        bool beyond = next != NULL && (next->tick < each->tick ||
+                                       (next->tick == each->tick && next->row->id < each->row->id));
+        if (each->hold != hold || hold == 0 || beyond || left-- <= 0)
             continue;
         if (before && !add(&page, letter->row, NULL, NULL))
             return;

@@ -68,6 +68,25 @@ is_behind(int64_t tick, int64_t id, int64_t other_tick, int64_t other_id)
     return tick != other_tick ? tick > other_tick : id > other_id;
 }
 
+static bool
+stands_behind(const struct letter *letter, const struct letter *other)
+{
+    return is_behind(letter->tick, letter->row->id, other->tick, other->row->id);
+}
+
+/* By insertion: there are few. */
+static void
+sort_letters(void)
+{
+    for (size_t i = 1; i < tables.letters_count; i++) {
+        struct letter *letter = tables.letters[i];
+        size_t at = i;
+        for (; at > 0 && stands_behind(tables.letters[at - 1], letter); at--)
+            tables.letters[at] = tables.letters[at - 1];
+        tables.letters[at] = letter;
+    }
+}
+
 static void
 add_letter(struct row *row, int64_t tick, int64_t hold, const json_t *why)
 {
@@ -75,11 +94,8 @@ add_letter(struct row *row, int64_t tick, int64_t hold, const json_t *why)
     *letter = (struct letter){.row = row, .tick = tick, .hold = hold, .attempts = 1};
     set_text(letter->error, why, "error");
     tables.letters = world_grow(tables.letters, tables.letters_count, &tables.letters_capacity);
-    size_t at = tables.letters_count++;
-    for (; at > 0 && is_behind(tables.letters[at - 1]->tick, tables.letters[at - 1]->row->id, tick, row->id);
-         at--)
-        tables.letters[at] = tables.letters[at - 1];
-    tables.letters[at] = letter;
+    tables.letters[tables.letters_count++] = letter;
+    sort_letters();
     row->aside = ++world.order;
     row->skipped = row->skipped || hold == 0;
     trace("postgres: event %" PRId64 " is a dead letter of tick %" PRId64 ", hold %" PRId64 ": %s", row->id,
@@ -96,17 +112,35 @@ committed_row(int64_t event_id)
     return row;
 }
 
+/* One that joins a hold stands before those of it that have later ids. */
+static void
+place_behind(int64_t hold, int64_t tick, int64_t id)
+{
+    for (size_t i = 0; i < tables.letters_count; i++) {
+        struct letter *letter = tables.letters[i];
+        if (letter->hold == hold && letter->row->id > id && letter->tick < tick)
+            letter->tick = tick;
+    }
+    sort_letters();
+}
+
 static void
 put_dead(const json_t *dead)
 {
+    int64_t tick = integer(dead, "tick"), hold = integer(dead, "hold");
     struct row *row = committed_row(integer(dead, "id"));
     struct letter *letter = tables_letter(row->id);
     if (letter != NULL) {
         letter->attempts++;
+        letter->tick = tick;
+        letter->hold = hold != 0 ? hold : letter->hold;
         set_text(letter->error, dead, "error");
+        sort_letters();
     } else {
-        add_letter(row, integer(dead, "tick"), integer(dead, "hold"), dead);
+        add_letter(row, tick, hold, dead);
     }
+    if (hold != 0 && hold != row->id)
+        place_behind(hold, tick, row->id);
 }
 
 static void
@@ -210,18 +244,32 @@ end_request(struct asked *asked, const char *outcome)
     trace("postgres: request %" PRId64 ", %s, ends: %s", asked->number, asked->kind, outcome);
 }
 
+const struct letter *
+tables_of_hold(const struct letter *letter, bool behind)
+{
+    for (size_t i = 0; i < tables.letters_count; i++) {
+        const struct letter *other = tables.letters[i];
+        bool is_there = behind ? stands_behind(other, letter) : stands_behind(letter, other);
+        if (letter->hold != 0 && other->hold == letter->hold && is_there)
+            return other;
+    }
+    return NULL;
+}
+
 /* What was published waits no more. */
 static void
 settle_held(const struct letter *letter, bool whole, int64_t progress)
 {
     const struct held *upto = tables_held(progress);
+    const struct letter *next = tables_of_hold(letter, true);
     if (upto != NULL && upto->hold != letter->hold)
         upto = NULL;
     for (size_t i = tables.held_count; i-- > 0;) {
         const struct held *held = tables.held[i];
         bool published =
             whole || (upto != NULL && !is_behind(held->tick, held->row->id, upto->tick, upto->row->id));
-        if (held->hold != letter->hold || letter->hold == 0 || !published)
+        bool kept = next != NULL && is_behind(held->tick, held->row->id, next->tick, next->row->id);
+        if (held->hold != letter->hold || letter->hold == 0 || !published || kept)
             continue;
         trace("postgres: event %" PRId64 " waits no more", held->row->id);
         remove_held_at(i);

@@ -66,6 +66,8 @@ extern struct tables tables;
 void tables_begin(void);
 
 struct letter *tables_letter(int64_t event_id); /* NULL: there is none */
+/* The first one of the same hold that stands behind it, or before it; NULL: there is none. */
+const struct letter *tables_of_hold(const struct letter *letter, bool behind);
 struct held *tables_held(int64_t event_id);
 /* Does the table of paused topics say that this event, of that tick, is still to be published? */
 bool tables_wait_for_topic(const struct row *row);

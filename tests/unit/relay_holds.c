@@ -76,11 +76,15 @@ Test(holds, I2_in_a_round_of_several_ticks_the_ids_decide)
     cr_expect_eq(find(51, &orders, "anna"), 50);
 }
 
-Test(holds, a_hold_that_is_there_stays_when_an_event_before_it_is_refused)
+Test(holds, I2_a_hold_begins_at_the_event_before_it_that_is_refused_too_and_keeps_its_number)
 {
     refuse(50, &orders, "anna");
+    page->tick_seq = 20;
+    page->from_tick = 5;
     refuse(40, &orders, "anna");
     cr_expect_eq(holds.count, 1);
+    cr_expect_eq(find(39, &orders, "anna"), 0);
+    cr_expect_eq(find(45, &orders, "anna"), 50, "it stands between the two");
     cr_expect_eq(find(60, &orders, "anna"), 50);
 }
 
