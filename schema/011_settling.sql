@@ -1,6 +1,6 @@
--- 011_settling.sql: how requests and paused topics end, two dead letters of one key, and what a rebase takes for waiting elsewhere. Run by `outboxd migrate` as the owner,
--- inside one transaction; who may do what is granted by grant.sql. Functions only; binaries made for the versions before go on
--- (readable_since stays 1).
+-- 011_settling.sql: how requests and paused topics end, two dead letters of one key, and what a rebase takes for waiting elsewhere. Run by
+-- `outboxd migrate` as the owner, inside one transaction; who may do what is granted by grant.sql. Functions only; binaries made for the
+-- versions before go on (readable_since stays 1).
 
 -- Several dead letters may share a hold: what was published once may be refused when it is sent again, in front of a dead letter of its key. They
 -- are retried and discarded in the order of the stream, each with what waits up to the next one.

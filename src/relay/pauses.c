@@ -31,14 +31,12 @@ add(struct relay *relay, struct topic *topic)
     beside->pauses = must_realloc(beside->pauses, beside->pause_count + 1, sizeof(struct pause *));
     beside->pauses[beside->pause_count++] = pause;
     topic->pause = pause;
-    topic->paused = true;
     return pause;
 }
 
 void
 pauses_end(struct pause *pause)
 {
-    pause->topic->paused = false;
     pause->topic->pause = NULL;
     pause->ended = true;
 }

@@ -37,7 +37,7 @@ has_turn(const struct relay *relay, const struct side *side)
         before += other->blocked == NULL && other->request.number < side->request.number;
     }
     if (side->blocked != NULL)
-        return !side->blocked->paused && out < most;
+        return side->blocked->pause == NULL && out < most;
     return (before < most || side->closing) && out < most;
 }
 

@@ -295,7 +295,7 @@ send_some(struct relay *relay)
             if (relay->awaits_end)
                 return false;
             refused(relay, event, &why, true, false);
-            if (event->state == EVENT_UNSENT && !event->topic->paused)
+            if (event->state == EVENT_UNSENT && event->topic->pause == NULL)
                 return false;
             break;
         case PRODUCER_FAILED:

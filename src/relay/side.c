@@ -41,7 +41,7 @@ side_passes(struct relay *relay, const struct event *event)
     bool refused = side->failed && side->why.kind == OUTCOME_EVENT && side->refused_id != 0;
     if (side->failed && (!refused || pipeline_serial(event) > side->refused_serial))
         return true;
-    bool waits = side->request.kind != REQUEST_KIND_COPY && event->topic->paused;
+    bool waits = side->request.kind != REQUEST_KIND_COPY && event->topic->pause != NULL;
     if (waits && !side->failed)
         side_block(relay, side, event, &paused);
     return waits;
@@ -50,7 +50,7 @@ side_passes(struct relay *relay, const struct event *event)
 bool
 side_waits_for_topic(const struct relay *relay, const struct side *side)
 {
-    return topic_intern_always(relay->topics, side->topic, strlen(side->topic))->paused;
+    return topic_intern_always(relay->topics, side->topic, strlen(side->topic))->pause != NULL;
 }
 
 bool

@@ -36,6 +36,8 @@ silent_servers(int count)
                                       .sin_port = htons((uint16_t)silent.ports[i]),
                                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
         silent.fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        /* connections of an earlier server may still be around at this port */
+        cr_assert_eq(setsockopt(silent.fds[i], SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)), 0);
         cr_assert_eq(bind(silent.fds[i], (struct sockaddr *)&address, sizeof address), 0, "%s",
                      strerror(errno));
         cr_assert_eq(listen(silent.fds[i], 16), 0);
