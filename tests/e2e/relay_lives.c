@@ -78,13 +78,13 @@ lives_begin(struct lives *lives, const struct lives_options *options)
 /* ---- a life ---- */
 
 static void
-turn_until_it_leads(struct lives *lives, const char *rules)
+turn_until(struct lives *lives, const char *metric, const char *rules)
 {
     const struct daemon *relay = lives->story.relay;
     int64_t until_us = wait_deadline_us(LEAD_MS);
-    while (daemon_running(lives->story.relay) && daemon_metric(relay, "outbox_leader") != 1) {
+    while (daemon_running(lives->story.relay) && daemon_metric(relay, metric) < 1) {
         if (clock_monotonic_us() > until_us)
-            test_fail("%s: the relay neither leads nor ends", rules);
+            test_fail("%s: the relay has no %s, and has not ended", rules, metric);
         beside_turn(&lives->beside);
     }
 }
@@ -140,7 +140,9 @@ live(struct lives *lives, const char *rules)
     daemon_again(relay);
     crashpoint_unset();
     take_over(lives);
-    turn_until_it_leads(lives, rules);
+    turn_until(lives, "outbox_leader", rules);
+    if (*rules == '\0') /* whose calls are counted: it comes to all of them, however busy the machine is */
+        turn_until(lives, "outbox_publish_latency_seconds_count", rules);
     if (stands_by)
         start_other(lives);
     int64_t until_us = wait_deadline_us(lives->options.life_ms);
