@@ -82,7 +82,8 @@ turn_until(struct lives *lives, const char *metric, const char *rules)
 {
     const struct daemon *relay = lives->story.relay;
     int64_t until_us = wait_deadline_us(LEAD_MS);
-    while (daemon_running(lives->story.relay) && daemon_metric(relay, metric) < 1) {
+    while (daemon_running(lives->story.relay) &&
+           !(daemon_metric(relay, metric) >= 1)) { /* NAN: it does not answer */
         if (clock_monotonic_us() > until_us)
             test_fail("%s: the relay has no %s, and has not ended", rules, metric);
         beside_turn(&lives->beside);
