@@ -151,7 +151,7 @@ begin
 end
 $$;
 
--- As in version 9, but an attempt that ends has nothing of what is held any more.
+-- As in version 9, but an attempt that ends has nothing of what is held any more, and a round places dead letters too.
 create or replace function outbox.topic_settle(relay text, number bigint, progress bigint, new_to bigint, error text, message text) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -177,6 +177,10 @@ begin
         delete from outbox.paused_topic t where t.relay = topic_settle.relay and t.number = topic_settle.number
         returning t.number into now_number;
     elsif progress = 9223372036854775806 then
+        -- Its dead letters stand where what is held behind them stands now, in the tick of the round.
+        update outbox.dead_letter l set tick = waiting.to_seq
+         where l.relay = topic_settle.relay and l.topic = waiting.topic and l.hold is not null
+           and l.tick > waiting.from_seq and l.tick < waiting.to_seq;
         update outbox.paused_topic t
            set from_seq = t.to_seq, to_seq = coalesce(topic_settle.new_to, t.to_seq), after_id = 0,
                number = nextval('outbox.side_number'), last_at = clock_timestamp()

@@ -182,7 +182,7 @@
 #define SQL_REQUESTS(kinds, also, most)                                                                                \
     "(select q.number, q.kind, q.event_id, q.first_id, q.last_id, q.topic, q.rate, q.progress, encode(q.key, 'hex') as key_hex,"   \
     "  (extract(epoch from q.since) * 1000000)::bigint as since_us, (extract(epoch from q.until) * 1000000)::bigint as until_us,"  \
-    "  l.hold, l.topic as letter_topic, q.event_id is not null and l.event_id is null as gone,"                        \
+    "  l.hold, l.tick as letter_tick, l.topic as letter_topic, q.event_id is not null and l.event_id is null as gone,"                        \
     "  exists " SQL_OF_HOLD(">") " as shared"                                                                          \
     "  from (select * from outbox.request o where o.relay = $1 and o.done_at is null and o.kind in (" kinds ")"       \
     "    order by o.number limit 10000) q"                                                                             \

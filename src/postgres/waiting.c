@@ -57,6 +57,7 @@ read_request(const json_t *row)
                                       .progress = integer(row, "progress"),
                                       .event_id = integer(row, "event_id"),
                                       .hold = integer(row, "hold"),
+                                      .tick = integer(row, "letter_tick"),
                                       .gone = json_is_true(json_object_get(row, "gone")),
                                       .shared = json_is_true(json_object_get(row, "shared")),
                                       .first_id = integer(row, "first_id"),

@@ -24,6 +24,7 @@ struct waiting_request {
     int64_t progress;
     /* of a dead letter */
     int64_t event_id, hold; /* hold 0: it holds nothing */
+    int64_t tick;           /* where it stands in the stream: (tick, event_id) */
     bool gone;              /* there is no such dead letter any more */
     bool shared;            /* another dead letter stands behind it, in the same hold */
     const char *topic;      /* of the dead letter, or a pattern of a replay's; NULL: any */

@@ -41,6 +41,15 @@ has_turn(const struct relay *relay, const struct side *side)
     return (before < most || side->closing) && out < most;
 }
 
+/* Everything before the dead letter is settled: nothing of its key can be refused in front of it any more. */
+static bool
+is_settled_before(const struct relay *relay, const struct waiting_request *request)
+{
+    const struct journal_position *confirmed = &relay->confirmed;
+    return confirmed->seq >= request->tick ||
+           (confirmed->seq == request->tick - 1 && confirmed->id >= request->event_id);
+}
+
 bool
 requests_wants(const struct relay *relay, const struct side *side)
 {
@@ -54,7 +63,8 @@ requests_wants(const struct relay *relay, const struct side *side)
     if (relay->exact.committing)
         return false; /* what comes would be read in vain: push_letter() */
     return side->request.kind == REQUEST_KIND_COPY ||
-           (!side_waits_for_topic(relay, side) && has_turn(relay, side));
+           (is_settled_before(relay, &side->request) && !side_waits_for_topic(relay, side) &&
+            has_turn(relay, side));
 }
 
 /* Ids up to here are looked at for its next page. */

@@ -129,6 +129,29 @@ Test(schema_aside_shared, one_that_joins_a_hold_stands_before_those_of_it_with_l
     EXPECT_TEXT("9/3/4 9/6/4 11/7/4", HELD);
 }
 
+/* What is held is placed anew by those that write it down again. */
+Test(schema_aside_shared, a_round_that_ends_places_the_dead_letters_that_it_has_passed_in_its_tick__I2,
+     .init = open_all, .fini = close_all)
+{
+    postgres_exec(
+        outbox.relay,
+        "select outbox.put_aside('main', '{\"topics\": [{\"topic\": \"orders\", \"from\": 8, \"to\": "
+        "12, \"after\": 0, \"error\": \"E\", \"message\": \"m\"}, {\"topic\": \"mails\", "
+        "\"from\": 1, \"to\": 99, \"after\": 0, \"error\": \"E\", \"message\": \"m\"}]}')");
+    static const char round[] = "9223372036854775806";
+    const struct {
+        const char *topic, *progress, *want;
+    } steps[] = {
+        {"mails", round, "9/2/4 9/4/4"}, {"orders", "4", "9/2/4 9/4/4"}, {"orders", round, "12/2/4 12/4/4"}};
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        postgres_exec(outbox.relay,
+                      "select outbox.topic_settle('main', number, %s, null, null, null) from "
+                      "outbox.paused_topic where topic = '%s'",
+                      steps[i].progress, steps[i].topic);
+        EXPECT_TEXT(steps[i].want, LETTERS);
+    }
+}
+
 Test(schema_aside_shared, the_later_one_waits_for_the_earlier_one_which_takes_what_is_before_it__I2,
      .init = open_all, .fini = close_all)
 {

@@ -89,7 +89,6 @@ cluster_append(int lane, const struct copy *appended)
     struct copy *copy = world_alloc(sizeof *copy);
     *copy = *appended;
     judge_append(copy);
-    copy->row->appended = copy->row->appended || cluster_is_first_hand(copy);
     log->copies = world_grow(log->copies, log->count, &log->capacity);
     log->copies[log->count++] = copy;
     struct kafka_transaction *transaction = copy->transaction;
@@ -120,6 +119,27 @@ cluster_commit(int epoch)
     return true;
 }
 
+bool
+cluster_refuses(const struct row *row)
+{
+    return world.now_us >= row->refused_from_us && world.now_us < row->refused_until_us;
+}
+
+void
+cluster_tighten(const struct row *dead)
+{
+    for (size_t i = 0; i < database.rows_count && database.rows[i] != dead; i++) {
+        struct row *row = database.rows[i];
+        if (row->topic != dead->topic || row->key != dead->key || row->refused_until_us != 0 ||
+            !world_chance(40))
+            continue;
+        row->refused_from_us = world.now_us;
+        row->refused_until_us = INT64_MAX - 1;
+        row->refused_unsent = world_chance(50);
+        trace("kafka: event %" PRId64 " is refused from now on", row->id);
+    }
+}
+
 enum outcome_kind
 cluster_verdict(int topic, struct row *row)
 {
@@ -127,7 +147,7 @@ cluster_verdict(int topic, struct row *row)
         return OUTCOME_TOPIC;
     bool poisoned = row->id == cluster.poison_id && world.now_us < cluster.poison_until_us;
     bool copied = topic == MODEL_COPIES && row->id % 4 != 0;
-    if (copied || (!poisoned && world.now_us >= row->refused_until_us))
+    if (copied || (!poisoned && !cluster_refuses(row)))
         return OUTCOME_ACKNOWLEDGED;
     row->refused = true;
     return OUTCOME_EVENT;

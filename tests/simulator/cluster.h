@@ -69,6 +69,10 @@ void cluster_append_position(const char *text, struct kafka_transaction *transac
 /* EndTxn: it names the epoch, not the transaction. False: fenced. */
 bool cluster_commit(int epoch);
 
+bool cluster_refuses(const struct row *row); /* now, for its own sake */
+/* The limit that has refused this event is lowered further: those of its key before it, which may have been taken, are refused when they are sent
+ * again, until somebody mends them. */
+void cluster_tighten(const struct row *dead);
 /* What the topic says to a record; OUTCOME_ACKNOWLEDGED: it takes it. */
 enum outcome_kind cluster_verdict(int topic, struct row *row);
 

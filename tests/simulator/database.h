@@ -26,7 +26,8 @@ struct row {
     size_t payload_size;
     int64_t inserted; /* world.order, when its id was drawn */
     int64_t created_at_us;
-    int64_t refused_until_us; /* Kafka does not take it before */
+    int64_t refused_from_us;  /* from here on, for a limit may be lowered, Kafka does not take it .. */
+    int64_t refused_until_us; /* .. before this */
     bool refused_unsent;      /* .. which is known without sending it */
     bool refused;             /* it was, once */
     int64_t tick;             /* the first row of the journal whose snapshot shows it; 0: none so far */
@@ -35,7 +36,6 @@ struct row {
     int64_t confirmed; /* .. the journal had confirmed its tick, all of it */
     int64_t published; /* .. a consumer found it, replays apart */
     int64_t aside;     /* .. it was last put aside for its own sake or its key's */
-    bool appended;     /* it is in Kafka, perhaps in a transaction that is not committed */
     bool discarded, skipped;
     size_t copies, transactional_copies; /* and .. */
     int64_t looked;                      /* .. by which of its looks it was seen last */

@@ -81,6 +81,20 @@ is_given_up(const struct row *row)
     return false;
 }
 
+/* In Kafka, or in the transaction that is open. */
+static bool
+is_appended(const struct row *row)
+{
+    const struct kafka_log *log = &cluster.logs[model_lane(row->topic, row->key, row->id)];
+    for (size_t i = 0; i < log->count; i++) {
+        const struct copy *copy = log->copies[i];
+        bool stands = cluster_shows(copy) || copy->transaction == cluster.ongoing;
+        if (copy->row == row && cluster_is_first_hand(copy) && stands)
+            return true;
+    }
+    return false;
+}
+
 void
 judge_append(const struct copy *copy)
 {
@@ -90,7 +104,7 @@ judge_append(const struct copy *copy)
         bool before =
             row->tick >= letter->row->tick && row->id > letter->row->id; /* in any order that P2 allows */
         bool holds = letter->hold != 0 && letter->row->topic == copy->topic && letter->row->key == row->key;
-        if (!before || !holds || copy->replay != 0 || letter->row->appended || is_given_up(letter->row))
+        if (!before || !holds || copy->replay != 0 || is_appended(letter->row) || is_given_up(letter->row))
             continue;
         world_find("I2: event %" PRId64 " of key %s is published, and event %" PRId64
                    " before it is a dead letter",

@@ -111,6 +111,19 @@ act(void *subject)
     world_after(world_between(0, 2 * model.people_us), act, NULL);
 }
 
+static void
+hurry(void *subject)
+{
+    const struct row *row = subject;
+    tell(world_chance(50) ? tables_retry(row->id) : tables_discard(row->id));
+}
+
+void
+people_hurry(struct row *row)
+{
+    world_after(world_between(0, 2) * MS, hurry, row);
+}
+
 /* What Kafka will never take is tried once more, and given up. */
 static void
 clear_away(void *subject)

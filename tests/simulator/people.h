@@ -6,4 +6,8 @@
  * it cannot be helped. */
 void people_begin(void);
 
+struct row;
+/* Somebody has waited for this dead letter, and asks at once. */
+void people_hurry(struct row *row);
+
 #endif

@@ -228,7 +228,7 @@ is_refused(int topic, struct row *row, struct outcome *why)
         *why = (struct outcome){.kind = OUTCOME_TOPIC, .name = "UNKNOWN_TOPIC", .message = "it is not there"};
         return true;
     }
-    if (topic == MODEL_COPIES || !row->refused_unsent || world.now_us >= row->refused_until_us)
+    if (topic == MODEL_COPIES || !row->refused_unsent || !cluster_refuses(row))
         return false;
     row->refused = true;
     *why = (struct outcome){.kind = OUTCOME_EVENT, .name = "TOO_LARGE", .message = "it is too large"};

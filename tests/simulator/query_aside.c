@@ -144,6 +144,7 @@ request_object(const struct asked *asked)
         json_object_set_new(object, "event_id", json_integer(asked->row->id));
     if (letter != NULL) {
         json_object_set_new(object, "hold", integer_or_null(letter->hold));
+        json_object_set_new(object, "letter_tick", json_integer(letter->tick));
         json_object_set_new(object, "letter_topic", json_string(model_topic_name(letter->row->topic)));
         json_object_set_new(object, "shared", json_boolean(tables_of_hold(letter, true) != NULL));
     }

@@ -3,7 +3,9 @@
 #include "simulator/tables.h"
 
 #include "postgres/aside.h"
+#include "simulator/cluster.h"
 #include "simulator/judge.h"
+#include "simulator/people.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -124,6 +126,18 @@ place_behind(int64_t hold, int64_t tick, int64_t id)
     sort_letters();
 }
 
+void
+tables_place_letters(const struct stopped *stopped)
+{
+    for (size_t i = 0; i < tables.letters_count; i++) {
+        struct letter *letter = tables.letters[i];
+        if (letter->row->topic == stopped->topic && letter->hold != 0 && letter->tick > stopped->from_seq &&
+            letter->tick < stopped->to_seq)
+            letter->tick = stopped->to_seq;
+    }
+    sort_letters();
+}
+
 static void
 put_dead(const json_t *dead)
 {
@@ -138,6 +152,10 @@ put_dead(const json_t *dead)
         sort_letters();
     } else {
         add_letter(row, tick, hold, dead);
+        if (hold == row->id && world_fault(15)) {
+            cluster_tighten(row);
+            people_hurry(row);
+        }
     }
     if (hold != 0 && hold != row->id)
         place_behind(hold, tick, row->id);

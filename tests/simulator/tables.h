@@ -76,6 +76,8 @@ bool tables_wait_for_topic(const struct row *row);
 struct stopped *tables_topic(int64_t number);
 /* What the stream had held before the topic was paused, and its round has not held again, was published by the round up to `progress`. */
 void tables_release_held(const struct stopped *stopped, int64_t progress);
+/* Its dead letters stand in the tick of the round. */
+void tables_place_letters(const struct stopped *stopped);
 /* Does a paused topic need this row of the journal? */
 bool tables_name(int64_t seq);
 

@@ -77,6 +77,7 @@ tables_topic_settle(int64_t number, int64_t progress, int64_t new_to, const char
     }
     tables_release_held(stopped, progress);
     if (progress == SIDE_ROUND) {
+        tables_place_letters(stopped);
         stopped->from_seq = stopped->to_seq;
         stopped->to_seq = new_to != 0 ? new_to : stopped->to_seq;
         stopped->after_id = 0;

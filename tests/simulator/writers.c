@@ -54,12 +54,14 @@ finish(void *subject)
         database_commit(writer->transaction);
 }
 
-/* For ever, for a while, or until somebody mends it. A relay that stops at such an event needs the latter. */
+/* For ever, for a while, or until somebody mends it. A relay that stops at such an event needs the latter. Some are taken at first: what was
+ * published once, or in a transaction that was not committed, may be refused when it is sent again. */
 static void
 refuse(struct row *row)
 {
     bool stops = model.settings.dead_letter_policy == DEAD_LETTER_STOP;
     row->refused_unsent = world_chance(30);
+    row->refused_from_us = world_chance(25) ? world.now_us + world_between(0, 400) * MS : 0;
     row->refused_until_us = world_chance(20) && !stops ? INT64_MAX
                             : world_chance(50)         ? INT64_MAX - 1
                                                        : world.now_us + world_between(0, 3000) * MS;
