@@ -172,10 +172,11 @@
     " select l.tick, l.event_id from outbox.dead_letter l where l.relay = $1 and (l.tick, l.event_id) > ($2, $3)"      \
     " order by l.tick, l.event_id limit $4;"
 
-/* Other dead letters of the hold of dead letter `l`, behind it (">") or before it ("<"); looked up, whatever the planner thinks of that. */
-#define SQL_OF_HOLD(side)                                                                                              \
-    "(select from outbox.dead_letter b where b.relay = l.relay and b.hold = l.hold"                                    \
-    "  and (b.tick, b.event_id) " side " (l.tick, l.event_id) offset 0)"
+/* Something of the first other dead letter of the hold of dead letter `l`, of those behind it (">") or before it ("<"); looked up, whatever the
+ * planner thinks of that. */
+#define SQL_OF_HOLD(something, side)                                                                                   \
+    "(select " something " from outbox.dead_letter b where b.relay = l.relay and b.hold = l.hold"                      \
+    "  and (b.tick, b.event_id) " side " (l.tick, l.event_id) order by b.tick, b.event_id limit 1)"
 
 /* Requests of some kinds that are not done: the oldest `most` of those that pass `also`, among a bounded number of them, so that nothing that is
  * asked for often hides the rest. $1 relay */
@@ -183,7 +184,7 @@
     "(select q.number, q.kind, q.event_id, q.first_id, q.last_id, q.topic, q.rate, q.progress, encode(q.key, 'hex') as key_hex,"   \
     "  (extract(epoch from q.since) * 1000000)::bigint as since_us, (extract(epoch from q.until) * 1000000)::bigint as until_us,"  \
     "  l.hold, l.tick as letter_tick, l.topic as letter_topic, q.event_id is not null and l.event_id is null as gone,"                        \
-    "  exists " SQL_OF_HOLD(">") " as shared"                                                                          \
+    "  " SQL_OF_HOLD("array[b.tick, b.event_id]", ">") " as next"                                                      \
     "  from (select * from outbox.request o where o.relay = $1 and o.done_at is null and o.kind in (" kinds ")"       \
     "    order by o.number limit 10000) q"                                                                             \
     "  left join outbox.dead_letter l on l.relay = q.relay and l.event_id = q.event_id" also " order by q.number limit " most ")"
@@ -204,7 +205,7 @@
     "'requests', (select coalesce(jsonb_agg(to_jsonb(r) order by r.number), '[]') from ("                              \
         SQL_REQUESTS("'retry', 'discard'", " where not exists (select from outbox.pause p where p.relay = $1 and p.topic = l.topic)"  \
         " and not exists (select from outbox.paused_topic t where t.relay = $1 and t.topic = l.topic)"                  \
-        " and (l.topic = any($4)) is not true and not exists " SQL_OF_HOLD("<"), "64")                       \
+        " and (l.topic = any($4)) is not true and " SQL_OF_HOLD("b.event_id", "<") " is null", "64")                       \
         " union all " SQL_REQUESTS("'replay'", " where not exists (select from outbox.cancelled c where c.relay = $1 and c.number = q.number)", "16") " union all " SQL_REQUESTS("'copy'", "", "64") ") r));"
 
 /* A macro's number in SQL. */

@@ -52,14 +52,16 @@ kind_of(const char *name)
 static struct waiting_request
 read_request(const json_t *row)
 {
+    const json_t *next = json_object_get(row, "next");
     struct waiting_request request = {.number = integer(row, "number"),
                                       .kind = kind_of(text(row, "kind")),
                                       .progress = integer(row, "progress"),
                                       .event_id = integer(row, "event_id"),
                                       .hold = integer(row, "hold"),
                                       .tick = integer(row, "letter_tick"),
+                                      .next_tick = json_integer_value(json_array_get(next, 0)),
+                                      .next_id = json_integer_value(json_array_get(next, 1)),
                                       .gone = json_is_true(json_object_get(row, "gone")),
-                                      .shared = json_is_true(json_object_get(row, "shared")),
                                       .first_id = integer(row, "first_id"),
                                       .last_id = integer(row, "last_id"),
                                       .since_us = integer(row, "since_us"),

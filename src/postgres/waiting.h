@@ -23,11 +23,11 @@ struct waiting_request {
     enum request_kind kind;
     int64_t progress;
     /* of a dead letter */
-    int64_t event_id, hold; /* hold 0: it holds nothing */
-    int64_t tick;           /* where it stands in the stream: (tick, event_id) */
-    bool gone;              /* there is no such dead letter any more */
-    bool shared;            /* another dead letter stands behind it, in the same hold */
-    const char *topic;      /* of the dead letter, or a pattern of a replay's; NULL: any */
+    int64_t event_id, hold;     /* hold 0: it holds nothing */
+    int64_t tick;               /* where it stands in the stream: (tick, event_id) */
+    bool gone;                  /* there is no such dead letter any more */
+    int64_t next_tick, next_id; /* where the next dead letter of its hold stands; 0: there is none */
+    const char *topic;          /* of the dead letter, or a pattern of a replay's; NULL: any */
     /* of a replay */
     int64_t first_id, last_id;  /* 0: any */
     int64_t since_us, until_us; /* 0: any */

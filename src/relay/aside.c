@@ -162,9 +162,10 @@ aside_ask_write(struct relay *relay)
     size_t most = aside->refusal_count + WRITE_AT_ONCE;
     aside->asked = must_realloc(aside->asked, most, sizeof(struct event *));
     aside->asked_count = 0;
-    json_t *root =
-        json_pack("{s:o, s:o, s:o, s:b}", "dead", dead_list(relay), "held", held_list(relay), "topics",
-                  passing_list(relay), "copy", relay->settings->dead_letter_topic != NULL);
+    json_t *dead = dead_list(relay); /* the first that are asked */
+    json_t *held = held_list(relay);
+    json_t *root = json_pack("{s:o, s:o, s:o, s:b}", "dead", dead, "held", held, "topics",
+                             passing_list(relay), "copy", relay->settings->dead_letter_topic != NULL);
     char *text = json_dumps(root, JSON_COMPACT);
     json_decref(root);
     struct journal_row_next next = leading_next_row(relay);

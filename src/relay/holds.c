@@ -190,6 +190,16 @@ holds_load(struct holds *holds, const struct hold *hold)
 }
 
 void
+holds_move(struct holds *holds, int64_t number, int64_t tick, int64_t id)
+{
+    struct hold_element *element = at_number(holds, number);
+    if (element == NULL)
+        return;
+    element->hold.tick = tick;
+    element->hold.id = id;
+}
+
+void
 holds_remove(struct holds *holds, int64_t number)
 {
     struct hold_element *element = at_number(holds, number);

@@ -45,6 +45,9 @@ void holds_mark(struct holds *holds, const struct event *event);
 void holds_unmark(struct holds *holds, const struct event *event);
 size_t holds_marks(const struct holds *holds, int64_t number);
 
+/* It begins at a later dead letter, which stands there. */
+void holds_move(struct holds *holds, int64_t number, int64_t tick, int64_t id);
+
 /* Nothing waits behind it any more. */
 void holds_remove(struct holds *holds, int64_t number);
 

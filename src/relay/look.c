@@ -66,8 +66,13 @@ static bool
 take_request(struct relay *relay, struct waiting_request *request)
 {
     struct beside *beside = &relay->beside;
-    if (side_find(relay, request->number) != NULL)
-        request->taken = true; /* also when that one has ended, and this is looked at again */
+    struct side *known = side_find(relay, request->number);
+    if (known != NULL) {
+        request->taken = true;               /* also when that one has ended, and this is looked at again */
+        known->request.tick = request->tick; /* a round may have placed it, and the next one */
+        known->request.next_tick = request->next_tick;
+        known->request.next_id = request->next_id;
+    }
     if (request->taken || !has_slot(beside, request->kind))
         return false;
     if (requests_of_letter(request->kind) && request->topic != NULL && waits_for(relay, request->topic, NULL))

@@ -134,14 +134,18 @@ requests_ask(struct relay *relay, struct side *side)
 
 /* ---- the answer ---- */
 
-/* All of it is done: an empty page behind what was sent for it. With the last dead letter its hold goes. */
+/* All of it is done: an empty page behind what was sent for it. With the last dead letter its hold goes; else it begins at the next one, and what
+ * stands before that and was not looked at yet is sent. */
 static void
 end(struct relay *relay, struct side *side, struct page *page)
 {
-    bool last = side->request.kind != REQUEST_KIND_COPY && !side->request.shared;
+    const struct waiting_request *request = &side->request;
+    bool frees = request->kind != REQUEST_KIND_COPY && request->hold != 0;
     side->closing = false;
-    if (side->request.hold != 0 && last)
-        holds_remove(&relay->aside.holds, side->request.hold);
+    if (frees && request->next_id == 0)
+        holds_remove(&relay->aside.holds, request->hold);
+    else if (frees)
+        holds_move(&relay->aside.holds, request->hold, request->next_tick, request->next_id);
     page->side_end = SIDE_WHOLE;
     side_push(relay, page, side->request.number);
     side->out = true;

@@ -74,7 +74,7 @@ settle(int64_t number, const char *progress, const char *outcome, const char *re
                   progress, outcome, refused);
 }
 
-/* Of those that wait for the leader: "1 of 2 shared", with the hold's other dead letter behind it. */
+/* Of those that wait for the leader: "1 of 2 shared" when a dead letter of the hold stands behind it. */
 static char *
 what_waits(void)
 {
@@ -88,7 +88,7 @@ what_waits(void)
     for (size_t i = 0; i < waiting.request_count; i++) {
         const struct waiting_request *request = &waiting.requests[i];
         char *longer = must_format("%s%" PRId64 " of %" PRId64 "%s;", text, request->number,
-                                   request->event_id, request->shared ? " shared" : "");
+                                   request->event_id, request->next_id != 0 ? " shared" : "");
         free(text);
         text = longer;
     }

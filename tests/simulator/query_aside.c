@@ -146,7 +146,10 @@ request_object(const struct asked *asked)
         json_object_set_new(object, "hold", integer_or_null(letter->hold));
         json_object_set_new(object, "letter_tick", json_integer(letter->tick));
         json_object_set_new(object, "letter_topic", json_string(model_topic_name(letter->row->topic)));
-        json_object_set_new(object, "shared", json_boolean(tables_of_hold(letter, true) != NULL));
+        const struct letter *next = tables_of_hold(letter, true);
+        if (next != NULL)
+            json_object_set_new(object, "next",
+                                json_pack("[I, I]", (json_int_t)next->tick, (json_int_t)next->row->id));
     }
     json_object_set_new(object, "first_id", integer_or_null(asked->first_id));
     json_object_set_new(object, "last_id", integer_or_null(asked->last_id));

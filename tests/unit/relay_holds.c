@@ -86,6 +86,9 @@ Test(holds, I2_a_hold_begins_at_the_event_before_it_that_is_refused_too_and_keep
     cr_expect_eq(find(39, &orders, "anna"), 0);
     cr_expect_eq(find(45, &orders, "anna"), 50, "it stands between the two");
     cr_expect_eq(find(60, &orders, "anna"), 50);
+    holds_move(&holds, 50, 20, 50);
+    cr_expect_eq(find(45, &orders, "anna"), 0, "the first of the two has ended");
+    cr_expect_eq(find(60, &orders, "anna"), 50);
 }
 
 Test(holds, keys_of_any_length_and_of_any_bytes_are_told_apart)
