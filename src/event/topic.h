@@ -10,12 +10,11 @@
 struct pause;
 
 struct topic {
-    char *name;     /* a legal Kafka name: the table's CHECK saw to it */
-    uint32_t index; /* 0, 1, 2 .. in order of appearance: other rooms keep arrays by it */
-    bool selected;  /* matches one of this relay's patterns: false = its events are passed over */
-    struct pause
-        *pause;         /* the stream passes its events over, for this, the relay's; NULL: it is not paused */
-    uint64_t published; /* events acknowledged by Kafka since the start of the process */
+    char *name;          /* a legal Kafka name: the table's CHECK saw to it */
+    uint32_t index;      /* 0, 1, 2 .. in order of appearance: other rooms keep arrays by it */
+    bool selected;       /* matches one of this relay's patterns: false = its events are passed over */
+    struct pause *pause; /* the relay's, while the stream passes its events over; NULL: it is not paused */
+    uint64_t published;  /* events acknowledged by Kafka since the start of the process */
     uint64_t published_bytes; /* their keys and payloads */
     uint64_t passed_over;     /* events of a topic that is not selected */
 };

@@ -57,13 +57,6 @@ count(const char *from)
     return postgres_int(outbox.relay, "select count(*) from outbox.%s", from);
 }
 
-#define EXPECT_TEXT(want, ...)                                                                               \
-    do {                                                                                                     \
-        char *got = postgres_text(outbox.relay, __VA_ARGS__);                                                \
-        cr_expect_str_eq(got != NULL ? got : "(null)", want);                                                \
-        free(got);                                                                                           \
-    } while (0)
-
 /* Those that wait, in the order in which they are to go out. */
 #define HELD                                                                                                 \
     "select coalesce(string_agg(event_id::text, ' ' order by tick, event_id), '') from outbox.held_event"

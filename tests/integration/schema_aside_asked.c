@@ -26,13 +26,6 @@ close_all(void)
     outbox_close(&outbox);
 }
 
-#define EXPECT_TEXT(want, ...)                                                                               \
-    do {                                                                                                     \
-        char *got = postgres_text(outbox.relay, __VA_ARGS__);                                                \
-        cr_expect_str_eq(got != NULL ? got : "(null)", want);                                                \
-        free(got);                                                                                           \
-    } while (0)
-
 /* ---- paused topics ---- */
 
 /* An old event of topic t in slot 3, which a tick holds that is confirmed but for this topic; the number of its attempt. */

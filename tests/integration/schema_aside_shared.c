@@ -47,13 +47,6 @@ close_all(void)
     topic_table_free(topics);
 }
 
-#define EXPECT_TEXT(want, ...)                                                                               \
-    do {                                                                                                     \
-        char *got = postgres_text(outbox.relay, __VA_ARGS__);                                                \
-        cr_expect_str_eq(got != NULL ? got : "(null)", want);                                                \
-        free(got);                                                                                           \
-    } while (0)
-
 #define LETTERS                                                                                              \
     "select string_agg(concat_ws('/', tick, event_id, hold), ' ' order by tick, event_id) from "             \
     "outbox.dead_letter"

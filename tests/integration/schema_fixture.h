@@ -42,4 +42,12 @@ PGconn *outbox_session(const struct outbox *outbox, const char *user);
 void outbox_register(const struct outbox *outbox);
 void outbox_confirm_all(const struct outbox *outbox, const char *relay);
 
+/* What the role of the relay reads, in a suite whose database is the static `outbox`. */
+#define EXPECT_TEXT(want, ...)                                                                               \
+    do {                                                                                                     \
+        char *got = postgres_text(outbox.relay, __VA_ARGS__);                                                \
+        cr_expect_str_eq(got != NULL ? got : "(null)", want);                                                \
+        free(got);                                                                                           \
+    } while (0)
+
 #endif

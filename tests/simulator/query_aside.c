@@ -268,6 +268,12 @@ add(struct side_page *page, const struct row *row, const char *topic, const char
     return true;
 }
 
+static bool
+stands_before(const struct letter *letter, const struct held *held)
+{
+    return letter->tick < held->tick || (letter->tick == held->tick && letter->row->id < held->row->id);
+}
+
 static void
 held(struct request *request)
 {
@@ -278,10 +284,8 @@ held(struct request *request)
     const struct letter *next = own != NULL ? tables_of_hold(own, true) : NULL;
     for (size_t i = 0; i < tables.held_count; i++) {
         const struct held *each = tables.held[i];
-        bool before = letter != NULL && (letter->tick < each->tick ||
-                                         (letter->tick == each->tick && letter->row->id < each->row->id));
-        bool beyond = next != NULL && (next->tick < each->tick ||
-                                       (next->tick == each->tick && next->row->id < each->row->id));
+        bool before = letter != NULL && stands_before(letter, each);
+        bool beyond = next != NULL && stands_before(next, each);
         if (each->hold != hold || hold == 0 || beyond || left-- <= 0)
             continue;
         if (before && !add(&page, letter->row, NULL, NULL))
