@@ -1,7 +1,7 @@
 #!/bin/bash
 # bench.sh: runs a benchmark out of $O/tests/bench (O=build by default) on private servers in a private directory and removes
 # them. Prints a table; the numbers are in build/bench.json. Called by `make bench`. Environment:
-#   EVENTS=500000 ROUNDS=3 BROKERS=mock,kafka RATE=500,5000 BUDGET_S=400 (no round begins later)
+#   EVENTS=500000 ROUNDS=5 BROKERS=mock,kafka RATE=500,5000 BUDGET_S=400 (no round begins later)
 # `bench.sh flat`, by `make bench-flat`, an hour: BROKERS=mock EVENTS=1000000 ROUNDS=3 RETAINED=50000000 OPEN_S=1800 HELD=1000000; 40 GB of disk
 set -euo pipefail
 

@@ -87,23 +87,27 @@ bench_drain(struct bench *bench, struct venue *venue, const char *compression, b
     free(name);
 }
 
-/* Delivered at least once, then exactly once. */
+/* Delivered exactly once, then at least once: the outbox is left as one that any broker serves. The broker has compiled nothing of
+ * transactions yet, so there is one round more. */
 static void
 bench_exact(struct bench *bench, struct venue *venue)
 {
     struct drain_rounds rounds = {0};
-    for (int i = 0; i < bench->rounds && in_time(bench); i++) {
+    for (int i = -1; i < bench->rounds && in_time(bench); i++) {
         struct daemon *daemon;
         venue_clear(venue);
         outbox_rewind(&bench->outbox);
-        rounds.bare[i] = drain_relay(&bench->outbox, venue, NULL, bench->events, &daemon);
-        daemon_free(daemon);
+        struct drained exact = drain_exact(&bench->outbox, venue, bench->events);
         outbox_rewind(&bench->outbox);
-        rounds.relay[i] = drain_exact(&bench->outbox, venue, bench->events);
+        struct drained least = drain_relay(&bench->outbox, venue, NULL, bench->events, &daemon);
+        daemon_free(daemon);
+        stage_progress("drain exactly once %.0f/s, at least once %.0f/s: %.3f", exact.events_per_s,
+                       least.events_per_s, exact.events_per_s / least.events_per_s);
+        if (i < 0)
+            continue;
+        rounds.bare[i] = least;
+        rounds.relay[i] = exact;
         rounds.count = i + 1;
-        stage_progress("drain exactly once %.0f/s, at least once %.0f/s: %.3f", rounds.relay[i].events_per_s,
-                       rounds.bare[i].events_per_s,
-                       rounds.relay[i].events_per_s / rounds.bare[i].events_per_s);
     }
     if (rounds.count > 0)
         results_add_exact(bench->results, &rounds);
@@ -209,7 +213,7 @@ static void
 read_options(struct bench *bench)
 {
     bench->events = strtoll(stage_option("EVENTS", "500000"), NULL, 10);
-    bench->rounds = (int)strtol(stage_option("ROUNDS", "3"), NULL, 10);
+    bench->rounds = (int)strtol(stage_option("ROUNDS", "5"), NULL, 10);
     bench->brokers = stage_option("BROKERS", "mock,kafka");
     bench->json = stage_option("BENCH_JSON", "build/bench.json");
     bench->budget_us = strtoll(stage_option("BUDGET_S", BUDGET_S_DEFAULT), NULL, 10) * 1000000;
