@@ -1,18 +1,12 @@
 /* tables_topics.c: paused topics, of tables.h: outbox.paused_topic and outbox.pause, and what outbox.topic_settle does. Called by tables.c,
  * effect.c, people.c and the judge. */
-#include "simulator/tables.h"
+#include "simulator/tables_inside.h"
 
 #include "postgres/aside.h"
 
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
-
-static int64_t
-integer(const json_t *object, const char *name)
-{
-    return json_integer_value(json_object_get(object, name));
-}
 
 bool
 tables_wait_for_topic(const struct row *row)
@@ -38,14 +32,14 @@ tables_put_topic(const json_t *row)
 {
     int topic = model_topic(json_string_value(json_object_get(row, "topic")));
     CHECK(topic >= 0 && topic < MODEL_TOPICS);
-    if (tables.topics[topic] != NULL && tables.topics[topic]->from_seq > integer(row, "from"))
+    if (tables.topics[topic] != NULL && tables.topics[topic]->from_seq > tables_integer(row, "from"))
         return;
     struct stopped *stopped = world_alloc(sizeof *stopped);
     *stopped = (struct stopped){.topic = topic,
                                 .number = ++tables.number,
-                                .from_seq = integer(row, "from"),
-                                .to_seq = integer(row, "to"),
-                                .after_id = integer(row, "after"),
+                                .from_seq = tables_integer(row, "from"),
+                                .to_seq = tables_integer(row, "to"),
+                                .after_id = tables_integer(row, "after"),
                                 .attempts = 1};
     snprintf(stopped->error, sizeof stopped->error, "%s", json_string_value(json_object_get(row, "error")));
     tables.topics[topic] = stopped;
