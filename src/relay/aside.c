@@ -27,10 +27,10 @@ aside_free(struct relay *relay)
 
 /* ---- passing over ---- */
 
-bool
-aside_takes_part(const struct relay *relay, const struct page *page)
+/* Its events are the stream's, or a topic's that catches up with it. */
+static bool
+takes_part(const struct page *page)
 {
-    (void)relay;
     return page->side == 0 || page->pause != NULL;
 }
 
@@ -41,7 +41,7 @@ aside_takes(struct relay *relay, struct event *event)
     enum event_state state = EVENT_UNSENT;
     if (event->page->side != 0 && side_passes(relay, event))
         state = EVENT_PASSED;
-    else if (!aside_takes_part(relay, event->page))
+    else if (!takes_part(event->page))
         return false;
     else if (event->page->side == 0 && event->topic->pause != NULL)
         state = passing_meet(event->topic->pause, event);

@@ -247,8 +247,6 @@ void loading_counted(struct relay *relay, int64_t dead, int64_t held);
 
 /* aside.c */
 void aside_free(struct relay *relay);
-/* Its events are the stream's, or a topic's that catches up with it. */
-bool aside_takes_part(const struct relay *relay, const struct page *page);
 /* The event is not to be sent: it is marked, and true. */
 bool aside_takes(struct relay *relay, struct event *event);
 /* Refused for its own sake. False: there are too many that hold their keys. */

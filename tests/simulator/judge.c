@@ -104,7 +104,8 @@ judge_append(const struct copy *copy)
         bool before =
             row->tick >= letter->row->tick && row->id > letter->row->id; /* in any order that P2 allows */
         bool holds = letter->hold != 0 && letter->row->topic == copy->topic && letter->row->key == row->key;
-        if (!before || !holds || copy->replay != 0 || is_appended(letter->row) || is_given_up(letter->row))
+        if (!before || !holds || row->skipped || copy->replay != 0 || is_appended(letter->row) ||
+            is_given_up(letter->row))
             continue;
         world_find("I2: event %" PRId64 " of key %s is published, and event %" PRId64
                    " before it is a dead letter",
