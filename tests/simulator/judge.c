@@ -95,6 +95,14 @@ is_appended(const struct row *row)
     return false;
 }
 
+/* With the policy `skip` those of its key do not wait for an event that was refused, whether anybody has written that down or not. */
+static bool
+is_out_of_order(const struct row *row)
+{
+    return row->skipped ||
+           (row->refused && (model.policy_switches || model.settings.dead_letter_policy == DEAD_LETTER_SKIP));
+}
+
 void
 judge_append(const struct copy *copy)
 {
@@ -104,8 +112,8 @@ judge_append(const struct copy *copy)
         bool before =
             row->tick >= letter->row->tick && row->id > letter->row->id; /* in any order that P2 allows */
         bool holds = letter->hold != 0 && letter->row->topic == copy->topic && letter->row->key == row->key;
-        if (!before || !holds || row->skipped || copy->replay != 0 || is_appended(letter->row) ||
-            is_given_up(letter->row))
+        bool waits = holds && !is_out_of_order(letter->row);
+        if (!before || !waits || copy->replay != 0 || is_appended(letter->row) || is_given_up(letter->row))
             continue;
         world_find("I2: event %" PRId64 " of key %s is published, and event %" PRId64
                    " before it is a dead letter",
@@ -270,14 +278,6 @@ static bool
 is_same_run(const struct copy *a, const struct copy *b)
 {
     return a->by == b->by && a->lead == b->lead;
-}
-
-/* With the policy `skip` those of its key do not wait for an event that was refused, whether anybody has written that down or not. */
-static bool
-is_out_of_order(const struct row *row)
-{
-    return row->skipped ||
-           (row->refused && (model.policy_switches || model.settings.dead_letter_policy == DEAD_LETTER_SKIP));
 }
 
 /* P2, word for word: if a transaction had committed before an event was inserted, its events of the same key come first; events of one
