@@ -203,6 +203,24 @@ Test(journal_ticks, P2_late_and_new_transactions_of_one_tick_are_merged_by_id)
     PQfinish(other);
 }
 
+/* The transaction that ends last has the lower xid: in the order of xids its second event would come too early, and behind a page that ends
+ * there the other one's would be passed over. */
+Test(journal_ticks, P2_new_transactions_of_one_tick_come_in_the_order_of_ids_and_not_of_xids)
+{
+    PGconn *other = postgres_open(server, database, POSTGRES_WRITER);
+    postgres_exec(writer, "begin");
+    int64_t expected[] = {emit(writer), emit(other), emit(writer)};
+    postgres_exec(writer, "commit");
+    struct ids whole = next_tick(), pages;
+    driver_read_back(driver, driver->self.seq, 1, &pages);
+    cr_assert(whole.count == 3 && driver_ids_equal(&whole, &pages));
+    for (size_t i = 0; i < whole.count; i++)
+        cr_assert(whole.list[i] == expected[i]);
+    driver_ids_free(&whole);
+    driver_ids_free(&pages);
+    PQfinish(other);
+}
+
 Test(journal_ticks, P1_overflowed_subtransactions_come_once_and_after_commit)
 {
     postgres_exec(writer, "begin");

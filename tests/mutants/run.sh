@@ -1,6 +1,7 @@
 #!/bin/sh
 # run.sh: plants known mistakes into a copy of the source, one at a time, and demands that the suite finds each: a test that
-# cannot fail guards nothing. What must find a mutant is a filter of the integration suite, or `simulator`: its 20,000 seeds. Called by `make mutants` and `make check`, after the suites themselves have passed.
+# cannot fail guards nothing. What must find a mutant is a filter of the integration suite, or `simulator`: its 20,000 seeds.
+# Called by `make mutants`.
 set -u
 cd "$(dirname "$0")/../.."
 O=${O:-build}
