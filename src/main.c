@@ -26,7 +26,8 @@ static const struct command commands[] = {
 static const char help[] =
     "Usage: outboxd [COMMAND] [OPTION]..\n"
     "\n"
-    "outboxd publishes the committed rows of a Postgres outbox to Kafka, in order and at least once.\n"
+    "outboxd publishes the committed rows of a Postgres outbox to Kafka, in order,\n"
+    "at least once or exactly once.\n"
     "\n"
     "Commands:\n"
     "  run        the daemon, in the foreground (also when no command is given)\n"

@@ -8,6 +8,7 @@
 #include "base/signals.h"
 #include "command/reload.h"
 #include "http/server.h"
+#include "postgres/session.h"
 #include "relay/relay.h"
 
 #include <jemalloc/jemalloc.h>
@@ -60,6 +61,7 @@ prepare_process(void)
     /* payloads and passwords do not belong in a core file */
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     prctl(PR_SET_DUMPABLE, 0);
+    session_hide_environment();
 }
 
 /* Two sockets and a pipe a broker, one for Postgres, 64 for HTTP: what is short of descriptors works or not by chance. */

@@ -40,6 +40,9 @@ struct dial {
     int64_t deadline_us;
 };
 
+/* PGPASSWORD, when dial_hide_environment() has taken it. */
+static char *environment_password;
+
 static void
 wipe(char *text)
 {
@@ -53,6 +56,17 @@ dial_set_password(struct dial *dial, const char *password)
 {
     wipe(dial->password);
     dial->password = password != NULL ? must_strdup(password) : NULL;
+}
+
+void
+dial_hide_environment(void)
+{
+    char *password = getenv("PGPASSWORD");
+    if (password == NULL)
+        return;
+    environment_password = must_strdup(password);
+    explicit_bzero(password, strlen(password));
+    unsetenv("PGPASSWORD");
 }
 
 bool
@@ -108,6 +122,7 @@ start(const struct dial *dial)
                                    {"keepalives_count", "3"},
                                    {"tcp_user_timeout", "10000"},
                                    {"fallback_application_name", dial->application},
+                                   {"password", environment_password},
                                    {"dbname", dial->conninfo},
                                    {"host", host},
                                    {"hostaddr", hostaddr},

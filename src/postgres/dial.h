@@ -18,6 +18,9 @@ MUST_CHECK bool dial_new(struct dial **dial, const struct settings *settings, co
 /* Of the next connections; NULL: libpq's own ways. Copied. */
 void dial_set_password(struct dial *dial, const char *password);
 
+/* See session.h. */
+void dial_hide_environment(void);
+
 /* Wipes the password. NULL is allowed. */
 void dial_free(struct dial *dial);
 

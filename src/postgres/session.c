@@ -31,6 +31,12 @@ session_set_password(struct session *session, const char *password)
 }
 
 void
+session_hide_environment(void)
+{
+    dial_hide_environment();
+}
+
+void
 session_close(struct session *session)
 {
     PQclear(session->result);

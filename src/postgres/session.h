@@ -28,6 +28,10 @@ void session_free(struct session *session); /* NULL is allowed; closes */
 /* The password of the next connections; NULL: libpq's own ways. Copied. */
 void session_set_password(struct session *session, const char *password);
 
+/* PGPASSWORD goes on being used by sessions, as the default that it is, and can be read in the process's environment no more. Once, before
+ * there are threads. */
+void session_hide_environment(void);
+
 /* CLOSED -> CONNECTING, to the primary among the hosts of the conninfo; one that is silent loses its turn. Every setting that
  * a role or a database could have turned against us travels in the start-up packet, so that it holds from the first statement. */
 void session_connect(struct session *session, int64_t now_us);

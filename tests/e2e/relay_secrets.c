@@ -154,6 +154,25 @@ Test(relay_secrets, a_password_in_the_conninfo_is_found_nowhere_either__row_83)
     setup_end(&setup);
 }
 
+/* As libpq takes it: the process connects with it again and again, and shows it in its environment no more. */
+Test(relay_secrets, a_password_in_the_environment_is_used_and_found_nowhere__row_83)
+{
+    struct setup setup = setup_begin_on(postgres_start(NULL), broker_shared());
+    const char *topic = setup_topic(&setup, "orders", 1, NULL);
+    postgres_want_password(setup.postgres, POSTGRES_RELAY, MARK "-right");
+    setenv("PGPASSWORD", MARK "-right", 1);
+    setup_start(&setup, (const char *[]){"log/level=debug", NULL});
+    unsetenv("PGPASSWORD");
+    daemon_wait_ready(setup.relay);
+    postgres_exec(setup.admin, "select pg_terminate_backend(pid, 10000) from pg_stat_activity"
+                               " where usename = '" POSTGRES_RELAY "'");
+    postgres_exec(setup.app, "select outbox.emit('%s', 'k', '1')", topic);
+    setup_expect_all_once(&setup, 10000);
+    hunt(setup.relay);
+    hunt_in_proc(daemon_pid(setup.relay), "environ");
+    setup_end(&setup);
+}
+
 /* A file that the kernel gives to root whoever the process is, because nobody else may look into its memory. */
 static bool
 is_closed(pid_t pid)
