@@ -155,6 +155,7 @@ struct beside {
     int64_t look_at_us;
     size_t turn;          /* whose page is next */
     int64_t asked_number; /* of the request under way */
+    int64_t asked_events; /* for its page */
     int64_t asked_new_to;
     int64_t asked_progress;
     bool asked_ends; /* it is over then */

@@ -333,7 +333,9 @@ bool requests_answer(struct relay *relay, struct error *error) MUST_CHECK;
 /* side.c */
 bool side_ask(struct relay *relay); /* a page of some work; true: something was asked */
 struct side *side_find(const struct relay *relay, int64_t number); /* NULL: it is no request, or ended */
-bool side_is_closing(const struct relay *relay);                   /* no tick may be opened */
+/* The stream has live events: what is beside it takes small steps. */
+bool side_is_live(const struct relay *relay);
+bool side_is_closing(const struct relay *relay); /* no tick may be opened */
 /* Somebody wants that none is, until nothing comes any more of what he works at. False: another one has had that since the stream's last step. */
 bool side_close(struct relay *relay);
 int64_t side_deadline(const struct relay *relay, bool may_ask);

@@ -5,6 +5,7 @@
 #include <fnmatch.h>
 
 #define EVENTS 5000
+#define LIVE_EVENTS 1000
 /* A replay sends few events at a time, and looks at as many ids for them as takes some ten milliseconds: live ones come first. */
 #define REPLAY_EVENTS 1000
 #define REPLAY_IDS_LEAST 1000
@@ -83,6 +84,17 @@ choose_ids(struct side *side, int64_t took_us)
         side->ids /= 2;
 }
 
+/* No more are looked for than fit into the page: they would be read to be cut off. */
+static void
+ask_held(struct relay *relay, const struct waiting_request *request)
+{
+    int64_t bytes = leading_page_limit(relay);
+    int64_t events = side_is_live(relay) ? LIVE_EVENTS : EVENTS, fit = bytes / EVENT_OVERHEAD + 1;
+    relay->beside.asked_events = events < fit ? events : fit;
+    waiting_ask_held(relay->session, relay->settings->relay, request, relay->beside.asked_events, bytes,
+                     relay->now_us);
+}
+
 static int64_t
 replay_events(const struct waiting_request *request)
 {
@@ -109,8 +121,6 @@ void
 requests_ask(struct relay *relay, struct side *side)
 {
     const struct waiting_request *request = &side->request;
-    const char *name = relay->settings->relay;
-    int64_t bytes = leading_page_limit(relay), now_us = relay->now_us;
     relay->beside.asked_number = request->number;
     if (request->gone) {
         side_ask_settle(relay, side, 0, 0, "there is no such dead letter any more");
@@ -125,9 +135,10 @@ requests_ask(struct relay *relay, struct side *side)
             side_ask_settle(relay, side, 0, 0, "no topic is configured for copies");
             return;
         }
-        waiting_ask_copy(relay->session, name, request, relay->settings->dead_letter_topic, now_us);
+        waiting_ask_copy(relay->session, relay->settings->relay, request, relay->settings->dead_letter_topic,
+                         relay->now_us);
     } else {
-        waiting_ask_held(relay->session, name, request, EVENTS, bytes, now_us);
+        ask_held(relay, request);
     }
     relay_asked(relay, REQUEST_SIDE_PAGE);
 }
@@ -151,6 +162,13 @@ end(struct relay *relay, struct side *side, struct page *page)
     side->out = true;
 }
 
+/* There is more of it. It is taken for cut by bytes rather too soon: the server counts headers in its own encoding. */
+static bool
+is_full(const struct relay *relay, const struct waiting_page *read, int64_t events)
+{
+    return read->rows >= events || read->cost >= leading_page_limit(relay) / 2;
+}
+
 static void
 push_letter(struct relay *relay, struct side *side, const struct waiting_page *read)
 {
@@ -170,8 +188,10 @@ push_letter(struct relay *relay, struct side *side, const struct waiting_page *r
         return;
     }
     if (rows > 0 && !alone) {
-        bool goes_on = side->request.progress != 0 && rows < EVENTS; /* what came in the time of one page */
-        side->closing = goes_on && (side->closing || side_close(relay));
+        bool ends = side->request.progress != 0 && /* what came in the time of one page */
+                    !is_full(relay, read, relay->beside.asked_events);
+        side->closing = ends && (side->closing || side_close(relay));
+        leading_took_page(relay, read->cost, relay->now_us - relay->request_sent_us);
         side_push(relay, page, side->request.number);
         side->out = true;
         return;
@@ -223,8 +243,7 @@ push_replay(struct relay *relay, struct side *side, const struct waiting_page *r
 {
     struct page *page = read->page;
     int64_t window = replay_window(side);
-    /* taken for cut by bytes rather too soon: the server counts headers in its own encoding */
-    bool full = read->rows >= replay_events(&side->request) || read->cost >= leading_page_limit(relay) / 2;
+    bool full = is_full(relay, read, replay_events(&side->request));
     side->before = side->after;
     side->found = full && read->rows > 0;
     side->after = side->found ? read->last_id : window;

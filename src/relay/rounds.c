@@ -17,7 +17,6 @@
 #define EVENTS 5000
 /* A live event is read after a page of these, and sent after all of them: while there are live ones, so many events and bytes of all topics
  * are in the pipeline at most, some milliseconds' worth. */
-#define LIVE_US (INT64_C(1) * 1000000)
 #define LIVE_EVENTS 500
 #define LIVE_BYTES (INT64_C(256) * 1024)
 /* What comes in the time of such a round is read in a moment, in which no tick is opened for others. Far from Postgres a round takes longer,
@@ -42,24 +41,18 @@ weigh(const struct relay *relay)
 }
 
 static bool
-is_live(const struct relay *relay)
-{
-    return relay->live_us != 0 && relay->now_us - relay->live_us < LIVE_US;
-}
-
-static bool
 has_room(const struct relay *relay)
 {
     const struct load load = weigh(relay);
     return relay->beside.out_count < ROUNDS_OUT_MOST &&
-           (!is_live(relay) || (load.events < LIVE_EVENTS && load.bytes < LIVE_BYTES));
+           (!side_is_live(relay) || (load.events < LIVE_EVENTS && load.bytes < LIVE_BYTES));
 }
 
 static void
 ask_page(struct relay *relay, struct pause *pause)
 {
     int64_t events = pause->tried ? EVENTS : FIRST_EVENTS, bytes = leading_page_limit(relay);
-    if (is_live(relay)) {
+    if (side_is_live(relay)) {
         const struct load load = weigh(relay);
         events = events < LIVE_EVENTS - load.events ? events : LIVE_EVENTS - load.events;
         bytes = bytes < LIVE_BYTES - load.bytes ? bytes : LIVE_BYTES - load.bytes;

@@ -14,6 +14,7 @@
 
 /* A request that failed is tried again, no sooner than this. */
 #define AGAIN_US (INT64_C(5) * 1000000)
+#define LIVE_US (INT64_C(1) * 1000000)
 
 /* ---- which work ---- */
 
@@ -80,6 +81,12 @@ side_push(struct relay *relay, struct page *page, int64_t number)
     pipeline_push(&relay->pipeline, page);
     if (page->count == 0)
         exact_passed(relay);
+}
+
+bool
+side_is_live(const struct relay *relay)
+{
+    return relay->live_us != 0 && relay->now_us - relay->live_us < LIVE_US;
 }
 
 /* Each in its turn. */

@@ -176,7 +176,7 @@ hold(struct bench *bench, struct outbox *outbox)
     postgres_exec(outbox->admin, "analyze");
 }
 
-/* From the request to its end. */
+/* From the request to its end, and what live events have of it. */
 static void
 release_held(struct bench *bench, struct outbox *outbox)
 {
@@ -185,7 +185,12 @@ release_held(struct bench *bench, struct outbox *outbox)
     struct daemon *relay = daemon_start(&options);
     daemon_wait_ready(relay);
     int64_t from_us = clock_monotonic_us();
+    const struct latency_load load = {EVENTS_A_SECOND, EVENTS_A_SECOND * LATENCY_S};
     postgres_exec(outbox->admin, "select outbox.dead_retry(relay, event_id) from outbox.dead_letter");
+    struct latencies live = latency_of_commits(outbox, bench->venue, &load, NULL);
+    int64_t left = postgres_int(outbox->admin, "select count(*) from outbox.held_event");
+    stage_progress("live events beside the retry: p50 %.2f ms, p99 %.2f ms; then %" PRId64 " were held still",
+                   live.p50, live.p99, left);
     wait_for(postgres_int(outbox->admin, "select count(*) from outbox.dead_letter") == 0, RETRY_MS);
     int64_t took_us = clock_monotonic_us() - from_us;
     CHECK(postgres_int(outbox->admin, "select count(*) from outbox.held_event") == 0);
