@@ -1,5 +1,6 @@
 /* relay_aside_load.c: a process takes the lead where there are many dead letters (P5): what it has to know of them is read in pieces and nobody
- * takes the lead from it meanwhile, however long that takes; which keys they hold it knows by their digests before it sends anything (I2). */
+ * takes the lead from it meanwhile, however long that takes; which keys they hold it knows by their digests before it sends anything (I2). And
+ * a retry of many held events lets those of others pass. */
 #include "e2e/relay_story.h"
 
 #include "support/wait.h"
@@ -8,7 +9,7 @@
 
 TestSuite(relay_aside_load, .timeout = 120);
 
-enum { HOLDING = 20000, SKIPPED = 20000, PIECE_MS = 200 };
+enum { HOLDING = 20000, SKIPPED = 20000, PIECE_MS = 200, HELD = 20000 };
 #define FIRST_ID INT64_C(4000000000)
 
 static void
@@ -70,4 +71,51 @@ Test(relay_aside_load, with_many_dead_letters_the_lead_is_kept_while_they_are_re
 Test(relay_aside_load, with_many_dead_letters_the_lead_is_kept_while_they_are_read_exactly_once__P5_I2)
 {
     take_over(true);
+}
+
+static int64_t
+held(PGconn *admin)
+{
+    return postgres_int(admin, "select count(*) from outbox.held_event");
+}
+
+/* Each page of the retry takes a while, and there are many. */
+static void
+retry_many(bool exact)
+{
+    struct story story;
+    story_begin(&story, &(struct story_options){.proxied = true, .exact = exact});
+    PGconn *admin = story_admin(&story);
+    broker_configure_topic(story.broker, story.topics[0], "max.message.bytes", "20000");
+    postgres_exec(
+        admin,
+        "insert into outbox.event (topic, key, payload) select '%s', 'sick', convert_to(repeat('x', "
+        "case i when 0 then 50000 else 1 end), 'UTF8') from generate_series(0, %d) i",
+        story.topics[0], HELD);
+    wait_for(held(admin) == HELD, 30000);
+    story_await_confirmed(&story);
+    broker_configure_topic(story.broker, story.topics[0], "max.message.bytes", "100000");
+    (void)fproxy_rule(story.proxy, "postgres outboxd_held delay-response=%d", PIECE_MS);
+    cr_assert_gt(postgres_int(admin, "select outbox.dead_retry('main', event_id) from outbox.dead_letter"),
+                 0);
+    wait_for(held(admin) < HELD, 20000);
+    for (int i = 0; i < 3; i++) {
+        emit(&story, admin, i);
+        story_await_confirmed(&story);
+    }
+    cr_expect_gt(held(admin), 0, "what was held came first, all of it");
+    wait_for(held(admin) == 0, 60000);
+    wait_for(postgres_int(admin, "select count(*) from outbox.dead_letter") == 0, 20000);
+    PQfinish(admin);
+    story_end(&story);
+}
+
+Test(relay_aside_load, events_of_others_pass_while_many_that_were_held_are_retried__P5)
+{
+    retry_many(false);
+}
+
+Test(relay_aside_load, events_of_others_pass_while_many_that_were_held_are_retried_exactly_once__P5)
+{
+    retry_many(true);
 }
