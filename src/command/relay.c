@@ -7,10 +7,13 @@
 #include "command/print.h"
 #include "command/report.h"
 #include "config/units.h"
+#include "postgres/dead.h"
+#include "postgres/pauses.h"
 #include "postgres/relays.h"
 #include "postgres/status.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,6 +112,28 @@ add(struct session *session, const struct settings *settings, const struct relay
 
 /* ---- retire ---- */
 
+/* What its position has passed and Kafka has not. */
+static bool
+tell_put_aside(struct session *session, const char *name, struct error *error)
+{
+    struct dead_list dead = {0};
+    struct pauses pauses = {0};
+    bool good = dead_prepare(session, error) && dead_read_list(session, name, NULL, 1, &dead, error) &&
+                pauses_read(session, &pauses, error);
+    if (good && dead.letters > 0)
+        printf("nor are its %" PRId64 " dead letter%s and the %" PRId64 " event%s held behind them\n",
+               dead.letters, dead.letters == 1 ? "" : "s", dead.held, dead.held == 1 ? "" : "s");
+    for (size_t i = 0; good && i < pauses.count; i++) {
+        const struct paused *paused = &pauses.list[i];
+        if (!paused->waits || strcmp(paused->relay, name) != 0)
+            continue;
+        printf("nor is what waits because topic %s is paused\n", paused->topic);
+    }
+    pauses_free(&pauses);
+    dead_list_free(&dead);
+    return good;
+}
+
 /* What would be lost with it: said before anybody is asked. */
 static bool
 tell_loss(struct session *session, const char *name, const struct relays *relays, struct error *error)
@@ -126,6 +151,7 @@ tell_loss(struct session *session, const char *name, const struct relays *relays
                backlog);
         free(backlog);
     }
+    good = good && tell_put_aside(session, name, error);
     if (good && others == 0)
         printf(
             "no other relay is left: nothing would be published, and no slot emptied, until one is added\n");

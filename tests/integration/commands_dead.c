@@ -178,12 +178,21 @@ Test(commands_dead, show_finds_what_was_discarded, .init = open_all, .fini = clo
     EXPECT(0, "no dead letters\n", "", "list");
 }
 
-/* A retired relay's are still there to be looked at. */
+/* What is given up with a relay is said before; a retired relay's dead letters are still there to be looked at. */
 Test(commands_dead, dead_letters_of_a_retired_relay_are_shown_and_not_retried, .init = open_all,
      .fini = close_all)
 {
     leader_puts_aside(&outbox, 1);
-    postgres_exec(outbox.relay, "select outbox.relay_retire('main')");
+    postgres_exec(outbox.admin,
+                  "insert into outbox.paused_topic (relay, topic, from_seq, to_seq, after_id, error, message)"
+                  " values ('main', 'lost', 1, 1, 0, 'UNKNOWN_TOPIC_OR_PART', '')");
+    struct ran ran = run_command(
+        command_relay, (const char *[]){"relay", "retire", "main", "--config", config, "--yes", NULL});
+    cr_expect_eq(ran.exit_code, 0, "%s%s", ran.out, ran.err);
+    cr_expect_not_null(strstr(ran.out, "nor are its 1 dead letter and the 1 event held behind them\n"
+                                       "nor is what waits because topic lost is paused\n"),
+                       "%s", ran.out);
+    ran_free(&ran);
     EXPECT(0, "1 dead letter, ", "", "list");
     EXPECT(0, "dead letter 1\n", "", "show", "1");
     EXPECT(78, "", "relay \"main\" was retired; `outboxd relay add main --from now`", "retry", "1");
