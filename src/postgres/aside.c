@@ -18,7 +18,8 @@ refusal_text(const struct aside_refusal *refused)
 {
     if (refused == NULL)
         return NULL;
-    json_t *object = json_pack("{s:I, s:b}", "id", (json_int_t)refused->event_id, "copy", (int)refused->copy);
+    json_t *object = json_pack("{s:I, s:I, s:b}", "id", (json_int_t)refused->event_id, "count",
+                               (json_int_t)refused->count, "copy", (int)refused->copy);
     fields_set_text(object, "error", refused->error);
     fields_set_text(object, "message", refused->message);
     char *text = json_dumps(object, JSON_COMPACT);

@@ -18,8 +18,9 @@ void aside_ask_put(struct session *session, const struct journal_row_next *next,
 
 struct aside_refusal {
     int64_t event_id;
+    int64_t count; /* of a replay: so many of its page */
     const char *error, *message;
-    bool copy; /* one is wanted, if it becomes a dead letter by that */
+    bool copy; /* one is wanted, if it becomes a dead letter by that, or is one without a copy */
 };
 
 /* outbox.request_settle(): `outcome` NULL: it goes on. `refused` NULL: nothing was. */

@@ -117,6 +117,7 @@ struct side {
     bool cancelled;     /* it is not among the requests any more */
     int64_t refused_id; /* the first event of its page that was refused: what is before it is published */
     uint64_t refused_serial;
+    int64_t refused_count; /* replay: so many of its page were */
     struct outcome why;
     struct topic *blocked; /* it waits for this topic, at the event .. ; NULL: it does not */
     int64_t blocked_id;

@@ -75,6 +75,7 @@ refuse_event(struct relay *relay, struct side *side, struct event *event, const 
               LOG_STR("topic", event->topic->name), LOG_STR("error", why->name), LOG_STR("why", why->message),
               LOG_END);
     bool replays = side->request.kind == REQUEST_KIND_REPLAY;
+    side->refused_count++;
     if (side->refused_id == 0 || replays || pipeline_serial(event) < side->refused_serial) {
         side->refused_id = event->id;
         side->refused_serial = pipeline_serial(event);

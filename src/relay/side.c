@@ -159,8 +159,11 @@ side_ask_settle(struct relay *relay, const struct side *side, int64_t progress, 
                 const char *outcome)
 {
     struct journal_row_next next = leading_next_row(relay);
-    const struct aside_refusal refusal = {side->refused_id, side->why.name, side->why.message,
-                                          relay->settings->dead_letter_topic != NULL};
+    const struct aside_refusal refusal = {.event_id = side->refused_id,
+                                          .count = side->refused_count,
+                                          .error = side->why.name,
+                                          .message = side->why.message,
+                                          .copy = relay->settings->dead_letter_topic != NULL};
     relay->beside.asked_number = side->request.number;
     relay->beside.asked_progress = progress;
     relay->beside.asked_ends = outcome != NULL;
@@ -236,7 +239,7 @@ side_ask_settled(struct relay *relay)
     }
     struct side *side = side_find(relay, page->side);
     if (side->failed && side->refused_id != 0 && !has_reached_refused(page, side))
-        side->refused_id = 0; /* it is found again */
+        side->refused_id = side->refused_count = 0; /* it is found again */
     if (progress == 0 && side->request.kind == REQUEST_KIND_REPLAY)
         progress = side->before;
     side_ask_settle(relay, side, progress, acknowledged(page), outcome_of(side, progress, text));
@@ -265,7 +268,7 @@ settled(struct relay *relay, struct side *side, int64_t progress)
         return;
     }
     side->failed = false;
-    side->refused_id = 0;
+    side->refused_id = side->refused_count = 0;
 }
 
 bool

@@ -297,3 +297,63 @@ Test(relay_dead, two_dead_letters_of_one_key_are_retried_in_the_order_of_the_str
     (void)setup_judge(&setup);
     setup_end(&setup);
 }
+
+/* Of one page: each is left out, and counted. */
+static void
+replay_refused(bool exact)
+{
+    struct setup setup = setup_begin();
+    const char *topic =
+        setup_topic(&setup, "small", 2, (const char *[]){"max.message.bytes", "100000", NULL});
+    setup_run(&setup, exact ? setup_exact(&setup, true) : at_least_once);
+    setup_make_bytes(&setup);
+    postgres_exec(
+        setup.admin,
+        "insert into outbox.event (topic, key, payload) select '%s', convert_to('key' || i, 'UTF8'),"
+        " test_bytes(case when i %% 4 = 0 then 50000 else 500 end, i) from generate_series(1, 16) i",
+        topic);
+    setup_wait_confirmed(&setup, 30000);
+    broker_configure_topic(setup.broker, topic, "max.message.bytes", "20000");
+    struct outboxd_result result =
+        outboxd_run((const char *[]){"replay", "--config", daemon_config_path(setup.relay), "--since", "1h",
+                                     "--topic", topic, "--yes", NULL});
+    cr_expect_eq(result.exit_code, 69);
+    cr_expect_not_null(strstr(result.out, "done, 12 events sent again, 4 refused"), "%s%s", result.out,
+                       result.err);
+    cr_expect_not_null(strstr(result.err, "Kafka refused 4 of the events"), "%s", result.err);
+    outboxd_result_free(&result);
+    setup_end(&setup);
+}
+
+Test(relay_dead, each_event_of_a_replay_that_Kafka_refuses_is_counted__P5)
+{
+    replay_refused(false);
+}
+
+Test(relay_dead, each_event_of_a_replay_that_Kafka_refuses_is_counted_exactly_once__P5)
+{
+    replay_refused(true);
+}
+
+Test(relay_dead, a_copy_that_was_refused_is_made_by_the_next_retry_that_is_refused__P5)
+{
+    struct setup setup = setup_begin();
+    const char *copies =
+        setup_topic(&setup, "copies", 1, (const char *[]){"max.message.bytes", "20000", NULL});
+    char override[300];
+    snprintf(override, sizeof override, "dead_letter/topic=%s", copies);
+    begin(&setup, false, override);
+    expect_held(&setup);
+    wait_requests(&setup);
+    cr_expect_eq(consumer_count(broker_bootstrap(setup.broker), copies), 0);
+    ask_retry(&setup);
+    wait_requests(&setup); /* its copy is refused again */
+    cr_expect_eq(postgres_int(setup.admin, "select count(*) from outbox.request where kind = 'copy'"), 2);
+    broker_configure_topic(setup.broker, copies, "max.message.bytes", "100000");
+    for (int i = 0; i < 2; i++) {
+        ask_retry(&setup);
+        wait_requests(&setup);
+    }
+    cr_expect_eq(consumer_count(broker_bootstrap(setup.broker), copies), 1, "one copy and no more");
+    setup_end(&setup);
+}

@@ -50,6 +50,18 @@ is_asked(const struct row *row, bool copy)
     return false;
 }
 
+static bool
+is_copied(const struct row *row)
+{
+    for (size_t i = 0; i < tables.requests_count; i++) {
+        const struct asked *asked = tables.requests[i];
+        if (asked->row == row && strcmp(asked->kind, "copy") == 0 &&
+            (!asked->done || strcmp(asked->outcome, "done") == 0))
+            return true;
+    }
+    return false;
+}
+
 static void
 end_request(struct asked *asked, const char *outcome)
 {
@@ -106,6 +118,8 @@ settle_letter(const struct asked *asked, struct letter *letter, int64_t progress
     if (refused_id == letter->row->id) {
         letter->attempts++;
         tables_set_text(letter->error, refused, "error");
+        if (json_is_true(json_object_get(refused, "copy")) && !is_copied(letter->row))
+            (void)add_request("copy", letter->row);
         return;
     }
     if (refused_id != 0)
@@ -126,7 +140,7 @@ tables_request_settle(int64_t number, int64_t progress, int64_t events, const ch
     if (progress != SIDE_WHOLE && progress > asked->progress)
         asked->progress = progress;
     asked->events += events;
-    asked->refused += asked->row == NULL && refused != NULL;
+    asked->refused += asked->row == NULL && refused != NULL ? tables_integer(refused, "count") : 0;
     if (outcome != NULL)
         end_request(asked, outcome);
     if (asked->row == NULL || strcmp(asked->kind, "copy") == 0) {
