@@ -71,7 +71,7 @@ keep_table(PGconn *admin, const char *table, const char *directory)
     char *name = must_format("%s.tsv", table);
     FILE *file = open_evidence(directory, name);
     char *rows =
-        postgres_text(admin, "select string_agg(r::text, E'\\n' order by r) from outbox.%s r", table);
+        postgres_text(admin, "select string_agg(r::text, E'\\n' order by r::text) from outbox.%s r", table);
     fprintf(file, "%s\n", rows ? rows : "");
     free(rows);
     fclose(file);
