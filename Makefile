@@ -184,7 +184,7 @@ $(O)/tests/hostile: $(O)/obj/tests/support/programs/hostile.o $(support_OBJ) $(O
 .PHONY: mutants
 mutants:                  ## plants known mistakes into a copy of the source: the tests must find each
 	packaging/deps.sh test
-	$(MAKE) $(O)/tests/integration $(O)/tests/simulator/simulate
+	$(MAKE) $(O)/outboxd $(O)/tests/integration $(O)/tests/e2e $(O)/tests/simulator/simulate
 	+O=$(O) tests/mutants/run.sh
 
 # ---- fuzzing: a program for each target; the unit suite feeds their corpora to the same functions -----------------

@@ -116,6 +116,53 @@ Test(fault_crashpoint, exactly_once_a_leader_stopped_at_a_commit_publishes_nothi
     cr_expect_eq(stop_at(true, rules, sizeof rules / sizeof *rules).duplicates, 0);
 }
 
+/* Records that readers of this sort find. */
+static size_t
+count_records(const struct story *story, bool committed)
+{
+    struct records records = {0};
+    consumer_read_all(&records, broker_bootstrap(story->broker), story->topics, committed);
+    size_t count = records.count;
+    records_free(&records);
+    return count;
+}
+
+/* The leader stops when all events of a transaction are in Kafka, and only the position is not; it goes on, cut off from Postgres, when the
+ * next one has the lead and is about to fence it. So what it commits counts, and the position is not there before. */
+Test(fault_crashpoint,
+     exactly_once_what_a_leader_commits_before_the_next_one_has_fenced_it_is_not_published_again__P3__row_45)
+{
+    enum { EVENTS = 100 };
+    struct story story;
+    struct crashpoint *crashpoint = crashpoint_new();
+    story_begin(&story, &(struct story_options){.exact = true, .proxied = true});
+    story_await_confirmed(&story); /* an event, and there is a position */
+    cr_assert_eq(daemon_terminate(story.relay), 0);
+    start_by(&story, crashpoint, "rd_kafka_producev:101:before:stop");
+    PGconn *admin = story_admin(&story);
+    postgres_exec(admin,
+                  "insert into outbox.event (topic, key, payload) select '%s', int8send(g), 'x'"
+                  " from generate_series(1, %d) g",
+                  story.topics[0], EVENTS);
+    PQfinish(admin);
+    wait_for(crashpoint_hits(crashpoint, "action=stop\n") == 1, HIT_MS);
+    cr_assert_eq(count_records(&story, false), 1 + EVENTS);
+    int fencing = fproxy_rule(story.proxy, "kafka InitProducerId hold-request");
+    struct daemon *next = story_start_relay_at(&story, story.postgres);
+    wait_for(fproxy_fired(story.proxy, fencing) > 0, HIT_MS);
+    (void)fproxy_rule(story.proxy, "postgres * hold-request");
+    daemon_continue(story.relay);
+    cr_assert_eq(count_records(&story, true), 1 + EVENTS, "it was fenced too early");
+    fproxy_clear(story.proxy);
+    story_await_confirmed(&story);
+    cr_expect_eq(daemon_terminate(story.relay), 0);
+    story_finish(&story, next);
+    cr_expect_eq(story_judge(&story).duplicates, 0);
+    daemon_free(next);
+    crashpoint_free(crashpoint);
+    story_end(&story);
+}
+
 /* Between taking the lead and reading the journal back: its fourth statement. The rows that it wants are gone when it wakes up. */
 Test(fault_crashpoint, a_leader_that_slept_for_longer_than_the_journal_is_kept_stands_by__I4__row_45)
 {
