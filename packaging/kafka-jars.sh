@@ -1,5 +1,5 @@
 #!/bin/sh
-# kafka-jars.sh [VERSION]: fetches the jars of a real Kafka broker (4.1.0 by default; 3.9.1 works too) from Maven
+# kafka-jars.sh [VERSION]: fetches the jars of a real Kafka broker (4.1.0 by default; 3.9.1 and 3.6.2 work too) from Maven
 # Central, once, and prints the directory they are in. Called by tests/run.sh and by hand.
 # The directory appears whole or not at all, also when several runs fetch at once or one is interrupted.
 set -eu

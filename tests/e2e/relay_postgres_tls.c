@@ -35,12 +35,7 @@ expect_refused(struct setup *setup, const struct wish *wish, const char *cause, 
 {
     char *conninfo = override(setup, wish);
     setup_expect_refusal(setup, (const char *[]){conninfo, NULL}, EXIT_UNUSABLE, cause, cure);
-    struct outboxd_result result =
-        outboxd_run((const char *[]){"check", "--config", daemon_config_path(setup->relay), NULL});
-    cr_expect(result.exit_code == EXIT_UNUSABLE && strstr(result.out, cause) != NULL &&
-                  strstr(result.out, cure) != NULL,
-              "\"%s\", \"%s\": %d %s%s", cause, cure, result.exit_code, result.out, result.err);
-    outboxd_result_free(&result);
+    setup_expect_check(setup, NULL, EXIT_UNUSABLE, cause, cure);
     free(conninfo);
 }
 

@@ -40,17 +40,6 @@ expect_no_storm(struct scram *scene)
 }
 
 static void
-expect_check(struct scram *scene, int exit_code, const char *text, const char *cure)
-{
-    struct outboxd_result result =
-        outboxd_run((const char *[]){"check", "--config", daemon_config_path(scene->setup.relay), NULL});
-    cr_expect(result.exit_code == exit_code && strstr(result.out, text) != NULL &&
-                  strstr(result.out, cure) != NULL,
-              "%d: %s%s", result.exit_code, result.out, result.err);
-    outboxd_result_free(&result);
-}
-
-static void
 mend(struct scram *scene, const char *password)
 {
     scram_write_secret(scene->password_file, password);
@@ -68,11 +57,12 @@ Test(relay_sasl,
     publish(&scene);
     wait_for(is_shut_out(&scene.setup), 10000);
     expect_no_storm(&scene);
-    expect_check(&scene, 69, "Authentication failed", "kafka.sasl.username and its password");
+    setup_expect_check(&scene.setup, NULL, 69, "Authentication failed",
+                       "kafka.sasl.username and its password");
     cr_expect_eq(setup_count(&scene.setup), 0);
     mend(&scene, BROKER_PASSWORD "\n");
     setup_expect_all_once(&scene.setup, 10000);
-    expect_check(&scene, 0, "Kafka answers", scene.topic);
+    setup_expect_check(&scene.setup, NULL, 0, "Kafka answers", scene.topic);
     scram_end(&scene);
 }
 
@@ -108,7 +98,7 @@ Test(relay_sasl, where_SCRAM_cannot_work_the_library_is_named_and_not_the_passwo
     if (rd_kafka_version() < SCRAM_IS_SOUND) {
         wait_for(is_shut_out(&scene.setup), 10000);
         wait_for(daemon_readiness_is(scene.setup.relay, 503, "cannot do SCRAM with Kafka 4"), 1000);
-        expect_check(&scene, 69, "Authentication failed", "2.6.1");
+        setup_expect_check(&scene.setup, NULL, 69, "Authentication failed", "2.6.1");
         cr_expect_eq(setup_count(&scene.setup), 0);
     } else {
         setup_expect_all_once(&scene.setup, 10000);

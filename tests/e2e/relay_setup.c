@@ -126,6 +126,18 @@ setup_expect_refusal(struct setup *setup, const char *const *overrides, int exit
 }
 
 void
+setup_expect_check(const struct setup *setup, const char *flag, int exit_code, const char *text,
+                   const char *cure)
+{
+    const char *config = daemon_config_path(setup->relay);
+    struct outboxd_result check = outboxd_run((const char *[]){"check", "--config", config, flag, NULL});
+    cr_expect(check.exit_code == exit_code && strstr(check.out, text) != NULL &&
+                  strstr(check.out, cure) != NULL,
+              "%d: %s%s", check.exit_code, check.out, check.err);
+    outboxd_result_free(&check);
+}
+
+void
 setup_rebase(struct setup *setup, const char *option, const char *out)
 {
     const char *admin = postgres_conninfo(setup->postgres, setup->database, POSTGRES_ADMIN);

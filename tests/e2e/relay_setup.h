@@ -57,6 +57,10 @@ void setup_expect_refusal(struct setup *setup, const char *const *overrides, int
 /* The same of a relay that runs. */
 void setup_expect_end(struct setup *setup, int exit_code, const char *cause, const char *cure);
 
+/* `outboxd check` with the relay's configuration, and with this flag or NULL: how it ends, and two things that it prints. */
+void setup_expect_check(const struct setup *setup, const char *flag, int exit_code, const char *text,
+                        const char *cure);
+
 /* `outboxd rebase --yes`, with one more option or NULL (and the relay's configuration with --position), as the administrator; it must print `out`. */
 void setup_rebase(struct setup *setup, const char *option, const char *out);
 

@@ -10,7 +10,7 @@
 struct broker;
 
 struct broker_options {
-    const char *version;    /* NULL: "4.1.0"; also "3.9.1" */
+    const char *version;    /* NULL: "4.1.0"; also "3.9.1", "3.6.2" */
     const char *properties; /* further lines of server.properties, or NULL */
     const char *host;       /* the address on which clients reach it, or NULL: 127.0.0.1 */
     const char *cluster_id; /* 22 characters of base64, or NULL: always the same one */
