@@ -89,6 +89,17 @@ Test(relay_sasl,
     scram_end(&scene);
 }
 
+/* Each client of its own, the one that reads the position too. Sessions end by the broker's rule, in a transaction as well. */
+Test(relay_sasl, exactly_once_a_relay_with_a_password_over_TLS_repeats_nothing_behind_kill_9__P1_P3__row_44)
+{
+    struct scram scene = scram_begin(postgres_shared(), SCRAM_FOR_ALL);
+    const char *const *exact = setup_exact(&scene.setup, true);
+    scram_write_secret(scene.password_file, BROKER_PASSWORD "\n");
+    scram_start(&scene, (const char *const[3]){exact[0], exact[1], SETUP_SMALL_TRANSACTIONS});
+    setup_expect_all_once_over_kills(&scene.setup, scene.topic);
+    scram_end(&scene);
+}
+
 Test(relay_sasl, where_SCRAM_cannot_work_the_library_is_named_and_not_the_password__P5__row_82)
 {
     struct scram scene = scram_begin(postgres_shared(), "4.1.0");

@@ -223,6 +223,25 @@ setup_expect_all_once(struct setup *setup, int timeout_ms)
 }
 
 void
+setup_expect_all_once_over_kills(struct setup *setup, const char *topic)
+{
+    enum { EVENTS = 3000, KILLS = 3 };
+    daemon_wait_ready(setup->relay);
+    postgres_exec(setup->app,
+                  "insert into outbox.event (topic, key, payload) select '%s', int8send(g %% 50), 'x'"
+                  " from generate_series(1, %d) g",
+                  topic, EVENTS);
+    for (int64_t count = 0, i = 0; i < KILLS; i++) {
+        wait_for(setup_count(setup) > count + EVENTS / 10, 20000);
+        daemon_kill(setup->relay);
+        count = setup_count(setup);
+        cr_expect_lt(count, EVENTS, "it was killed too late");
+        daemon_again(setup->relay);
+    }
+    setup_expect_all_once(setup, 40000);
+}
+
+void
 setup_expect_memory(const struct setup *setup, long memory_kib, long largest_event_kib)
 {
     long peak_kib = daemon_peak_rss_kib(setup->relay);

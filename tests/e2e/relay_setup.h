@@ -77,6 +77,11 @@ struct verdict setup_judge(struct setup *setup);
 /* Waits until all is confirmed; then every event must be there exactly once. */
 void setup_expect_all_once(struct setup *setup, int timeout_ms);
 
+/* The relay, which delivers exactly once with this override, is killed with -9 amid many transactions, a few times; the next process goes on,
+ * and every event must be there once. */
+#define SETUP_SMALL_TRANSACTIONS "transaction/events=20"
+void setup_expect_all_once_over_kills(struct setup *setup, const char *topic);
+
 /* I6: RSS <= 64 MiB + memory + 3 x the largest event, at every moment of the relay's life so far. */
 void setup_expect_memory(const struct setup *setup, long memory_kib, long largest_event_kib);
 

@@ -1,5 +1,5 @@
 /* relay_tls.c: TLS on the way to Kafka (row 81): events go to the broker that its certificate names and to nobody else, and
- * whoever asks is told what is wrong with the certificate. */
+ * whoever asks is told what is wrong with the certificate. A broker that wants one of ours gets it. */
 #include "relay_setup.h"
 
 #include "support/certificates.h"
@@ -193,4 +193,30 @@ Test(relay_tls, nothing_goes_to_a_broker_whose_certificate_is_wrong_and_everybod
     kill(old_server, SIGKILL);
     process_wait(old_server, 5000);
     end(&scene);
+}
+
+/* The door lets in who has a certificate: each client of the relay shows it, the one that reads the position too. */
+Test(relay_tls,
+     exactly_once_a_relay_with_a_certificate_of_its_own_repeats_nothing_behind_kill_9__P1_P3__row_44)
+{
+    struct authority *ours = authority_new();
+    char *server = authority_issue(ours, HERE, false), *client = authority_issue(ours, "DNS:relay", false);
+    struct broker_door door = {
+        .name = "MUTUAL", .protocol = "SSL", .certificate = server, .clients = authority_certificate(ours)};
+    struct setup setup = setup_begin_on(postgres_shared(), broker_start_secure(&door, 1, NULL));
+    const char *const *exact = setup_exact(&setup, true), *topic = setup_topic(&setup, "orders", 1, NULL);
+    char *servers = must_format("kafka/bootstrap.servers=\"127.0.0.1:%d\"", door.port);
+    char *trusted = must_format("kafka/ssl.ca.location=%s", authority_certificate(ours));
+    char *certificate = must_format("kafka/ssl.certificate.location=%s.crt", client);
+    char *key = must_format("kafka/ssl.key.location=%s.key", client);
+    const char *const stranger[] = {exact[0], exact[1], servers, trusted, "kafka/security.protocol=ssl",
+                                    NULL};
+    setup_start(&setup, stranger);
+    wait_for(broker_count_refused(setup.broker) > 0, 20000);
+    setup_start(&setup,
+                setup_and(setup_and(setup_and(stranger, certificate), key), SETUP_SMALL_TRANSACTIONS));
+    setup_expect_all_once_over_kills(&setup, topic);
+    free(key), free(certificate), free(trusted), free(servers), free(client), free(server);
+    authority_free(ours);
+    setup_end(&setup);
 }

@@ -24,6 +24,10 @@ describe(FILE *properties, const struct broker_door *door)
         prefix[i] = (char)(prefix[i] >= 'A' && prefix[i] <= 'Z' ? prefix[i] - 'A' + 'a' : prefix[i]);
     fprintf(properties, "%s.ssl.keystore.type=PEM\n%s.ssl.keystore.location=%s.pem\n", prefix, prefix,
             door->certificate);
+    if (door->clients != NULL)
+        fprintf(properties,
+                "%s.ssl.truststore.type=PEM\n%s.ssl.truststore.location=%s\n%s.ssl.client.auth=required\n",
+                prefix, prefix, door->clients, prefix);
     if (strcmp(door->protocol, "SASL_SSL") == 0)
         fprintf(properties,
                 "%s.sasl.enabled.mechanisms=SCRAM-SHA-256\n"

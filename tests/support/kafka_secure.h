@@ -13,6 +13,7 @@ struct broker_door {
     const char *name;        /* of capitals */
     const char *protocol;    /* "SSL" or "SASL_SSL" */
     const char *certificate; /* of authority_issue() */
+    const char *clients;     /* the certificate of who issues theirs, which is wanted; NULL: it is not */
     int port;                /* set by broker_start_secure() */
 };
 
