@@ -43,7 +43,7 @@ static const struct meaning meanings[] = {
 
     /* What exactly-once delivery needs, and people must give. */
     {RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, OUTCOME_TOPIC,
-     "allow WRITE and DESCRIBE on the transactional id outboxd-<source>-<relay> to the relay's principal"},
+     "allow WRITE and DESCRIBE on its transactional id to the relay's principal"},
     {RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT, OUTCOME_TOPIC,
      "set transaction.max.timeout.ms of the brokers to 30 s or more"},
 

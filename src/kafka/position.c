@@ -1,4 +1,4 @@
-/* position.c: what a relay that delivers exactly once is called in Kafka, and what is said when its topic is refused. */
+/* position.c: what a relay that delivers exactly once is called in Kafka, and what is said when that is refused. */
 #include "kafka/position.h"
 
 #include <librdkafka/rdkafka.h>
@@ -33,4 +33,15 @@ position_explain(const char *topic, struct outcome *why)
     snprintf(known, sizeof known, "%s",
              denied ? "allow READ, WRITE and DESCRIBE on it to the relay's principal" : why->message);
     snprintf(why->message, sizeof why->message, "topic %.120s: %.120s", topic, known);
+}
+
+void
+position_explain_id(const struct settings *settings, struct outcome *why)
+{
+    char id[POSITION_TOPIC_SIZE];
+    if (why->code != RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
+        return;
+    position_transactional_id(settings, id);
+    snprintf(why->message, sizeof why->message,
+             "allow WRITE and DESCRIBE on the transactional id %.170s to the relay's principal", id);
 }

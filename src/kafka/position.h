@@ -27,6 +27,8 @@ void position_transactional_id(const struct settings *settings, char id[POSITION
 
 /* This topic was refused: a fault of topics names it, and says what a position topic needs. */
 void position_explain(const char *topic, struct outcome *why);
+/* If it was the transactional id that was refused: names it, and what it needs. */
+void position_explain_id(const struct settings *settings, struct outcome *why);
 
 /* What was found. */
 struct position_found {

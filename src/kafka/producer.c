@@ -161,6 +161,7 @@ producer_end(struct producer *producer, int64_t now_us, const char *why)
     classify_own(&unsent, OUTCOME_UNSENT, "ENDED", "%s", why);
     if (!producer->reports.failed)
         reports_fail(&producer->reports, &unsent);
+    position_explain_id(producer->settings, &producer->reports.failure);
     topics_detach(producer->topics);
     purge(producer, RD_KAFKA_PURGE_F_QUEUE);
     producer->end_us = producer->report_us = now_us;

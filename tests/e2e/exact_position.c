@@ -9,6 +9,7 @@
 
 TestSuite(exact_position, .timeout = 120);
 
+#define UNUSABLE 69
 #define BROKEN 70
 
 static void
@@ -20,14 +21,24 @@ emit(struct setup *setup, int events)
                   setup->topics[0], events);
 }
 
+/* An event waits for the first start of all. */
+static struct setup
+begin_anew(struct broker *broker, const char *const *configs, const char *const **exact)
+{
+    struct setup setup = setup_begin_on(postgres_shared(), broker);
+    *exact = setup_exact(&setup, false);
+    setup_topic(&setup, "events", 3, NULL);
+    broker_create_topic(setup.broker, setup.position, 1, configs);
+    emit(&setup, 1);
+    return setup;
+}
+
 /* A relay that has published something exactly once and runs. */
 static struct setup
 begin(struct broker *broker, const char *const *configs)
 {
-    struct setup setup = setup_begin_on(postgres_shared(), broker);
-    const char *const *exact = setup_exact(&setup, false);
-    setup_topic(&setup, "events", 3, NULL);
-    broker_create_topic(setup.broker, setup.position, 1, configs);
+    const char *const *exact;
+    struct setup setup = begin_anew(broker, configs, &exact);
     setup_run(&setup, exact);
     emit(&setup, 100);
     setup_wait_confirmed(&setup, 20000);
@@ -147,23 +158,79 @@ Test(exact_position, a_position_topic_that_may_not_be_used_is_named_with_what_to
     setup_end(&setup);
 }
 
+/* Whether it may be read shows before anything is published, and a person has to mend it. Whether it may be written shows at the first
+ * commit only, and that is tried again. */
+Test(exact_position,
+     a_position_topic_that_may_not_be_read_ends_a_first_start_and_not_to_be_written_is_waited_for__row_33)
+{
+    static const char *const operations[] = {"READ", "DESCRIBE"}, cure[] = "allow READ, WRITE and DESCRIBE";
+    const char *const *exact;
+    struct setup setup =
+        begin_anew(broker_start(&(struct broker_options){.properties = BROKER_WITH_ACLS}), compacted, &exact);
+    for (size_t i = 0; i < sizeof operations / sizeof *operations; i++) {
+        broker_deny(setup.broker, setup.position, operations[i]);
+        setup_expect_refusal(&setup, exact, UNUSABLE, setup.position, cure);
+        broker_allow(setup.broker, setup.position);
+    }
+    broker_deny(setup.broker, setup.position, "WRITE");
+    setup_start(&setup, exact);
+    wait_for(daemon_readiness_is(setup.relay, 503, cure), 20000);
+    cr_expect(daemon_readiness_is(setup.relay, 503, setup.position));
+    cr_expect_eq(setup_count(&setup), 0, "published without a position");
+    broker_allow(setup.broker, setup.position);
+    setup_expect_all_once(&setup, 20000);
+    setup_end(&setup);
+}
+
+/* outboxd-<source>-<relay> */
+static char *
+transactional_id(const struct setup *setup)
+{
+    return must_format("outboxd-%s-" DAEMON_RELAY, setup->source);
+}
+
+/* What it asks of that. */
+static const char *const operations_on_id[] = {"Write", "Describe"};
+#define OPERATIONS_ON_ID (sizeof operations_on_id / sizeof *operations_on_id)
+
 Test(exact_position, a_transactional_id_that_may_not_be_used_is_named_and_waited_for__row_33)
 {
-    static const char *const operations[] = {"Write", "Describe"};
     struct setup setup =
         begin(broker_start(&(struct broker_options){.version = "3.9.1", .properties = BROKER_WITH_ACLS}),
               compacted);
-    char id[300];
-    snprintf(id, sizeof id, "outboxd-%s-" DAEMON_RELAY, setup.source);
-    for (size_t i = 0; i < sizeof operations / sizeof *operations; i++) {
+    char *id = transactional_id(&setup);
+    for (size_t i = 0; i < OPERATIONS_ON_ID; i++) {
         cr_assert_eq(daemon_terminate(setup.relay), 0);
-        broker_deny_transactional_id(setup.broker, id, operations[i], true);
+        broker_deny_transactional_id(setup.broker, id, operations_on_id[i], true);
         emit(&setup, 1);
         daemon_again(setup.relay);
         wait_for(daemon_readiness_is(setup.relay, 503, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED"), 20000);
-        broker_deny_transactional_id(setup.broker, id, operations[i], false);
+        cr_expect(daemon_readiness_is(setup.relay, 503, id));
+        broker_deny_transactional_id(setup.broker, id, operations_on_id[i], false);
         wait_for(daemon_http(setup.relay, "/health/ready", NULL) == 200, 20000);
     }
     setup_expect_all_once(&setup, 20000);
+    free(id);
+    setup_end(&setup);
+}
+
+Test(exact_position,
+     at_a_first_start_a_transactional_id_that_may_not_be_used_ends_it_with_what_to_allow__row_33)
+{
+    const char *const *exact;
+    struct setup setup =
+        begin_anew(broker_start(&(struct broker_options){.version = "3.9.1", .properties = BROKER_WITH_ACLS}),
+                   compacted, &exact);
+    char *id = transactional_id(&setup);
+    char *cure = must_format("allow WRITE and DESCRIBE on the transactional id %s to the relay's", id);
+    for (size_t i = 0; i < OPERATIONS_ON_ID; i++) {
+        broker_deny_transactional_id(setup.broker, id, operations_on_id[i], true);
+        setup_expect_refusal(&setup, exact, UNUSABLE, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", cure);
+        broker_deny_transactional_id(setup.broker, id, operations_on_id[i], false);
+    }
+    cr_expect_eq(setup_count(&setup), 0);
+    setup_run(&setup, exact);
+    setup_expect_all_once(&setup, 20000);
+    free(cure), free(id);
     setup_end(&setup);
 }
