@@ -3,6 +3,7 @@
 
 #include "command/print.h"
 #include "config/units.h"
+#include "postgres/waiting.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -125,6 +126,22 @@ print_processes(FILE *to, const struct report *report, const struct status_relay
                    must_strdup("none is connected under the name that outboxd gives to its sessions"));
 }
 
+/* A topic that waits, and what it waits for; the caller frees it. */
+static char *
+describe_pause(const struct paused *paused, bool all_paused)
+{
+    char age[PRINT_SIZE];
+    print_age(paused->since_us, age);
+    if (paused->asked_by != NULL)
+        return must_format("topic %s, by %s, since %s ago: outboxd resume %s", paused->topic,
+                           paused->asked_by, age, paused->topic);
+    if (strcmp(paused->error, WAITING_PAUSED) == 0)
+        return must_format("topic %s, since %s ago, resumed: it catches up%s", paused->topic, age,
+                           all_paused ? " when the relay is resumed" : "");
+    return must_format("topic %s, since %s ago, refused %" PRId64 " time%s: %s: %s", paused->topic, age,
+                       paused->attempts, paused->attempts == 1 ? "" : "s", paused->error, paused->message);
+}
+
 /* What the stream has passed over, with the command that helps. */
 static void
 print_aside(FILE *to, const struct report *report, const struct status_relay *relay)
@@ -141,19 +158,9 @@ print_aside(FILE *to, const struct report *report, const struct status_relay *re
                                aside->held_events == 1 ? "" : "s"));
     if (aside->paused)
         print_fact(to, "  paused", must_strdup("the whole relay, by hand: outboxd resume"));
-    for (size_t i = 0; i < pauses->count; i++) {
-        const struct paused *paused = &pauses->list[i];
-        if (strcmp(paused->relay, relay->name) != 0)
-            continue;
-        print_age(paused->since_us, age);
-        print_fact(to, "  paused",
-                   paused->asked_by != NULL
-                       ? must_format("topic %s, by %s, since %s ago: outboxd resume %s", paused->topic,
-                                     paused->asked_by, age, paused->topic)
-                       : must_format("topic %s, since %s ago, refused %" PRId64 " time%s: %s: %s",
-                                     paused->topic, age, paused->attempts, paused->attempts == 1 ? "" : "s",
-                                     paused->error, paused->message));
-    }
+    for (size_t i = 0; i < pauses->count; i++)
+        if (strcmp(pauses->list[i].relay, relay->name) == 0)
+            print_fact(to, "  paused", describe_pause(&pauses->list[i], aside->paused));
 }
 
 /* The first ones of what people have asked for. */

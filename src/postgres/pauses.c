@@ -14,7 +14,8 @@
 /* clang-format off */
 static const char sql_list[] =
     "with named as (select relay, topic from outbox.paused_topic union select relay, topic from outbox.pause where topic <> '')"
-    " select n.relay, n.topic, t.relay is not null, t.error, t.message, t.attempts,"
+    " select n.relay, n.topic, t.relay is not null, t.error, t.message,"
+    " case when t.error = '" WAITING_PAUSED "' then 0 else t.attempts end,"
     " " SQL_AGE("coalesce(t.since, p.asked_at)") ", p.asked_by"
     " from named n join outbox.relay r on r.name = n.relay and r.retired_at is null"
     " left join outbox.paused_topic t on t.relay = n.relay and t.topic = n.topic"

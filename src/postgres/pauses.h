@@ -13,9 +13,9 @@ struct paused {
     char *relay, *topic;
     bool waits; /* the relay passes its events over; false: it has not taken notice of the pause yet */
     char *error, *message; /* why, "" when it does not */
-    int64_t attempts;
-    int64_t since_us; /* so long ago, since it waits; or since it was asked for */
-    char *asked_by;   /* who has paused it; NULL: nobody, it goes on by itself */
+    int64_t attempts;      /* so often an event was refused; 0: it was paused by hand */
+    int64_t since_us;      /* so long ago, since it waits; or since it was asked for */
+    char *asked_by;        /* who has paused it; NULL: nobody, it goes on by itself */
 };
 
 struct pauses {

@@ -264,7 +264,9 @@ void pauses_refused(struct relay *relay, struct topic *topic, const struct outco
 bool pauses_looked_in_vain(struct relay *relay, struct pause *pause, const struct outcome *why);
 void pauses_set_state(struct relay *relay, struct pause *pause, enum pause_state state);
 struct pause *pauses_numbered(const struct relay *relay, int64_t number); /* NULL: there is none */
-const struct pause *pauses_first_trouble(const struct relay *relay);
+/* Somebody had paused it, and has resumed it: Kafka has refused nothing of it, and it catches up as soon as the relay publishes. */
+bool pauses_is_resumed(const struct pause *pause);
+const struct pause *pauses_first_trouble(const struct relay *relay); /* NULL: nothing that Kafka refuses */
 bool pauses_want_numbers(const struct relay *relay); /* the database knows more of some than we do */
 void pauses_take(struct relay *relay, const struct waiting *waiting);
 void pauses_end(struct pause *pause);                         /* the stream takes its events again .. */

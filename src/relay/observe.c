@@ -128,8 +128,12 @@ observe_pauses(const struct relay *relay, struct snapshot *snapshot)
     if (oldest == NULL)
         return;
     snprintf(snapshot->paused_topic, sizeof snapshot->paused_topic, "%s", oldest->topic->name);
-    snprintf(snapshot->paused_why, sizeof snapshot->paused_why, "%s: %s", oldest->why.name,
-             oldest->why.message);
+    if (pauses_is_resumed(oldest))
+        snprintf(snapshot->paused_why, sizeof snapshot->paused_why, "resumed: it catches up%s",
+                 relay->beside.paused ? " when the relay is resumed" : "");
+    else
+        snprintf(snapshot->paused_why, sizeof snapshot->paused_why, "%s: %s", oldest->why.name,
+                 oldest->why.message);
 }
 
 static void

@@ -86,12 +86,23 @@ pauses_numbered(const struct relay *relay, int64_t number)
     return NULL;
 }
 
+static const struct outcome asked = {
+    .kind = OUTCOME_TOPIC, .name = WAITING_PAUSED, .message = "somebody has paused it: outboxd resume"};
+
+bool
+pauses_is_resumed(const struct pause *pause)
+{
+    return !pause->by_hand && strcmp(pause->why.name, asked.name) == 0;
+}
+
 const struct pause *
 pauses_first_trouble(const struct relay *relay)
 {
-    for (size_t i = 0; i < relay->beside.pause_count; i++)
-        if (!relay->beside.pauses[i]->by_hand && !relay->beside.pauses[i]->ended)
-            return relay->beside.pauses[i];
+    for (size_t i = 0; i < relay->beside.pause_count; i++) {
+        const struct pause *pause = relay->beside.pauses[i];
+        if (!pause->by_hand && !pause->ended && !pauses_is_resumed(pause))
+            return pause;
+    }
     return NULL;
 }
 
@@ -171,9 +182,6 @@ pauses_want_numbers(const struct relay *relay)
         wanted = relay->beside.pauses[i]->state == PAUSE_PASSES && relay->beside.pauses[i]->number == 0;
     return wanted;
 }
-
-static const struct outcome asked = {
-    .kind = OUTCOME_TOPIC, .name = WAITING_PAUSED, .message = "somebody has paused it: outboxd resume"};
 
 /* Somebody has resumed what nobody had paused: it is healed, as far as he knows. */
 static void

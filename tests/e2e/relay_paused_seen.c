@@ -119,6 +119,31 @@ Test(relay_paused_seen, since_when_the_oldest_paused_topic_waits_is_told_whoever
     setup_end(&setup);
 }
 
+/* Nobody has refused anything: it goes on when the rest does. */
+Test(relay_paused_seen, a_topic_resumed_while_the_whole_relay_is_paused_makes_nobody_unready__P5)
+{
+    struct setup setup = setup_begin_on(postgres_shared(), broker_start(NULL));
+    const char *topic = setup_topic(&setup, "topic", 1, NULL);
+    char *page = NULL;
+    setup_run(&setup, (const char *[]){LEASE, NULL});
+    cr_assert_eq(postgres_int(setup.admin, "select outbox.pause('main', '%s')::int", topic), 1);
+    wait_for(postgres_int(setup.admin, "select count(*) from outbox.paused_topic") == 1, 10000);
+    emit_one(&setup, topic);
+    cr_assert_eq(postgres_int(setup.admin, "select outbox.pause('main', null)::int"), 1);
+    wait_for(daemon_metric(setup.relay, "outbox_paused") == 1, 10000);
+    cr_assert_eq(postgres_int(setup.admin, "select outbox.resume('main', '%s')::int", topic), 1);
+    wait_for(daemon_log_contains(setup.relay, "topic resumed by hand"), 10000);
+    for (int64_t end_us = wait_deadline_us(3000); wait_turn(end_us);)
+        cr_assert(daemon_readiness_is(setup.relay, 200, "true"));
+    cr_assert_eq(daemon_http(setup.relay, "/", &page), 200);
+    cr_expect(strstr(page, "resumed: it catches up when the relay is resumed") != NULL, "%s", page);
+    free(page);
+    cr_assert_eq(postgres_int(setup.admin, "select outbox.resume('main', null)::int"), 1);
+    wait_for(postgres_int(setup.admin, "select count(*) from outbox.paused_topic") == 0, 20000);
+    setup_expect_all_once(&setup, 10000);
+    setup_end(&setup);
+}
+
 /* An event of two hours ago is replayed while the broker hangs. */
 Test(relay_paused_seen, what_is_sent_again_on_purpose_is_no_lag__P5)
 {

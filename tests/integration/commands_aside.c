@@ -109,6 +109,21 @@ Test(commands_aside, topics_that_wait_say_why_and_since_when, .init = open_all, 
     json_decref(whole);
 }
 
+/* Nobody has refused an event of it. */
+Test(commands_aside, a_topic_that_was_paused_by_hand_and_is_resumed_says_when_it_goes_on, .init = open_all,
+     .fini = close_all)
+{
+    pause_topics();
+    postgres_exec(outbox.relay, "select outbox.resume('main', 'mail')");
+    expect_status(" paused topic mail, since ");
+    expect_status(" ago, resumed: it catches up ");
+    postgres_exec(outbox.relay, "select outbox.pause('main', null)");
+    expect_status(" ago, resumed: it catches up when the relay is resumed ");
+    json_t *whole, *relay = relay_object(&whole), *topics = json_object_get(relay, "paused_topics");
+    cr_expect_eq(status_integer(json_array_get(topics, 1), "attempts"), 0);
+    json_decref(whole);
+}
+
 Test(commands_aside, a_paused_relay_is_its_verdict, .init = open_all, .fini = close_all)
 {
     postgres_exec(outbox.relay, "select outbox.pause('main', null)");
