@@ -3,6 +3,7 @@
 #include "relay/inside.h"
 
 #include <stdio.h>
+#include <string.h>
 
 void
 exact_commit(struct relay *relay, const struct record *record, uint64_t serial)
@@ -137,4 +138,13 @@ exact_end_transaction(struct relay *relay, bool more)
     if (pipeline->events_out == 0 && all_written) /* I1: the position passes nothing that is nowhere */
         commit_events(relay);
     return INT64_MAX;
+}
+
+void
+exact_say_who_waits(const struct relay *relay, struct outcome *obstacle)
+{
+    size_t used = strlen(obstacle->message);
+    if (exact_is_on(relay))
+        snprintf(obstacle->message + used, sizeof obstacle->message - used,
+                 "; until then all topics wait: Kafka can end no transaction there");
 }

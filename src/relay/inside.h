@@ -397,6 +397,8 @@ void exact_commit(struct relay *relay, const struct record *record, uint64_t ser
 int64_t exact_end_transaction(struct relay *relay, bool more);
 /* An event was settled without being sent, or a page has none: the position is to move on all the same. */
 void exact_passed(struct relay *relay);
+/* A partition takes nothing, and the end of the transaction is a record there, too. */
+void exact_say_who_waits(const struct relay *relay, struct outcome *obstacle);
 /* What is asked of Postgres: which ticks the journal knows (NAMES), and a row that says which of the two is the truth (CONFIRM). */
 bool exact_asks_names(const struct relay *relay);
 void exact_ask_names(struct relay *relay);

@@ -108,22 +108,25 @@ pauses_first_trouble(const struct relay *relay)
 
 /* ---- a topic refuses ---- */
 
+/* The transaction that its events are lost with has to be ended first, and that waits for partitions, too (sending.c). */
 static void
-tell(const struct pause *pause)
+tell(const struct relay *relay, const struct pause *pause)
 {
-    log_error("topic paused: its events wait, the others flow; tried again with back-off",
+    bool all_wait = exact_is_on(relay) && relay->verdict.waiting.active;
+    log_error(all_wait ? "topic takes nothing, and all others wait until Kafka can end the transaction"
+                       : "topic paused: its events wait, the others flow; tried again with back-off",
               LOG_STR("topic", pause->topic->name), LOG_STR("error", pause->why.name),
               LOG_STR("why", pause->why.message), LOG_END);
 }
 
 /* True: it is another reason than before. */
 static bool
-learn(struct pause *pause, const struct outcome *why)
+learn(const struct relay *relay, struct pause *pause, const struct outcome *why)
 {
     bool news = strcmp(pause->why.name, why->name) != 0;
     pause->why = *why;
     if (news)
-        tell(pause);
+        tell(relay, pause);
     return news;
 }
 
@@ -135,7 +138,7 @@ fail_round(struct relay *relay, struct pause *pause, const struct outcome *why, 
         return;
     pause->failed = pause->out;
     attempts_failed(relay, pause, sent);
-    (void)learn(pause, why);
+    (void)learn(relay, pause, why);
 }
 
 void
@@ -148,7 +151,7 @@ pauses_refused(struct relay *relay, struct topic *topic, const struct outcome *w
         pause->why = *why;
         pause->doubt = sent ? DOUBT_BROKER : DOUBT_TOPIC;
         pause->retry_at_us = relay->now_us + backoff_next_us(&pause->backoff);
-        tell(pause);
+        tell(relay, pause);
     } else if (pause->state == PAUSE_PASSES) {
         fail_round(relay, pause, why, sent);
     }
@@ -159,7 +162,7 @@ pauses_looked_in_vain(struct relay *relay, struct pause *pause, const struct out
 {
     bool resumed = pause->resumed;
     attempts_failed(relay, pause, false);
-    return learn(pause, why) || resumed;
+    return learn(relay, pause, why) || resumed;
 }
 
 /* ---- what the database says ---- */

@@ -143,6 +143,7 @@ watch_oldest(struct relay *relay)
                producer_obstacle(relay->producer, oldest, relay->now_us, relay->oldest_from_us, &obstacle)) {
         why = &obstacle;
         pause_hanging(relay, oldest, why);
+        exact_say_who_waits(relay, &obstacle);
     }
     if (why == NULL)
         relay->obstacle_from_us = 0;

@@ -112,9 +112,10 @@ Test(relay_replicas, a_partition_without_a_leader_is_named_within_seconds_and_he
 }
 
 /* An event before it is acknowledged, and waits for the same commit. librdkafka gives the transaction up after 30 s, and Kafka cannot end
- * it, for that would be a record in the same partition; meanwhile the cause stands where it stood. */
+ * it, for that would be a record in the same partition; meanwhile the cause stands where it stood, and nobody is told that others flow. */
 Test(relay_replicas, exactly_once_it_is_named_as_soon_and_as_long_as_a_partition_takes_nothing__P3_P5__row_19)
 {
+    static const char all_wait[] = "until then all topics wait: Kafka can end no transaction there";
     struct scene scene =
         begin("transaction.state.log.replication.factor=3\ntransaction.state.log.min.isr=2\n", true, 2,
               (const char *[]){"min.insync.replicas", "3", NULL});
@@ -128,6 +129,11 @@ Test(relay_replicas, exactly_once_it_is_named_as_soon_and_as_long_as_a_partition
         cr_assert(wait_turn(end_us));
     }
     wait_for(daemon_log_contains(scene.setup.relay, "no transactions: tried again"), 60000);
+    cr_expect(daemon_readiness_is(scene.setup.relay, 503, all_wait));
+    cr_expect(status_says(&scene, all_wait));
+    cr_expect(daemon_log_contains(scene.setup.relay, all_wait));
+    cr_expect(daemon_log_contains(scene.setup.relay, "all others wait until Kafka can end the transaction"));
+    cr_expect_not(daemon_log_contains(scene.setup.relay, "the others flow"));
     for (int64_t end_us = wait_deadline_us(3000);
          wait_turn(end_us);) /* as long as telling the database may take */
         cr_assert(daemon_readiness_is(scene.setup.relay, 503, "NOT_ENOUGH_REPLICAS"));
