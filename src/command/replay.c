@@ -152,7 +152,8 @@ await(struct replay *replay, int64_t number, struct error *error)
         return error_set(error, ERROR_UNUSABLE, "replay %" PRId64 " ended before it was done", number);
     if (good && replay->refused > 0)
         return error_set(error, ERROR_UNUSABLE,
-                         "Kafka refused %" PRId64 " of the events; the relay's log says why",
+                         "Kafka refused %" PRId64
+                         " of the events; the relay's log says why; when the cause is gone, ask again",
                          replay->refused);
     if (good && replay->sent < replay->events)
         return error_set(

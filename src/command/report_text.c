@@ -69,7 +69,7 @@ print_leader(FILE *to, const struct status_relay *relay, int64_t lease_us)
 static const char *
 whats_next(bool leading)
 {
-    return leading ? "nothing is skipped; the relay tries again and again"
+    return leading ? "nothing is skipped; the relay tries again, and goes on by itself when the cause is gone"
                    : "nothing is skipped; the next leader tries it again";
 }
 

@@ -16,10 +16,8 @@ static const struct meaning meanings[] = {
 
     /* The broker looked at the record and will never take it. A whole batch fails with the error of one
      * record, so only an event refused alone is guilty. */
-    {RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, OUTCOME_EVENT,
-     "raise max.message.bytes of the topic, then `outboxd dead retry`"},
-    {RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE, OUTCOME_EVENT,
-     "raise max.message.bytes of the topic, then `outboxd dead retry`"},
+    {RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, OUTCOME_EVENT, "raise max.message.bytes of the topic"},
+    {RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE, OUTCOME_EVENT, "raise max.message.bytes of the topic"},
     {RD_KAFKA_RESP_ERR_INVALID_RECORD, OUTCOME_EVENT, "a compacted topic takes no event without a key"},
     {RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP, OUTCOME_EVENT,
      "created_at is outside message.timestamp.before.max.ms / after.max.ms of the topic"},

@@ -101,8 +101,7 @@ message_allowed(const struct event *event, int64_t batch_bytes, const struct mes
     }
     if (!compressed && batch_bytes > limits->max_bytes) {
         classify_own(why, OUTCOME_EVENT, "SIZE_REFUSED",
-                     "%" PRId64 " bytes, more than max.message.bytes=%" PRId64
-                     " of the topic; raise it, then `outboxd dead retry`",
+                     "%" PRId64 " bytes, more than max.message.bytes=%" PRId64 " of the topic; raise it",
                      batch_bytes, limits->max_bytes);
         return false;
     }

@@ -77,9 +77,9 @@ aside_bury(struct relay *relay, struct event *event, const struct outcome *why)
         return false;
     aside->refusals[aside->refusal_count++] = (struct refusal){event, *why};
     pipeline_set_aside(&relay->pipeline, event, EVENT_REFUSED);
-    log_error("dead letter: Kafka refuses this event", LOG_INT("event", event->id),
-              LOG_STR("topic", event->topic->name), LOG_STR("error", why->name), LOG_STR("why", why->message),
-              LOG_STR("key", holds ? "held" : "not held"), LOG_END);
+    log_error("dead letter: Kafka refuses this event; when the cause is gone: outboxd dead retry",
+              LOG_INT("event", event->id), LOG_STR("topic", event->topic->name), LOG_STR("error", why->name),
+              LOG_STR("why", why->message), LOG_STR("key", holds ? "held" : "not held"), LOG_END);
     return true;
 }
 

@@ -67,13 +67,29 @@ side_waits(const struct relay *relay)
 
 /* ---- an event, or a topic ---- */
 
+/* What has become of the event, and what helps. */
+static const char *
+what_helps(enum request_kind kind)
+{
+    switch (kind) {
+    case REQUEST_KIND_RETRY:
+    case REQUEST_KIND_DISCARD:
+        return "refused again: it is a dead letter; when the cause is gone: outboxd dead retry";
+    case REQUEST_KIND_COPY:
+        return "the copy of a dead letter is refused: the database alone has it";
+    case REQUEST_KIND_REPLAY:
+        break;
+    }
+    return "left out of a replay: Kafka refuses this event; when the cause is gone, ask for the replay again";
+}
+
 /* A retry ends at the event that is refused: it is dead, and what is behind it goes on waiting. A replay leaves it out. */
 static void
 refuse_event(struct relay *relay, struct side *side, struct event *event, const struct outcome *why)
 {
-    log_error("refused again", LOG_INT("request", side->request.number), LOG_INT("event", event->id),
-              LOG_STR("topic", event->topic->name), LOG_STR("error", why->name), LOG_STR("why", why->message),
-              LOG_END);
+    log_error(what_helps(side->request.kind), LOG_INT("request", side->request.number),
+              LOG_INT("event", event->id), LOG_STR("topic", event->topic->name), LOG_STR("error", why->name),
+              LOG_STR("why", why->message), LOG_END);
     bool replays = side->request.kind == REQUEST_KIND_REPLAY;
     side->refused_count++;
     if (side->refused_id == 0 || replays || pipeline_serial(event) < side->refused_serial) {

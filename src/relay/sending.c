@@ -59,9 +59,9 @@ tell_trouble(struct relay *relay)
 {
     const struct trouble *trouble = &relay->verdict.trouble;
     relay->trouble_told = false;
-    log_error("stuck: nothing is skipped; tried again with back-off", LOG_INT("event", trouble->event_id),
-              LOG_STR("topic", trouble->topic->name), LOG_STR("error", trouble->why.name),
-              LOG_STR("why", trouble->why.message), LOG_END);
+    log_error("stuck: nothing is skipped; tried again, and it goes on by itself when the cause is gone",
+              LOG_INT("event", trouble->event_id), LOG_STR("topic", trouble->topic->name),
+              LOG_STR("error", trouble->why.name), LOG_STR("why", trouble->why.message), LOG_END);
 }
 
 /* A refusal, by a report (`sent`) or before sending. */
@@ -142,8 +142,8 @@ watch_oldest(struct relay *relay)
     } else if (relay->now_us - relay->oldest_from_us >= SILENT_US &&
                producer_obstacle(relay->producer, oldest, relay->now_us, relay->oldest_from_us, &obstacle)) {
         why = &obstacle;
-        pause_hanging(relay, oldest, why);
         exact_say_who_waits(relay, &obstacle);
+        pause_hanging(relay, oldest, why);
     }
     if (why == NULL)
         relay->obstacle_from_us = 0;
