@@ -39,14 +39,24 @@ text(const json_t *object, const char *name)
     return json_string_value(json_object_get(object, name));
 }
 
+static const char *const kind_names[] = {[REQUEST_KIND_RETRY] = "retry",
+                                         [REQUEST_KIND_DISCARD] = "discard",
+                                         [REQUEST_KIND_COPY] = "copy",
+                                         [REQUEST_KIND_REPLAY] = "replay"};
+
+const char *
+waiting_kind_name(enum request_kind kind)
+{
+    return kind_names[kind];
+}
+
 static enum request_kind
 kind_of(const char *name)
 {
-    if (strcmp(name, "retry") == 0)
-        return REQUEST_KIND_RETRY;
-    if (strcmp(name, "discard") == 0)
-        return REQUEST_KIND_DISCARD;
-    return strcmp(name, "copy") == 0 ? REQUEST_KIND_COPY : REQUEST_KIND_REPLAY;
+    enum request_kind kind = REQUEST_KIND_RETRY;
+    while (kind < REQUEST_KIND_REPLAY && strcmp(name, kind_names[kind]) != 0)
+        kind++;
+    return kind;
 }
 
 static struct waiting_request

@@ -16,6 +16,7 @@ struct waiting_topic {
 };
 
 enum request_kind { REQUEST_KIND_RETRY, REQUEST_KIND_DISCARD, REQUEST_KIND_COPY, REQUEST_KIND_REPLAY };
+const char *waiting_kind_name(enum request_kind kind); /* as in outbox.request.kind */
 
 /* outbox.request, one that is not done */
 struct waiting_request {

@@ -185,7 +185,7 @@ reconsider(struct relay *relay, const struct event *refused)
     for (size_t i = beside->side_count; i > 0; i--) {
         struct side *side = &beside->sides[i - 1];
         if (requests_of_letter(side->request.kind) && side->request.hold == hold && !side->out)
-            look_forget(relay, side);
+            look_forget(relay, side, SIDE_PUT_OFF);
     }
 }
 

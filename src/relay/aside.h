@@ -108,6 +108,9 @@ struct pause {
 #define REPLAYS_AT_WORK 2
 #define SIDES_OF_COPIES 2
 #define SIDES_MOST (SIDES_OF_LETTERS + SIDES_OF_REPLAYS + SIDES_OF_COPIES)
+/* How a request ended: "done", "event 4711 was refused: .." */
+#define SIDE_OUTCOME_SIZE (64 + sizeof((struct outcome *)0)->name)
+#define SIDE_PUT_OFF "put off: it begins anew when nothing is in its way"
 struct side {
     struct waiting_request request; /* its texts are in `topic` and `key_hex` */
     char topic[TOPIC_NAME_SIZE];
@@ -159,7 +162,7 @@ struct beside {
     int64_t asked_events; /* for its page */
     int64_t asked_new_to;
     int64_t asked_progress;
-    bool asked_ends; /* it is over then */
+    char asked_outcome[SIDE_OUTCOME_SIZE]; /* how it ends then; "": it goes on */
 };
 
 #endif

@@ -319,7 +319,8 @@ void look_ask(struct relay *relay);
 bool look_answer(struct relay *relay, struct error *error) MUST_CHECK;
 /* It waits for a topic that another one waits for: it may be forgotten, and begins anew when that has its way. */
 bool look_spares(const struct relay *relay, const struct side *side);
-void look_forget(struct relay *relay, struct side *side); /* it has ended: the next one may begin */
+/* It has ended with this outcome: the next one may begin. */
+void look_forget(struct relay *relay, struct side *side, const char *outcome);
 
 /* backlog.c */
 bool backlog_asks(struct relay *relay); /* every few seconds while the relay is paused; true: it was asked */
@@ -395,10 +396,10 @@ void exact_sent(struct relay *relay);                              /* an event w
 void exact_commit(struct relay *relay, const struct record *record, uint64_t serial);
 /* `more` may be sent soon. Commits when it is time; returns its deadline. */
 int64_t exact_end_transaction(struct relay *relay, bool more);
-/* An event was settled without being sent, or a page has none: the position is to move on all the same. */
-void exact_passed(struct relay *relay);
 /* A partition takes nothing, and the end of the transaction is a record there, too. */
 void exact_say_who_waits(const struct relay *relay, struct outcome *obstacle);
+/* An event was settled without being sent, or a page has none: the position is to move on all the same. */
+void exact_passed(struct relay *relay);
 /* What is asked of Postgres: which ticks the journal knows (NAMES), and a row that says which of the two is the truth (CONFIRM). */
 bool exact_asks_names(const struct relay *relay);
 void exact_ask_names(struct relay *relay);

@@ -90,8 +90,8 @@ take_request(struct relay *relay, struct waiting_request *request)
     side->after = request->first_id > 0 ? request->first_id - 1 : 0;
     if (request->progress > side->after)
         side->after = request->progress;
-    log_info("request begins", LOG_INT("number", request->number), LOG_INT("event", request->event_id),
-             LOG_END);
+    log_info("request begins", LOG_INT("number", request->number),
+             LOG_STR("kind", waiting_kind_name(request->kind)), LOG_INT("event", request->event_id), LOG_END);
     return true;
 }
 
@@ -107,9 +107,11 @@ take_copy(struct relay *relay)
 }
 
 void
-look_forget(struct relay *relay, struct side *side)
+look_forget(struct relay *relay, struct side *side, const char *outcome)
 {
     struct beside *beside = &relay->beside;
+    log_info("request ended", LOG_INT("number", side->request.number),
+             LOG_STR("kind", waiting_kind_name(side->request.kind)), LOG_STR("outcome", outcome), LOG_END);
     bool copies = side->request.kind == REQUEST_KIND_COPY;
     relay->trouble_told = relay->trouble_told && side->blocked == NULL;
     free(side->key_hex);
@@ -169,8 +171,9 @@ look_answer(struct relay *relay, struct error *error)
     for (size_t i = beside->side_count; i > 0; i--) {
         struct side *side = &beside->sides[i - 1];
         side->cancelled = !is_waiting(waiting, side->request.number) && !waits_alone(side);
+        bool letter = requests_of_letter(side->request.kind); /* those nobody can cancel */
         if (side->cancelled && !side->out)
-            look_forget(relay, side);
+            look_forget(relay, side, letter ? SIDE_PUT_OFF : "cancelled");
     }
     for (size_t i = 0; i < waiting->request_count; i++)
         (void)take_request(relay, &waiting->requests[i]);

@@ -166,7 +166,7 @@ side_ask_settle(struct relay *relay, const struct side *side, int64_t progress, 
                                           .copy = relay->settings->dead_letter_topic != NULL};
     relay->beside.asked_number = side->request.number;
     relay->beside.asked_progress = progress;
-    relay->beside.asked_ends = outcome != NULL;
+    snprintf(relay->beside.asked_outcome, SIDE_OUTCOME_SIZE, "%s", outcome != NULL ? outcome : "");
     aside_ask_settle(relay->session, &next, side->request.number, progress, events, outcome,
                      side->refused_id != 0 ? &refusal : NULL, relay->now_us);
     relay_asked(relay, REQUEST_SETTLE);
@@ -183,14 +183,13 @@ acknowledged(const struct page *page)
 
 /* How the request ends with this page; NULL: it goes on. */
 static const char *
-outcome_of(const struct side *side, int64_t progress, char text[64 + sizeof side->why.name])
+outcome_of(const struct side *side, int64_t progress, char text[SIDE_OUTCOME_SIZE])
 {
     if (progress == SIDE_WHOLE)
         return "done";
     if (side->refused_id == 0 || side->request.kind == REQUEST_KIND_REPLAY)
         return NULL;
-    snprintf(text, 64 + sizeof side->why.name, "event %" PRId64 " was refused: %s", side->refused_id,
-             side->why.name);
+    snprintf(text, SIDE_OUTCOME_SIZE, "event %" PRId64 " was refused: %s", side->refused_id, side->why.name);
     return text;
 }
 
@@ -229,7 +228,7 @@ has_reached_refused(const struct page *page, const struct side *side)
 void
 side_ask_settled(struct relay *relay)
 {
-    char text[64 + sizeof((struct side *)0)->why.name];
+    char text[SIDE_OUTCOME_SIZE];
     struct page *page = pipeline_side(&relay->pipeline);
     struct pause *pause = page->pause;
     int64_t progress = pipeline_side_progress(page, UINT64_MAX);
@@ -252,9 +251,8 @@ settled(struct relay *relay, struct side *side, int64_t progress)
     side->out = false;
     if (progress > 0)
         side->request.progress = progress;
-    if (relay->beside.asked_ends) {
-        log_info("request ended", LOG_INT("number", side->request.number), LOG_END);
-        look_forget(relay, side);
+    if (relay->beside.asked_outcome[0] != '\0') {
+        look_forget(relay, side, relay->beside.asked_outcome);
         return;
     }
     if (!side->failed)
@@ -264,7 +262,7 @@ settled(struct relay *relay, struct side *side, int64_t progress)
     if (side->failed && replays)
         side->after = progress;
     if (side->failed && look_spares(relay, side)) {
-        look_forget(relay, side);
+        look_forget(relay, side, SIDE_PUT_OFF);
         return;
     }
     side->failed = false;

@@ -1,4 +1,4 @@
-/* relay_asked.c: what the log says of what people have asked for (P5): what helps where Kafka refuses an event. */
+/* relay_asked.c: what the log says of what people have asked for (P5): what it is, how it ends, and what helps where Kafka refuses an event. */
 #include "relay_setup.h"
 
 #include <stdlib.h>
@@ -6,6 +6,9 @@
 
 TestSuite(relay_asked, .timeout = 180);
 
+#define ASK_RETRY                                                                                            \
+    "insert into outbox.request (relay, kind, event_id) select 'main', 'retry', event_id from "              \
+    "outbox.dead_letter"
 #define ASK_REPLAY "insert into outbox.request (relay, kind) values ('main', 'replay')"
 
 /* An event of 50,000 bytes, which the topic takes as long as `limit` allows. */
@@ -28,6 +31,26 @@ ask(struct setup *setup, const char *sql, const char *text)
 {
     postgres_exec(setup->admin, "%s", sql);
     wait_for(daemon_log_contains(setup->relay, text), 20000);
+}
+
+Test(relay_asked, what_a_request_is_and_how_it_ended_is_in_the_log__P5)
+{
+    const char *topic;
+    struct setup setup = begin("20000", &topic, NULL);
+    wait_for(daemon_log_contains(setup.relay, "when the cause is gone: outboxd dead retry"), 20000);
+    wait_for(postgres_int(setup.admin, "select count(*) from outbox.dead_letter") == 1, 10000);
+    ask(&setup, ASK_RETRY, "kind=retry outcome=\"event ");
+    cr_expect(daemon_log_contains(setup.relay, "refused again: it is a dead letter"));
+    cr_expect(daemon_log_contains(setup.relay, "kind=retry event="));
+    broker_configure_topic(setup.broker, topic, "max.message.bytes", "100000");
+    ask(&setup, ASK_RETRY, "kind=retry outcome=done");
+    ask(&setup, ASK_REPLAY, "kind=replay outcome=done");
+    cr_assert_eq(postgres_int(setup.admin, "select outbox.pause('main', '%s')::int", topic), 1);
+    wait_for(daemon_log_contains(setup.relay, "topic paused by hand"), 10000);
+    ask(&setup, ASK_REPLAY, "a request waits for its topic");
+    ask(&setup, "select outbox.request_cancel('main', max(number)) from outbox.request",
+        "kind=replay outcome=cancelled");
+    setup_end(&setup);
 }
 
 /* Of a published event there is no dead letter that could be retried. */
