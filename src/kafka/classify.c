@@ -25,7 +25,9 @@ static const struct meaning meanings[] = {
 
     {RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, OUTCOME_TOPIC, "create the topic: outboxd check --create"},
     {RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, OUTCOME_TOPIC, "create the topic: outboxd check --create"},
-    {RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, OUTCOME_TOPIC, "the topic has fewer partitions than before"},
+    {RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, OUTCOME_TOPIC,
+     "the topic was deleted, or made anew with fewer partitions: where it is gone, create it with as many as "
+     "before: outboxd check --create"},
     {RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION, OUTCOME_TOPIC, "Kafka does not allow this topic name"},
     {RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, OUTCOME_TOPIC,
      "allow DESCRIBE and WRITE on the topic to the relay's principal"},

@@ -306,6 +306,10 @@ Test(relay_replay, a_deleted_topic_is_tried_ever_more_rarely_until_it_is_there_a
     broker_delete_topic(setup.broker, deleted);
     command(&setup, (const char *[]){"replay", "--since", "1h", "--yes", "--no-wait", NULL});
     wait_for(wait_for_topic(&setup, deleted, 1), 60000);
+    cr_expect_eq(postgres_int(setup.admin,
+                              "select count(*) from outbox.relay where trouble #>> '{waits,0,message}'"
+                              " like '%%outboxd check --create%%'"),
+                 1);
     cr_expect(rests(&setup, 9900000));
     emit_many(&setup, good, 10); /* the stream flows */
     setup_wait_confirmed(&setup, 20000);
