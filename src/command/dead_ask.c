@@ -113,13 +113,18 @@ print_broken_off(struct asked *asked, const struct request *request)
     struct error error;
     bool there = dead_read_letter(asked->asking->session, asked->asking->settings->relay, request->event_id,
                                   &letter, &error);
+    const char *outcome = request->outcome;
+    char of_event[40];
+    int prefix = snprintf(of_event, sizeof of_event, "event %" PRId64 " ", request->event_id);
+    if (strncmp(outcome, of_event, (size_t)prefix) == 0)
+        outcome += prefix; /* the line begins with it */
     bool discarded = there && letter.discarded_by != NULL, waits = there && !discarded;
     printf("%" PRId64 "  ", request->event_id);
     if (discarded)
         fputs("discarded; behind it, ", stdout);
     else if (!there && request->events > 0)
         fputs("published; behind it, ", stdout);
-    print_text(stdout, request->outcome);
+    print_text(stdout, outcome);
     if (waits) {
         fputs("; it stays a dead letter: ", stdout);
         print_text(stdout, letter.message);

@@ -58,6 +58,17 @@ report_backlog(const struct status_lag *lag)
 }
 
 char *
+report_backlog_of(const struct status_relay *relay)
+{
+    char *counted = report_backlog(&relay->lag);
+    if (relay->aside.paused_topics == 0)
+        return counted;
+    char *text = must_format("%s, not counting paused topics", counted);
+    free(counted);
+    return text;
+}
+
+char *
 report_aside(const struct status_aside *aside)
 {
     char age[PRINT_SIZE], *dead = NULL, *topics = NULL;
@@ -151,7 +162,7 @@ report_judge_relay(const struct status_relay *relay, int64_t lease_us, char text
                  relay->name);
         return REPORT_NO_RELAY;
     }
-    char *backlog = report_backlog(&relay->lag);
+    char *backlog = report_backlog_of(relay);
     if (strcmp(report_leadership(relay, lease_us), "leading") != 0) {
         tell_no_leader(relay, backlog, text);
         verdict = REPORT_NO_LEADER;

@@ -66,6 +66,8 @@ char *report_aside(const struct status_aside *aside);
 
 /* "none", or "12 events, 3.1 KiB, oldest 2.5 h"; the caller frees it. */
 char *report_backlog(const struct status_lag *lag);
+/* The same of a relay, and that events of paused topics are not among them. */
+char *report_backlog_of(const struct status_relay *relay);
 
 /* The verdict, then the facts, on 80 columns. */
 void report_print_text(const struct report *report, FILE *to);

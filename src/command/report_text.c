@@ -53,6 +53,10 @@ print_leader(FILE *to, const struct status_relay *relay, int64_t lease_us)
                                       : "%s, epoch %" PRId64 ", registered %s ago",
                            report_leadership(relay, lease_us), relay->epoch,
                            print_age(relay->heartbeat_age_us, age)));
+    if (strcmp(report_leadership(relay, lease_us), "no leader") == 0)
+        print_fact(to, "",
+                   must_strdup("the log of that process says why it ended; `outboxd check` finds what would "
+                               "stop the next one"));
     if (relay->led)
         print_fact(to, "  holder", must_strdup(relay->holder));
     if (relay->confirmed_id > 0)
@@ -204,7 +208,7 @@ print_relay(FILE *to, const struct report *report, const struct status_relay *re
     }
     print_leader(to, relay, lease_us);
     print_processes(to, report, relay);
-    print_fact(to, "  backlog", report_backlog(&relay->lag));
+    print_fact(to, "  backlog", report_backlog_of(relay));
     if (relay->led && relay->rate >= 0)
         print_fact(to, "  rate",
                    must_format("about %.*f events/s over the last %s", relay->rate < 10 ? 1 : 0, relay->rate,
@@ -263,9 +267,9 @@ print_slots(FILE *to, const struct report *report)
             continue;
         snprintf(label, sizeof label, "  %s", slot->name);
         print_fact(to, label,
-                   must_format("about %s events, %s, newest %s ago: %s", print_count(slot->events, count),
-                               print_bytes(slot->bytes, bytes), print_age(slot->newest_age_us, age),
-                               state_meaning(slot->state)));
+                   must_format("about %s event%s, %s, newest %s ago: %s", print_count(slot->events, count),
+                               slot->events == 1 ? "" : "s", print_bytes(slot->bytes, bytes),
+                               print_age(slot->newest_age_us, age), state_meaning(slot->state)));
     }
 }
 

@@ -107,7 +107,7 @@ show(const struct waiter *waiter)
     double per_us = (double)done / (double)took_us;
     print_count((int64_t)(per_us * 1e6), rate);
     if (most <= 0 || done > most) {
-        progress_change(waiter->progress, "%" PRId64 " events, %s/s", done, rate);
+        progress_change(waiter->progress, "%" PRId64 " event%s, %s/s", done, done == 1 ? "" : "s", rate);
         return;
     }
     for (int i = 0; i < BAR; i++)

@@ -96,6 +96,7 @@ Test(commands_aside, topics_that_wait_say_why_and_since_when, .init = open_all, 
 {
     pause_topics();
     expect_status("; 3 topics paused ");
+    expect_status(" backlog none, not counting paused topics ");
     expect_status(" paused topic audit, by relay, since ");
     expect_status(" ago: outboxd resume audit ");
     expect_status(" paused topic orders, since ");
@@ -169,6 +170,12 @@ Test(commands_aside, a_slot_that_is_held_says_what_holds_it, .init = open_all, .
         "select outbox.put_aside('main', '{\"dead\": [{\"id\": 1, \"tick\": 1, \"hold\": 7, \"error\": \"E\","
         " \"message\": \"m\"}], \"held\": [[2, 1, 7]]}')");
     expect_status(": an event of it waits behind a dead letter ");
+}
+
+Test(commands_aside, one_event_of_a_slot_is_one, .init = open_all, .fini = close_all)
+{
+    emit_events(outbox.writer, "t", 1);
+    expect_status("about 1 event, ");
 }
 
 /* Kafka is not there, which is an error of its own. */

@@ -72,7 +72,7 @@ Test(commands_dead_asked, a_retry_that_is_refused_again_exits_69_and_says_why, .
     struct leader *leader = leader_begin(
         &outbox, LEADER_SETTLES("0", "0", "'event 1 was refused: INVALID_RECORD'",
                                 "'{\"id\": 1, \"error\": \"INVALID_RECORD\", \"message\": \"again\"}'"));
-    EXPECT(69, "1  event 1 was refused: INVALID_RECORD; it stays a dead letter: again\n",
+    EXPECT(69, "1  was refused: INVALID_RECORD; it stays a dead letter: again\n",
            "not all is done: 1 of 1; `outboxd dead list`", "retry", "1");
     leader_end(leader);
     cr_expect_eq(count("dead_letter"), 1);

@@ -212,6 +212,7 @@ Test(commands_status, a_silent_or_released_leader_is_no_leader_also_when_it_was_
     postgres_exec(outbox.admin, "update outbox.journal set written_at = written_at - interval '5 minutes'");
     expect_first_line(&outbox, "NO LEADER for 5.0 min: relay main; backlog 3 events, ",
                       "was stuck at event 4711 of topic orders");
+    expect_first_line(&outbox, "NO LEADER for 5.0 min: ", "the log of that process says why it ended;");
     confirm_tick(driver, driver->confirmed.seq, 0, true);
     expect_first_line(&outbox, "NO LEADER: relay main was stopped 0.", "released, epoch 1");
     driver_close(driver);
