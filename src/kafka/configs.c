@@ -72,8 +72,8 @@ configs_ask(rd_kafka_t *rk, const char *const *names, size_t count, int timeout_
     ask(rk, RD_KAFKA_RESOURCE_TOPIC, names, count, timeout_ms, queue);
 }
 
-const rd_kafka_ConfigResource_t *
-configs_find(rd_kafka_event_t *event, const char *name)
+static const rd_kafka_ConfigResource_t *
+find_resource(rd_kafka_event_t *event, const char *name)
 {
     size_t count = 0;
     const rd_kafka_DescribeConfigs_result_t *result =
@@ -82,8 +82,28 @@ configs_find(rd_kafka_event_t *event, const char *name)
         result ? rd_kafka_DescribeConfigs_result_resources(result, &count) : NULL;
     for (size_t i = 0; i < count; i++)
         if (strcmp(rd_kafka_ConfigResource_name(resources[i]), name) == 0)
-            return rd_kafka_ConfigResource_error(resources[i]) ? NULL : resources[i];
+            return resources[i];
     return NULL;
+}
+
+const rd_kafka_ConfigResource_t *
+configs_find(rd_kafka_event_t *event, const char *name)
+{
+    const rd_kafka_ConfigResource_t *resource = find_resource(event, name);
+    return resource == NULL || rd_kafka_ConfigResource_error(resource) ? NULL : resource;
+}
+
+const char *
+configs_refusal(rd_kafka_event_t *event, const char *name)
+{
+    const rd_kafka_ConfigResource_t *resource = find_resource(event, name);
+    if (event == NULL)
+        return "no answer in time";
+    if (resource == NULL)
+        return rd_kafka_event_error_string(event);
+    if (rd_kafka_ConfigResource_error(resource) == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+        return "DESCRIBE_CONFIGS is not allowed";
+    return rd_kafka_ConfigResource_error_string(resource);
 }
 
 static int

@@ -27,6 +27,8 @@ void configs_ask(rd_kafka_t *rk, const char *const *names, size_t count, int tim
 
 /* What such an answer (NULL: none came) says of one of them, the event's; NULL when it says nothing or may not. */
 const rd_kafka_ConfigResource_t *configs_find(rd_kafka_event_t *event, const char *name);
+/* Why configs_find() gave NULL; lives as long as the event. */
+const char *configs_refusal(rd_kafka_event_t *event, const char *name);
 
 /* Which release the brokers are of, as one of them says in its inter.broker.protocol.version: 307 for 3.7, CONFIGS_VERSION_4 for
  * brokers that have no such setting any more, 0 when it does not tell. `text` gets it as written, "" when there is none. Blocks for

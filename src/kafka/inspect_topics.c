@@ -144,8 +144,8 @@ judge_safety(struct inspection *inspection, const char *topic, int replicas,
                      "topic %s: an unclean leader election may lose acknowledged events", topic);
 }
 
-/* As position_reader.c wants it at each start. `configs` as in judge_topic. False: the topic cannot be used, and the finding that says
- * so is the only one about it. */
+/* As position_reader.c wants it at each start. `configs` is NULL when they were not told. False: the topic cannot be used, and the
+ * finding that says so is the only one about it. */
 static bool
 judge_position(struct inspection *inspection, const rd_kafka_metadata_topic_t *metadata,
                const rd_kafka_ConfigResource_t *configs)
@@ -167,11 +167,12 @@ judge_position(struct inspection *inspection, const rd_kafka_metadata_topic_t *m
     return false;
 }
 
-/* `configs` is NULL when they may not be read, or were not answered. */
+/* `answer` is that about configurations; NULL: none came, or nobody was asked. */
 static void
 judge_topic(struct inspection *inspection, const rd_kafka_metadata_topic_t *metadata,
-            const rd_kafka_ConfigResource_t *configs)
+            rd_kafka_event_t *answer)
 {
+    const rd_kafka_ConfigResource_t *configs = configs_find(answer, metadata->topic);
     int replicas = metadata->partitions[0].replica_cnt;
     int leaderless = 0;
     if (is_position(inspection, metadata->topic) && !judge_position(inspection, metadata, configs))
@@ -188,9 +189,10 @@ judge_topic(struct inspection *inspection, const rd_kafka_metadata_topic_t *meta
     judge_copies(inspection, metadata->topic, replicas);
     if (configs == NULL) {
         findings_ok(inspection->findings,
-                    "topic %s: %d partition%s, replication factor %d; its configuration was not "
-                    "told, or may not be read (DESCRIBE_CONFIGS)",
-                    metadata->topic, metadata->partition_cnt, plural(metadata->partition_cnt), replicas);
+                    "topic %s: %d partition%s, replication factor %d; its configuration was not told: %s",
+                    metadata->topic, metadata->partition_cnt, plural(metadata->partition_cnt), replicas,
+                    inspection->has_controller ? configs_refusal(answer, metadata->topic)
+                                               : "no broker is the controller");
         return;
     }
     const char *policy = configs_value(configs, "cleanup.policy");
@@ -229,7 +231,7 @@ inspect_topic(struct inspection *inspection, const char *topic, rd_kafka_event_t
     const rd_kafka_metadata_t *metadata;
     rd_kafka_resp_err_t code = look_up(inspection, topic, &metadata);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        judge_topic(inspection, &metadata->topics[0], configs_find(configs, topic));
+        judge_topic(inspection, &metadata->topics[0], configs);
     } else if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART && create) {
         create_topic(inspection, topic);
     } else if (code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) {
@@ -247,6 +249,18 @@ inspect_topic(struct inspection *inspection, const char *topic, rd_kafka_event_t
         rd_kafka_metadata_destroy(metadata);
 }
 
+/* What is said of the topic itself is of use to its relay only. */
+static void
+add_reserved(struct inspection *inspection, const char *topic)
+{
+    findings_add(
+        inspection->findings, FINDING_WARNING, ERROR_NONE,
+        "mend the application; outboxd dead discard takes such events out",
+        "topic %s: its name is kept for the positions of relays: an event of it becomes a dead letter",
+        topic);
+}
+
+/* Each topic once: who asks for the configuration of one twice is told nothing about any. */
 static void
 inspect_all(struct inspection *inspection, const char *const *topics, size_t count, bool create)
 {
@@ -267,11 +281,16 @@ void
 inspect_topics(struct inspection *inspection, const char *const *topics, size_t count, bool create)
 {
     const char **all = must_calloc(count + 1, sizeof *all);
-    for (size_t i = 0; i < count; i++)
-        all[i] = topics[i];
+    size_t asked = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (position_is_topic(topics[i]))
+            add_reserved(inspection, topics[i]);
+        else
+            all[asked++] = topics[i];
+    }
     if (inspection->position[0] != '\0')
-        all[count++] = inspection->position;
-    if (count > 0)
-        inspect_all(inspection, all, count, create);
+        all[asked++] = inspection->position;
+    if (asked > 0)
+        inspect_all(inspection, all, asked, create);
     free(all);
 }
