@@ -149,14 +149,16 @@ static void
 check_kafka(const struct settings *settings, const struct inspect_facts *facts, bool create,
             struct findings *findings)
 {
-    struct topic_names names = {0}; /* of the newest events, and patterns that are no patterns */
+    struct topic_names names = {0}; /* of the newest events, patterns that are no patterns, that of copies */
     topic_names_select(&names, (const char *const *)settings->topics, settings->topics_count,
                        facts->topics.list, facts->topics.count);
-    const struct property *servers = properties_find(settings, "bootstrap.servers");
-    CHECK(servers != NULL); /* the configuration was taken */
     if (names.count == 0 && facts->has_outbox)
         findings_ok(findings,
                     "no topic is known by name: there is no event yet, and `topics` has patterns only");
+    if (settings->dead_letter_topic != NULL) /* no letter of a legal name makes it a pattern */
+        topic_names_select(&names, (const char *const *)&settings->dead_letter_topic, 1, NULL, 0);
+    const struct property *servers = properties_find(settings, "bootstrap.servers");
+    CHECK(servers != NULL); /* the configuration was taken */
     struct progress *progress = progress_begin("check", "asking Kafka at %s", servers->value);
     kafka_inspect(settings, names.list, names.count, create, KAFKA_PATIENCE_MS, findings);
     progress_end(progress);

@@ -42,7 +42,8 @@ const struct setting SETTINGS[] = {
      .shown = "\"host=db dbname=shop user=outboxd sslmode=verify-full\"",
      .help = "How libpq connects: keywords and values, or a URI. The environment (PGPASSFILE, PGSERVICEFILE) "
              "and the "
-             "service file work as in libpq; `run` wipes PGPASSWORD from its environment. Of several hosts the primary is used; each has connect_timeout "
+             "service file work as in libpq; `run` wipes PGPASSWORD from its environment. Of several hosts "
+             "the primary is used; each has connect_timeout "
              "seconds to "
              "answer, 5 when it is not given (15 when there is one host). An application_name in here is "
              "kept; `outboxd status` does not list the process then. Off this machine, anything weaker "
@@ -185,7 +186,9 @@ const struct setting SETTINGS[] = {
      .fallback = "null",
      .help =
          "A topic that gets a copy of each dead letter, with the reason in the headers outbox-dead-topic, "
-         "outbox-dead-error and outbox-dead-message. null: none does. The database keeps it in any case."},
+         "outbox-dead-error and outbox-dead-message. null: none does. `outboxd check` looks at it as at the "
+         "topics of events, and with --create makes it when it is missing. The database keeps each dead "
+         "letter in any case."},
 
     {.path = "lease",
      .type = SETTING_DURATION,

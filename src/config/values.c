@@ -5,6 +5,7 @@
 #include "config/collections.h"
 #include "config/secrets.h"
 #include "config/units.h"
+#include "event/topic.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -177,10 +178,13 @@ static void
 store_topic(const struct storing *storing, const char *text)
 {
     char quoted[COMPLAINTS_QUOTED];
-    if (is_topic(text))
-        store_text(storing, text);
-    else
+    if (!is_topic(text))
         complain(storing, "%s is no legal name of a topic, nor null", complaints_quote(text, quoted));
+    else if (topic_is_reserved(text))
+        complain(storing, "%s is a name kept for the positions of relays: no event may go there",
+                 complaints_quote(text, quoted));
+    else
+        store_text(storing, text);
 }
 
 static void

@@ -21,6 +21,12 @@ struct topic_table {
     size_t last_size;
 };
 
+bool
+topic_is_reserved(const char *name)
+{
+    return strncmp(name, TOPIC_RESERVED_PREFIX, strlen(TOPIC_RESERVED_PREFIX)) == 0;
+}
+
 struct topic_table *
 topic_table_new(char *const *patterns, size_t pattern_count)
 {

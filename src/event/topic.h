@@ -27,6 +27,11 @@ struct topic {
 #define TOPICS_PASSED_OVER 1000
 #define TOPIC_OTHERS "(others)"
 
+/* Relays that deliver exactly once keep their positions in topics of such names (kafka/position.h). No event may go there, or whoever
+ * writes to an outbox could tell a relay where it is. */
+#define TOPIC_RESERVED_PREFIX "outboxd-position-"
+bool topic_is_reserved(const char *name);
+
 struct topic_table;
 
 /* `patterns` are shell patterns (fnmatch(3)), copied. */

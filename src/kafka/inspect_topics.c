@@ -1,5 +1,6 @@
 /* inspect_topics.c: does each topic exist, how safe is what is in it, what does it refuse; makes the missing ones when asked.
  * Called by inspect.c once brokers were reached. */
+#include "event/topic.h"
 #include "kafka/classify.h"
 #include "kafka/configs.h"
 #include "kafka/inspect_parts.h"
@@ -283,7 +284,7 @@ inspect_topics(struct inspection *inspection, const char *const *topics, size_t 
     const char **all = must_calloc(count + 1, sizeof *all);
     size_t asked = 0;
     for (size_t i = 0; i < count; i++) {
-        if (position_is_topic(topics[i]))
+        if (topic_is_reserved(topics[i]))
             add_reserved(inspection, topics[i]);
         else
             all[asked++] = topics[i];

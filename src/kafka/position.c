@@ -1,6 +1,8 @@
 /* position.c: what a relay that delivers exactly once is called in Kafka, and what is said when that is refused. */
 #include "kafka/position.h"
 
+#include "event/topic.h"
+
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,13 +10,7 @@
 void
 position_topic(const struct settings *settings, char name[POSITION_TOPIC_SIZE])
 {
-    snprintf(name, POSITION_TOPIC_SIZE, POSITION_TOPIC_PREFIX "%s-%s", settings->source, settings->relay);
-}
-
-bool
-position_is_topic(const char *name)
-{
-    return strncmp(name, POSITION_TOPIC_PREFIX, strlen(POSITION_TOPIC_PREFIX)) == 0;
+    snprintf(name, POSITION_TOPIC_SIZE, TOPIC_RESERVED_PREFIX "%s-%s", settings->source, settings->relay);
 }
 
 void

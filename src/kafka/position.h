@@ -18,10 +18,7 @@
 #define POSITION_KEY "position"
 
 /* outboxd-position-<source>-<relay> */
-#define POSITION_TOPIC_PREFIX "outboxd-position-"
 void position_topic(const struct settings *settings, char name[POSITION_TOPIC_SIZE]);
-/* True when it is such a name, of whatever relay. No event may go there, or whoever writes to an outbox could tell a relay where it is. */
-bool position_is_topic(const char *name);
 /* outboxd-<source>-<relay>: who fences whom. */
 void position_transactional_id(const struct settings *settings, char id[POSITION_TOPIC_SIZE]);
 

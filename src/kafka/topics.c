@@ -1,7 +1,8 @@
 /* topics.c: the records of topics. Called by the producer; never decides what becomes of an event. How brokers are asked is in
  * ask.c. */
-#include "kafka/position.h"
 #include "kafka/topics_parts.h"
+
+#include "event/topic.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +45,7 @@ make_facts(struct topics *topics, const struct topic *topic)
     }
     struct topic_facts *facts = must_calloc(1, sizeof *facts);
     *facts = (struct topic_facts){.topic = topic,
-                                  .reserved = position_is_topic(topic->name),
+                                  .reserved = topic_is_reserved(topic->name),
                                   .limits = limits_unknown(),
                                   .batch_bytes_learned = INT64_MAX,
                                   .min_in_sync = 1};

@@ -134,6 +134,29 @@ Test(commands_check, a_missing_topic_comes_with_a_ready_line_and_create_makes_it
     place_close(&place);
 }
 
+/* Copies of dead letters go nowhere until it is there. */
+Test(commands_check, the_topic_of_dead_letters_is_looked_at_and_made_as_those_of_events_are)
+{
+    struct place place = place_open();
+    const char *copies = broker_topic_name(place.broker, "copies");
+    char *more = must_format("dead_letter: {topic: \"%s\"}\n", copies);
+    char *missing_line = must_format("error    topic %s does not exist\n", copies);
+    char *created_line = must_format("ok       topic %s: created, 8 partitions", copies);
+    char *kept_line = must_format("ok       topic %s: 8 partitions, replication factor 1, "
+                                  "min.insync.replicas 1, max.message.bytes 1048588, cleanup.policy delete\n",
+                                  copies);
+    struct outboxd_result result = check_place(&place, more, NULL);
+    expect(&result, 69, missing_line, "no topic is known by name", "\n1 error, 0 warnings\n");
+    result = check_place(&place, more, "--create");
+    expect(&result, 0, created_line);
+    wait_for(broker_partition_count(place.broker, copies) > 0, 10000);
+    postgres_exec(place.writer, "select outbox.emit('%s', '1', '{}')", copies);
+    result = check_place(&place, more, NULL);
+    expect(&result, 0, kept_line, "\n0 errors, 0 warnings\n");
+    free(kept_line), free(created_line), free(missing_line), free(more);
+    place_close(&place);
+}
+
 /* Rows 29 and 75. */
 Test(commands_check, everything_wrong_is_found_in_one_run_and_the_configuration_decides_the_exit_code)
 {

@@ -297,6 +297,10 @@ Test(config_settings, knows_what_to_do_with_dead_letters)
     config_fixture_expect(CONFIG_LEAST "dead_letter: {policy: drop, topic: '__dead'}\n",
                           "c.yaml:5: dead_letter.policy: \"drop\" is not one of: hold-key, skip, stop\n"
                           "c.yaml:5: dead_letter.topic: \"__dead\" is no legal name of a topic, nor null\n");
+    config_fixture_expect(
+        CONFIG_LEAST "dead_letter: {topic: outboxd-position-shop-main}\n",
+        "c.yaml:5: dead_letter.topic: \"outboxd-position-shop-main\" is a name kept for the "
+        "positions of relays: no event may go there\n");
 }
 
 Test(config_settings, refuses_words_that_are_no_choice)
