@@ -19,6 +19,14 @@ is_up(const json_t *broker)
     return state != NULL && strcmp(state, "UP") == 0;
 }
 
+/* A connection of its own to a broker that is listed under its own name, too: that to the coordinator of transactions. */
+static bool
+is_logical(const json_t *broker)
+{
+    const char *source = json_string_value(json_object_get(broker, "source"));
+    return source != NULL && strcmp(source, "logical") == 0;
+}
+
 static void
 add_broker(struct producer_statistics *statistics, const json_t *broker)
 {
@@ -27,7 +35,8 @@ add_broker(struct producer_statistics *statistics, const json_t *broker)
     statistics->transmit_retries += counter(broker, "txretries");
     if (p99 > statistics->broker_rtt_p99_seconds)
         statistics->broker_rtt_p99_seconds = p99;
-    statistics->brokers_up += is_up(broker) && json_integer_value(json_object_get(broker, "nodeid")) >= 0;
+    statistics->brokers_up +=
+        is_up(broker) && !is_logical(broker) && json_integer_value(json_object_get(broker, "nodeid")) >= 0;
 }
 
 bool

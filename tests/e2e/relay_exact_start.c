@@ -52,6 +52,8 @@ Test(relay_exact_start, without_its_position_topic_it_ends_with_69_and_check_cre
     setup_expect_check(&setup, "--create", 0, setup.position, "created");
     setup_run(&setup, exact);
     setup_expect_all_once(&setup, 20000);
+    wait_for(daemon_metric(setup.relay, "outbox_kafka_brokers_up") > 0, 20000);
+    cr_expect_eq(daemon_metric(setup.relay, "outbox_kafka_brokers_up"), 1, "the coordinator is that broker");
     setup_end(&setup);
 }
 

@@ -36,6 +36,23 @@ Test(kafka_statistics, a_bootstrap_connection_alone_is_a_broker_that_answers)
     cr_assert_eq(statistics.brokers_up, 1);
 }
 
+/* As librdkafka tells it of a transactional producer and one broker, most fields left out. */
+Test(kafka_statistics, the_connection_to_the_coordinator_of_transactions_is_not_one_more_broker)
+{
+    static const char text[] =
+        "{\"brokers\":{"
+        "\"127.0.0.1:9092/bootstrap\":{\"name\":\"127.0.0.1:9092/bootstrap\",\"nodeid\":-1,"
+        "\"nodename\":\"127.0.0.1:9092\",\"source\":\"configured\",\"state\":\"UP\"},"
+        "\"127.0.0.1:9092/1\":{\"name\":\"127.0.0.1:9092/1\",\"nodeid\":1,"
+        "\"nodename\":\"127.0.0.1:9092\",\"source\":\"learned\",\"state\":\"UP\",\"txerrs\":2},"
+        "\"TxnCoordinator\":{\"name\":\"TxnCoordinator\",\"nodeid\":1,"
+        "\"nodename\":\"127.0.0.1:9092\",\"source\":\"logical\",\"state\":\"UP\",\"txerrs\":3}}}";
+    struct producer_statistics statistics = {0};
+    cr_assert(statistics_read(&statistics, text, sizeof text - 1));
+    cr_assert_eq(statistics.brokers_up, 1);
+    cr_assert_eq(statistics.transmit_errors, 5);
+}
+
 Test(kafka_statistics, what_cannot_be_read_changes_nothing)
 {
     struct producer_statistics statistics = {.queue_messages = 1, .brokers_up = 2};
