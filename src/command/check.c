@@ -1,8 +1,10 @@
 /* check.c: `outboxd check`: everything that could stop `run` from working, found in one run, each with its cure. Asks Postgres
- * and Kafka and prints what their inspections judge; changes nothing, but makes missing topics when asked to. */
+ * and Kafka, compares what each says is published, and prints what is judged; changes nothing, but makes missing topics when asked
+ * to. */
 #include "command/command.h"
 
 #include "base/findings.h"
+#include "command/check_position.h"
 #include "command/names.h"
 #include "command/print.h"
 #include "command/progress.h"
@@ -25,8 +27,9 @@ static const char help[] =
     "Usage: outboxd check [--config FILE] [--create]\n"
     "\n"
     "Finds everything that could stop `outboxd run` from working: configuration, connection, grants,\n"
-    "schema version, relay name, brokers, topics, sizes; each finding with its cure. A running relay is\n"
-    "not disturbed. With a mistake in the configuration, only the configuration is looked at.\n"
+    "schema version, relay name, brokers, topics, sizes; where it is delivered exactly once, whether Kafka\n"
+    "and the journal agree on what is published; each finding with its cure. A running relay is not\n"
+    "disturbed. With a mistake in the configuration, only the configuration is looked at.\n"
     "\n"
     "  -c, --config FILE   configuration (default " COMMAND_DEFAULT_CONFIG ")\n"
     "      --create        makes the topics that are missing: 8 partitions, up to 3 copies of each. Where\n"
@@ -145,7 +148,7 @@ check_postgres(const struct settings *settings, struct inspect_facts *facts, str
 
 /* ---- Kafka ---- */
 
-static void
+static bool
 check_kafka(const struct settings *settings, const struct inspect_facts *facts, bool create,
             struct findings *findings)
 {
@@ -160,9 +163,10 @@ check_kafka(const struct settings *settings, const struct inspect_facts *facts, 
     const struct property *servers = properties_find(settings, "bootstrap.servers");
     CHECK(servers != NULL); /* the configuration was taken */
     struct progress *progress = progress_begin("check", "asking Kafka at %s", servers->value);
-    kafka_inspect(settings, names.list, names.count, create, KAFKA_PATIENCE_MS, findings);
+    bool reached = kafka_inspect(settings, names.list, names.count, create, KAFKA_PATIENCE_MS, findings);
     progress_end(progress);
     free(names.list);
+    return reached;
 }
 
 /* ---- findings ---- */
@@ -217,7 +221,9 @@ command_check(int argc, char **argv)
         return exit_code;
     findings_ok(&findings, "configuration %s", settings->file);
     check_postgres(settings, &facts, &findings);
-    check_kafka(settings, &facts, create, &findings);
+    bool sound = facts.has_outbox && findings_first_error(&findings) == NULL;
+    if (check_kafka(settings, &facts, create, &findings) && sound)
+        check_position(settings, &facts, KAFKA_PATIENCE_MS, &findings);
     exit_code = print_findings(&findings);
     if (fflush(stdout) != 0) {
         error_set(&error, ERROR_UNUSABLE, "cannot write to standard output: %s", strerror(errno));

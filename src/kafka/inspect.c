@@ -143,7 +143,7 @@ reach_brokers(struct inspection *inspection)
     return true;
 }
 
-void
+bool
 kafka_inspect(const struct settings *settings, const char *const *topics, size_t count, bool create,
               int timeout_ms, struct findings *findings)
 {
@@ -155,7 +155,7 @@ kafka_inspect(const struct settings *settings, const char *const *topics, size_t
     rd_kafka_conf_t *conf = properties_client(settings, &error);
     if (conf == NULL) {
         findings_add(findings, FINDING_ERROR, ERROR_CONFIG, "correct the section kafka", "%s", error.message);
-        return;
+        return false;
     }
     rd_kafka_conf_set_opaque(conf, &inspection);
     rd_kafka_conf_set_error_cb(conf, take_error);
@@ -164,13 +164,15 @@ kafka_inspect(const struct settings *settings, const char *const *topics, size_t
         rd_kafka_conf_destroy(conf);
         findings_add(findings, FINDING_ERROR, ERROR_CONFIG, "correct the section kafka", "librdkafka: %s",
                      reason);
-        return;
+        return false;
     }
     inspection.answers = rd_kafka_queue_new(inspection.rk);
     if (settings->delivery == DELIVERY_EXACTLY_ONCE)
         position_topic(settings, inspection.position);
-    if (reach_brokers(&inspection))
+    bool reached = reach_brokers(&inspection);
+    if (reached)
         inspect_topics(&inspection, topics, count, create);
     rd_kafka_queue_destroy(inspection.answers);
     rd_kafka_destroy(inspection.rk);
+    return reached;
 }

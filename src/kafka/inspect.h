@@ -6,9 +6,9 @@
 #include "base/findings.h"
 #include "config/settings.h"
 
-/* Adds what it finds, good and bad, each with its cure. `topics` are names, not patterns, each once. `create`: a missing topic is made,
- * just as the cure would make it. Every wait together lasts `timeout_ms` at most. */
-void kafka_inspect(const struct settings *settings, const char *const *topics, size_t count, bool create,
+/* Adds what it finds, good and bad, each with its cure. `topics` are names, not patterns, each once. `create`: a missing topic is
+ * made, just as the cure would make it. Every wait together lasts `timeout_ms` at most. False: no broker has answered. */
+bool kafka_inspect(const struct settings *settings, const char *const *topics, size_t count, bool create,
                    int timeout_ms, struct findings *findings);
 
 #endif

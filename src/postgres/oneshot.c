@@ -53,11 +53,16 @@ is_open(const struct session *session, struct error *error)
            error_set(error, ERROR_RETRY, "the connection to Postgres is lost");
 }
 
-/* Of what was asked at `asked_us`. */
-static bool
-await_answer(struct session *session, int64_t asked_us, struct pg_result **result, struct error *error)
+bool
+oneshot_await(struct session *session, struct error *error)
 {
-    if (!turn_until(session, SESSION_ANSWERED, asked_us + ONESHOT_ANSWER_US, error))
+    return turn_until(session, SESSION_ANSWERED, clock_monotonic_us() + ONESHOT_ANSWER_US, error);
+}
+
+static bool
+take_answer(struct session *session, struct pg_result **result, struct error *error)
+{
+    if (!oneshot_await(session, error))
         return false;
     *result = session_answer(session, error);
     return *result != NULL;
@@ -66,25 +71,23 @@ await_answer(struct session *session, int64_t asked_us, struct pg_result **resul
 bool
 oneshot_ask(struct session *session, const char *sql, struct pg_result **result, struct error *error)
 {
-    int64_t now_us = clock_monotonic_us();
     *result = NULL;
     if (!is_open(session, error))
         return false;
-    session_ask(session, sql, now_us);
-    return await_answer(session, now_us, result, error);
+    session_ask(session, sql, clock_monotonic_us());
+    return take_answer(session, result, error);
 }
 
 bool
 oneshot_run(struct session *session, const struct oneshot_statement *statement, struct pg_result **result,
             struct error *error)
 {
-    int64_t now_us = clock_monotonic_us();
     *result = NULL;
     if (!is_open(session, error))
         return false;
     session_ask_prepared(session, statement->name, statement->count, statement->values, statement->binary,
-                         now_us);
-    return await_answer(session, now_us, result, error);
+                         clock_monotonic_us());
+    return take_answer(session, result, error);
 }
 
 bool

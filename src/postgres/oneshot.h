@@ -18,6 +18,9 @@ MUST_CHECK bool oneshot_open(struct session **session, const struct settings *se
 MUST_CHECK bool oneshot_ask(struct session *session, const char *sql, struct pg_result **result,
                             struct error *error);
 
+/* Waits likewise for the answer to what was asked by a function of another header of this room, which reads it. */
+MUST_CHECK bool oneshot_await(struct session *session, struct error *error);
+
 /* A statement that an earlier question has prepared. */
 struct oneshot_statement {
     const char *name;

@@ -102,7 +102,7 @@ take_found(struct relay *relay)
     if (!exact->found_any || record_parse(&exact->found, found->text, &error))
         return;
     exact->found_any = false;
-    if (!exact->journal.on || journal_says(exact)) { /* else the journal is right, whatever is there */
+    if (!reconcile_is_anew(&exact->journal)) { /* else the journal is right, whatever is there */
         (void)error_prefix(&error, "topic outboxd-position-%s-%s", relay->settings->source,
                            relay->settings->relay);
         relay_fail(relay, &error);
@@ -115,17 +115,11 @@ exact_asks_names(const struct relay *relay)
     return relay->exact.state == EXACT_FOUND && producer_state(relay->producer) == PRODUCER_READY;
 }
 
-/* The ticks of the chain, and those of the confirmed position, of which a first record may be made. */
 void
 exact_ask_names(struct relay *relay)
 {
-    char seqs[(RECORD_CHAIN + 2) * 21 + 3];
-    const struct record_chain *chain = &relay->exact.found.chain;
-    int used =
-        snprintf(seqs, sizeof seqs, "{%" PRId64 ",%" PRId64, relay->confirmed.seq, relay->confirmed.seq + 1);
-    for (size_t i = 0; relay->exact.found_any && i < chain->count; i++)
-        used += snprintf(seqs + used, sizeof seqs - (size_t)used, ",%" PRId64, chain->names[i].seq);
-    snprintf(seqs + used, sizeof seqs - (size_t)used, "}");
+    char seqs[RECORD_SEQS_SIZE];
+    record_seqs(relay->exact.found_any ? &relay->exact.found : NULL, relay->confirmed, seqs);
     relay->exact.names_from = relay->confirmed;
     relay->exact.names_of = producer_statistics(relay->producer)->instances;
     journal_ask_names(relay->session, relay->settings->relay, seqs, relay->now_us);
@@ -262,24 +256,12 @@ exact_answer_names(struct relay *relay, struct error *error)
                                           .rebased = rebased,
                                           .names = names,
                                           .names_count = count};
-    bool good = true;
     reconcile(&facts, &result);
-    switch (result.verdict) {
-    case RECONCILE_GO_ON:
+    bool good = reconcile_allows(&result, error);
+    if (good && result.verdict == RECONCILE_GO_ON)
         go_on(relay, &result);
-        break;
-    case RECONCILE_BASE:
+    else if (good)
         good = base(relay, result.start, names, count, error);
-        break;
-    case RECONCILE_KAFKA_LOST:
-    case RECONCILE_POSTGRES_LOST:
-    case RECONCILE_REBASED:
-        good = error_set(error, ERROR_INTERNAL, "%s", result.why);
-        break;
-    case RECONCILE_FOREIGN:
-        good = error_set(error, ERROR_CONFIG, "%s", result.why);
-        break;
-    }
     free(names);
     return good;
 }

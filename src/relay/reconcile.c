@@ -1,4 +1,4 @@
-/* reconcile.c: see reconcile.h. Called by exact.c before anything is published by a new instance of the producer. */
+/* reconcile.c: see reconcile.h. Called by exact.c before anything is published by a new instance of the producer, and by `check`. */
 #include "relay/reconcile.h"
 
 #include <inttypes.h>
@@ -198,15 +198,20 @@ begin_exactly_once(const struct reconcile_facts *facts, struct reconciled *resul
     }
 }
 
+bool
+reconcile_is_anew(const struct journal_exact *journal)
+{
+    return journal->on && journal->position.seq == JOURNAL_EXACT_ANEW;
+}
+
 void
 reconcile(const struct reconcile_facts *facts, struct reconciled *result)
 {
     const struct record *kafka = facts->kafka;
     *result = (struct reconciled){.common = {.seq = -1}};
-    bool anew = facts->row->exact.on && facts->row->exact.position.seq == JOURNAL_EXACT_ANEW;
     if (is_namesakes(facts)) {
         say_namesake(facts, result);
-    } else if (anew) {
+    } else if (reconcile_is_anew(&facts->row->exact)) {
         result->verdict = RECONCILE_BASE;
         result->start = agreed(facts);
     } else if (is_foreign(facts)) {
@@ -225,4 +230,21 @@ reconcile(const struct reconcile_facts *facts, struct reconciled *result)
         result->verdict = RECONCILE_GO_ON;
         result->start = record_compare(kafka->at, facts->confirmed) > 0 ? kafka->at : facts->confirmed;
     }
+}
+
+bool
+reconcile_allows(const struct reconciled *result, struct error *error)
+{
+    switch (result->verdict) {
+    case RECONCILE_GO_ON:
+    case RECONCILE_BASE:
+        return true;
+    case RECONCILE_KAFKA_LOST:
+    case RECONCILE_POSTGRES_LOST:
+    case RECONCILE_REBASED:
+        break;
+    case RECONCILE_FOREIGN:
+        return error_set(error, ERROR_CONFIG, "%s", result->why);
+    }
+    return error_set(error, ERROR_INTERNAL, "%s", result->why);
 }

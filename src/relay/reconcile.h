@@ -54,6 +54,12 @@ struct reconciled {
     char why[400];                 /* for people: what is wrong, and what helps; "" for GO_ON and BASE */
 };
 
+/* The journal is right, by an operator's word, whatever is in Kafka. */
+bool reconcile_is_anew(const struct journal_exact *journal);
+
 void reconcile(const struct reconcile_facts *facts, struct reconciled *result);
+
+/* False: a relay ends with this error. */
+MUST_CHECK bool reconcile_allows(const struct reconciled *result, struct error *error);
 
 #endif

@@ -66,6 +66,16 @@ record_make(struct record *record, struct journal_position at, const struct jour
     return record->chain.count > 0;
 }
 
+void
+record_seqs(const struct record *record, struct journal_position confirmed, char text[RECORD_SEQS_SIZE])
+{
+    int used = snprintf(text, RECORD_SEQS_SIZE, "{%" PRId64 ",%" PRId64, confirmed.seq, confirmed.seq + 1);
+    for (size_t i = 0; record != NULL && i < record->chain.count; i++)
+        used +=
+            snprintf(text + used, (size_t)(RECORD_SEQS_SIZE - used), ",%" PRId64, record->chain.names[i].seq);
+    snprintf(text + used, (size_t)(RECORD_SEQS_SIZE - used), "}");
+}
+
 /* ---- writing ---- */
 
 void

@@ -57,6 +57,11 @@ bool record_sides_set(struct record_sides *sides, struct record_side side);
 MUST_CHECK bool record_make(struct record *record, struct journal_position at,
                             const struct journal_name *names, size_t count);
 
+/* An array of Postgres: which rows of the journal tell whether it is of this history (NULL: there is none), and of which one
+ * record_make() makes the record of what is confirmed. */
+#define RECORD_SEQS_SIZE ((RECORD_CHAIN + 2) * 21 + 3)
+void record_seqs(const struct record *record, struct journal_position confirmed, char text[RECORD_SEQS_SIZE]);
+
 void record_format(const struct record *record, char text[RECORD_TEXT_SIZE]);
 
 /* False: ERROR_CONFIG, it is not such a line, and what is wrong with it. */

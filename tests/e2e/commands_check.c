@@ -157,6 +157,18 @@ Test(commands_check, the_topic_of_dead_letters_is_looked_at_and_made_as_those_of
     place_close(&place);
 }
 
+Test(commands_check, exactly_once_is_well_before_the_first_start_when_its_topic_is_made)
+{
+    struct place place = place_open();
+    char *more = must_format("relay: \"%s\"\ndelivery: exactly-once\n", broker_topic_name(place.broker, "r"));
+    struct outboxd_result result = check_place(&place, more, NULL);
+    expect(&result, 69, "will be the first one", "error    topic outboxd-position-test-", "\n1 error, ");
+    result = check_place(&place, more, "--create");
+    expect(&result, 0, ": created, 1 partition, ", "the position in Kafka agree", "\n0 errors, ");
+    free(more);
+    place_close(&place);
+}
+
 /* Rows 29 and 75. */
 Test(commands_check, everything_wrong_is_found_in_one_run_and_the_configuration_decides_the_exit_code)
 {

@@ -93,6 +93,24 @@ Test(relay_exact, asked_twice_to_stop_it_ends_at_once_and_promises_no_repetition
     story_end(&story);
 }
 
+Test(relay_exact, check_takes_a_position_that_a_leader_is_moving_for_no_lost_one)
+{
+    struct story story;
+    story_begin(&story, &(struct story_options){.exact = true});
+    story_start_load(&story);
+    story_await_events(&story, 500);
+    for (int i = 0; i < 8; i++) {
+        struct outboxd_result check =
+            outboxd_run((const char *[]){"check", "--config", daemon_config_path(story.relay), NULL});
+        cr_expect_not_null(strstr(check.out, "the position in Kafka agree"), "%s", check.out);
+        cr_expect_eq(check.exit_code, 0, "%s%s", check.out, check.err);
+        outboxd_result_free(&check);
+    }
+    story_finish(&story, story.relay);
+    expect_all_once(&story);
+    story_end(&story);
+}
+
 /* The one that slept holds a producer that Kafka has fenced meanwhile. */
 Test(relay_exact, a_leader_that_slept_while_another_took_over_publishes_nothing_that_counts__P3__row_45)
 {

@@ -40,6 +40,20 @@ rebase_position(struct setup *setup)
     outboxd_result_free(&result);
 }
 
+/* What `run` would end with, `check` says before, and takes no lead for it. */
+static void
+expect_check(struct setup *setup, int exit_code, const char *cause, const char *cure)
+{
+    static const char epoch[] = "select max(epoch) from outbox.journal";
+    int64_t before = postgres_int(setup->admin, epoch);
+    struct outboxd_result check =
+        outboxd_run((const char *[]){"check", "--config", daemon_config_path(setup->relay), NULL});
+    cr_expect(strstr(check.out, cause) != NULL && strstr(check.out, cure) != NULL, "%s", check.out);
+    cr_expect_eq(check.exit_code, exit_code, "%s%s", check.out, check.err);
+    cr_expect_eq(postgres_int(setup->admin, epoch), before);
+    outboxd_result_free(&check);
+}
+
 Test(relay_exact_start, without_its_position_topic_it_ends_with_69_and_check_create_makes_it)
 {
     struct setup setup = setup_begin();
@@ -102,6 +116,7 @@ Test(relay_exact_start, a_position_of_another_outbox_with_the_same_names_is_78_a
     struct setup first = setup_begin(), second = setup_begin();
     const char *const *exact = publish_some(&first);
     setup_expect_refusal(&second, exact, 78, "of another database", "choose others");
+    expect_check(&second, 78, "of another database", "choose others");
     setup_run(&first, exact);
     emit(&first, 10);
     setup_expect_all_once(&first, 20000);
@@ -173,6 +188,7 @@ Test(relay_exact_start, a_position_that_is_gone_from_Kafka_stops_it_with_70_and_
     broker_delete_topic(setup.broker, setup.position);
     broker_create_topic(setup.broker, setup.position, 1, (const char *[]){"cleanup.policy", "compact", NULL});
     emit(&setup, 10);
+    expect_check(&setup, 70, "Kafka has no position", "outboxd rebase --position main");
     setup_expect_refusal(&setup, exact, 70, "Kafka has no position", "outboxd rebase");
     cr_expect_eq(setup_count(&setup), published, "published although its place is not known");
     rebase_position(&setup);
@@ -187,9 +203,11 @@ Test(relay_exact_start, a_history_that_Postgres_has_lost_stops_it_with_70__row_5
     const char *const *exact = publish_some(&setup);
     /* the same ticks again, as a promoted standby would write them anew */
     postgres_exec(setup.admin, "update outbox.journal set nonce = nonce + 1, exact_nonce = exact_nonce + 1");
+    expect_check(&setup, 70, "which this database does not know", "outboxd rebase --position main");
     setup_expect_refusal(&setup, exact, 70, "which this database does not know",
                          "outboxd rebase --position main");
     rebase_position(&setup);
+    expect_check(&setup, 0, "the position in Kafka agree", "\n0 errors, ");
     setup_run(&setup, exact);
     emit(&setup, 10);
     setup_expect_all_once(&setup, 20000);

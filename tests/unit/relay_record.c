@@ -179,6 +179,21 @@ Test(relay_record, a_tick_that_is_there_already_changes_nothing)
     cr_assert_eq(chain.names[0].nonce, 1);
 }
 
+Test(relay_record, asks_the_journal_for_its_chain_and_for_the_tick_of_what_is_confirmed)
+{
+    struct record record = {.chain = {.count = 2, .names = {{9, 1}, {INT64_MAX, 2}}}};
+    char seqs[RECORD_SEQS_SIZE];
+    record_seqs(&record, (struct journal_position){11, 7}, seqs);
+    cr_expect_str_eq(seqs, "{11,12,9,9223372036854775807}");
+    record_seqs(NULL, (struct journal_position){0, 0}, seqs);
+    cr_expect_str_eq(seqs, "{0,1}");
+    record.chain.count = RECORD_CHAIN;
+    for (size_t i = 0; i < RECORD_CHAIN; i++)
+        record.chain.names[i].seq = INT64_MAX;
+    record_seqs(&record, (struct journal_position){INT64_MAX - 1, 0}, seqs);
+    cr_expect_eq(seqs[strlen(seqs) - 1], '}', "%s", seqs);
+}
+
 Test(relay_record, of_a_position_names_the_tick_that_holds_it_or_is_none)
 {
     static const struct journal_name names[] = {{12, 120}, {11, 110}};
