@@ -82,6 +82,7 @@ compare(struct comparison *comparison, struct reconciled *result, struct error *
     struct journal_name *names;
     int64_t epoch;
     struct reconcile_facts facts = {.relay = comparison->settings->relay,
+                                    .config = comparison->settings->file,
                                     .kafka = comparison->found_any ? &comparison->record : NULL,
                                     .cluster = comparison->found.cluster,
                                     .row = &comparison->row,

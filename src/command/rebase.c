@@ -47,7 +47,8 @@ static const char help[] =
     "      --topic PATTERN    in these topics, too; may be given several times. In any case: those that the\n"
     "                         relay selects by name, and those it selects that the outbox has events of\n"
     "      --json             one JSON object a line: each phantom, then the numbers\n"
-    "  -c, --config FILE      configuration (default " COMMAND_DEFAULT_CONFIG "); read only for these two\n"
+    "  -c, --config FILE      configuration (default " COMMAND_DEFAULT_CONFIG "); read only for these two,\n"
+    "                         of which ADMIN takes the place of its postgres.conninfo\n"
     "  -h, --help             this text\n"
     "\n"
     "Exit codes: 0 done, or nothing to do; 64 usage (also: not agreed to); 69 Postgres did not do it, or\n"
@@ -144,7 +145,7 @@ contradiction(const struct rebase_options *options)
 {
     bool reads = options->position != NULL || options->phantoms;
     if (options->conninfo == NULL)
-        return "--conninfo is missing";
+        return "--conninfo is missing: that of an administrator, such as the one who ran migrate";
     if (options->position != NULL && options->same_xids)
         return "--position and --same-xids are two things: one after the other";
     if (options->phantoms && (options->position != NULL || options->same_xids))

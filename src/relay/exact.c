@@ -249,6 +249,7 @@ exact_answer_names(struct relay *relay, struct error *error)
         return true;
     }
     const struct reconcile_facts facts = {.relay = relay->settings->relay,
+                                          .config = relay->settings->file,
                                           .kafka = exact->found_any ? &exact->found : NULL,
                                           .cluster = producer_found(relay->producer)->cluster,
                                           .row = &row,

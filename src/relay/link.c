@@ -179,9 +179,10 @@ answer_pass(struct relay *relay)
         return;
     }
     log_warning("a standby was promoted that lacks what was published: its id sequence was moved past that; "
-                "`outboxd rebase --phantoms` counts and lists what consumers know and the database has lost",
-                LOG_INT("timeline", relay->seen.here.timeline), LOG_INT("from", relay->seen.sequence),
-                LOG_INT("to", sequence), LOG_END);
+                "`outboxd rebase --phantoms --conninfo ADMIN --config FILE` counts and lists what consumers "
+                "know and the database has lost",
+                LOG_STR("config", relay->settings->file), LOG_INT("timeline", relay->seen.here.timeline),
+                LOG_INT("from", relay->seen.sequence), LOG_INT("to", sequence), LOG_END);
     relay->look_at_us = relay->now_us;
 }
 

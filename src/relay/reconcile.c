@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* As it is to be typed, but for the administrator: the relay's own role may not change what is published. Of relay and configuration. */
+#define REBASE "`outboxd rebase --position %s --conninfo ADMIN --config %s`"
+
 static bool
 is_this_database(const struct reconcile_facts *facts)
 {
@@ -83,16 +86,16 @@ say_foreign(const struct reconcile_facts *facts, struct reconciled *result)
         snprintf(result->why, sizeof result->why,
                  "the position in Kafka was written in another Kafka cluster (%s; this is %s): a copied "
                  "topic says "
-                 "nothing about what this cluster has; run `outboxd rebase --position %s`",
-                 facts->kafka->cluster, facts->cluster, facts->relay);
+                 "nothing about what this cluster has; run " REBASE,
+                 facts->kafka->cluster, facts->cluster, facts->relay, facts->config);
     else
         snprintf(result->why, sizeof result->why,
                  "the position in Kafka is of another database (system identifier %" PRId64
                  ", database %" PRId64 "; this is %" PRId64 ", %" PRId64
                  "): two outboxes share the names of source and relay, choose others; or, if this is that "
                  "database "
-                 "restored, run `outboxd rebase --position %s`",
-                 there->sysid, there->dbid, here->sysid, here->dbid, facts->relay);
+                 "restored, run " REBASE,
+                 there->sysid, there->dbid, here->sysid, here->dbid, facts->relay, facts->config);
 }
 
 /* Not even an operator's word makes that topic ours. */
@@ -118,16 +121,16 @@ say_kafka_lost(const struct reconcile_facts *facts, struct reconciled *result)
     const struct journal_position *seen = &facts->row->exact.position;
     result->verdict = RECONCILE_KAFKA_LOST;
     if (facts->kafka == NULL)
-        snprintf(result->why, sizeof result->why,
-                 "Kafka has no position although up to tick %" PRId64 ", id %" PRId64
-                 " was committed there: its position topic was emptied, or this is another cluster; run "
-                 "`outboxd rebase --position %s`",
-                 seen->seq, seen->id, facts->relay);
+        snprintf(
+            result->why, sizeof result->why,
+            "Kafka has no position although up to tick %" PRId64 ", id %" PRId64
+            " was committed there: its position topic was emptied, or this is another cluster; run " REBASE,
+            seen->seq, seen->id, facts->relay, facts->config);
     else
         snprintf(result->why, sizeof result->why,
                  "Kafka says tick %" PRId64 ", id %" PRId64 " although tick %" PRId64 ", id %" PRId64
-                 " was committed there: it has lost events; run `outboxd rebase --position %s`",
-                 facts->kafka->at.seq, facts->kafka->at.id, seen->seq, seen->id, facts->relay);
+                 " was committed there: it has lost events; run " REBASE,
+                 facts->kafka->at.seq, facts->kafka->at.id, seen->seq, seen->id, facts->relay, facts->config);
 }
 
 static void
@@ -139,8 +142,8 @@ say_postgres_lost(const struct reconcile_facts *facts, struct reconciled *result
              "Kafka has events up to tick %" PRId64 ", id %" PRId64
              " which this database does not know: it has lost what was committed (a promoted asynchronous "
              "standby, a "
-             "restored backup); run `outboxd rebase --position %s`",
-             facts->kafka->at.seq, facts->kafka->at.id, facts->relay);
+             "restored backup); run " REBASE,
+             facts->kafka->at.seq, facts->kafka->at.id, facts->relay, facts->config);
 }
 
 static void
@@ -152,8 +155,8 @@ say_older_timeline(const struct reconcile_facts *facts, struct reconciled *resul
         result->why, sizeof result->why,
         "Kafka has a position of timeline %d, this server is on timeline %d: an old primary that came "
         "back beside the one that was promoted, where a relay has led since; stop this server; or, if it "
-        "is to be the primary again, run `outboxd rebase --position %s`",
-        facts->kafka->place.timeline, facts->row->here.timeline, facts->relay);
+        "is to be the primary again, run " REBASE,
+        facts->kafka->place.timeline, facts->row->here.timeline, facts->relay, facts->config);
 }
 
 static void
@@ -162,9 +165,9 @@ say_rebased(const struct reconcile_facts *facts, struct reconciled *result)
     result->verdict = RECONCILE_REBASED;
     snprintf(result->why, sizeof result->why,
              "the journal was rebased while Kafka had events up to tick %" PRId64 ", id %" PRId64
-             " of which it did not know: a relay that was killed, or a journal that was lost; run `outboxd "
-             "rebase --position %s`, which finds out which they are",
-             facts->kafka->at.seq, facts->kafka->at.id, facts->relay);
+             " of which it did not know: a relay that was killed, or a journal that was lost; run " REBASE
+             ", which finds out which they are",
+             facts->kafka->at.seq, facts->kafka->at.id, facts->relay, facts->config);
 }
 
 /* An operator says that the journal is right. Where Kafka has been in ticks that it knows, it has them for certain: they are not repeated,

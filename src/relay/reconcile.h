@@ -37,7 +37,7 @@ enum reconcile {
 };
 
 struct reconcile_facts {
-    const char *relay;
+    const char *relay, *config;        /* config: its file */
     const struct record *kafka;        /* k; NULL: the topic has no position */
     const char *cluster;               /* Kafka's own name; "": not told */
     const struct journal_row *row;     /* the newest of the journal */
@@ -51,7 +51,7 @@ struct reconciled {
     enum reconcile verdict;
     struct journal_position start; /* GO_ON, BASE: everything up to here is published, nothing after it */
     struct journal_name common;    /* POSTGRES_LOST: the newest tick that both know; seq -1: none */
-    char why[400];                 /* for people: what is wrong, and what helps; "" for GO_ON and BASE */
+    char why[1000];                /* for people: what is wrong, and what helps; "" for GO_ON and BASE */
 };
 
 /* The journal is right, by an operator's word, whatever is in Kafka. */

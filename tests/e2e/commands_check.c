@@ -363,6 +363,9 @@ Test(commands_check, a_slip_on_the_command_line_is_64_and_shows_what_was_meant)
         {{"status", "--jsn"},
          "outboxd status: unknown option --jsn; did you mean --json?\nTry 'outboxd status --help'.\n"},
         {{"status", "--json=yes"}, "outboxd status: --json takes no value\nTry 'outboxd status --help'.\n"},
+        {{"rebase", "--position", "main"},
+         "outboxd rebase: --conninfo is missing: that of an administrator, such as the one who ran migrate\n"
+         "Try 'outboxd rebase --help'.\n"},
         {{"help", "chekc"},
          "outboxd: unknown command 'chekc'; did you mean 'check'?\nTry 'outboxd --help'.\n"},
     };

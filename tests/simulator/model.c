@@ -13,8 +13,10 @@ static const char *const keys[] = {"anna", "ben", "carla", "dora", "emil", "finn
 static void
 draw_settings(struct settings *settings)
 {
-    static char source[] = "shop", relay[] = "main", all[] = "*", copies[] = "dead", *patterns[] = {all};
+    static char file[] = "c.yaml", source[] = "shop", relay[] = "main", all[] = "*", copies[] = "dead",
+                *patterns[] = {all};
     static const int64_t leases[] = {200 * MS, 500 * MS, 3000 * MS};
+    settings->file = file;
     settings->source = source;
     settings->relay = relay;
     settings->topics = patterns;

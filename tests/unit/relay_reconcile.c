@@ -25,6 +25,7 @@ agree(void)
         names[2 - i] = ticks[i];
     }
     facts = (struct reconcile_facts){.relay = "main",
+                                     .config = "/etc/shop.yaml",
                                      .kafka = &kafka,
                                      .cluster = "here",
                                      .row = &row,
@@ -92,7 +93,9 @@ Test(relay_reconcile, what_a_rebase_did_not_know_of_stops_it)
     facts.confirmed = row.confirmed = (struct journal_position){20, 0};
     facts.rebased = true;
     cr_expect_eq(verdict(), RECONCILE_REBASED);
-    cr_expect_not_null(strstr(result.why, "outboxd rebase --position main"), "%s", result.why);
+    cr_expect_not_null(
+        strstr(result.why, "`outboxd rebase --position main --conninfo ADMIN --config /etc/shop.yaml`"), "%s",
+        result.why);
     row.place.sysid = row.here.sysid = 6; /* also in a restored dump, which has the ticks of the old place */
     cr_expect_eq(verdict(), RECONCILE_REBASED);
     row.exact = (struct journal_exact){.on = true, .position = {12, 0}, .nonce = 120};
