@@ -45,7 +45,8 @@ static const char help[] =
     "  version    version of this binary\n"
     "\n"
     "Options:\n"
-    "  -c, --config FILE   configuration of all but migrate and rebase (default " COMMAND_DEFAULT_CONFIG ")\n"
+    "  -c, --config FILE   configuration (default " COMMAND_DEFAULT_CONFIG "); migrate reads none, rebase\n"
+    "                      one with --position and --phantoms only\n"
     "      --version       version of this binary\n"
     "  -h, --help          this text; 'outboxd COMMAND --help' for a command's own\n"
     "\n"
@@ -77,14 +78,21 @@ refuse(const char *word)
     return error_exit_code(ERROR_USAGE);
 }
 
+static bool
+is_help(const char *word)
+{
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
 /* `outboxd help COMMAND` is `outboxd COMMAND --help`. */
 static int
 command_help(int argc, char **argv)
 {
     char option[] = "--help";
     char *asked[] = {argc > 1 ? argv[1] : NULL, option, NULL};
-    const struct command *command = argc > 1 ? find(argv[1]) : NULL;
-    if (argc > 1 && command == NULL)
+    bool own = argc < 2 || is_help(argv[1]);
+    const struct command *command = own ? NULL : find(argv[1]);
+    if (!own && command == NULL)
         return refuse(argv[1]);
     if (command != NULL && command->run != command_help && command->run != command_version)
         return command->run(2, asked);
@@ -142,7 +150,7 @@ static int
 find_and_call(int argc, char **argv)
 {
     char run[] = "run", *first = argc > 1 ? argv[1] : run;
-    if (strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0)
+    if (is_help(first))
         return command_help(1, argv);
     if (strcmp(first, "--version") == 0)
         return command_version(1, argv);

@@ -379,10 +379,10 @@ Test(commands_check, a_slip_on_the_command_line_is_64_and_shows_what_was_meant)
 
 Test(commands_check, help_and_version_are_commands_too)
 {
-    static const char *const same[][2][3] = {{{"help"}, {"--help"}},
-                                             {{"help", "replay"}, {"replay", "--help"}},
-                                             {{"help", "help"}, {"--help"}},
-                                             {{"version"}, {"--version"}}};
+    static const char *const same[][2][3] = {
+        {{"help"}, {"--help"}},         {{"help", "replay"}, {"replay", "--help"}},
+        {{"help", "help"}, {"--help"}}, {{"help", "--help"}, {"--help"}},
+        {{"help", "-h"}, {"-h"}},       {{"version"}, {"--version"}}};
     for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
         struct outboxd_result one = outboxd_run(same[i][0]), other = outboxd_run(same[i][1]);
         cr_expect(one.exit_code == 0 && other.exit_code == 0, "%s", same[i][0][0]);
