@@ -4,6 +4,7 @@
 
 #include <openssl/x509_vfy.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -112,6 +113,14 @@ explain_scram(char *text, size_t size)
            " kafka.sasl.mechanisms: PLAIN over sasl_ssl";
 }
 
+/* librdkafka hands on what OpenSSL says, without a word of its own, when a handshake fails at the first byte. */
+static bool
+is_handshake(const char *text)
+{
+    return strncmp(text, "SSL handshake failed", 20) == 0 ||
+           (strncmp(text, "error:", 6) == 0 && strstr(text, ":SSL routines:") != NULL);
+}
+
 const char *
 handshake_explain(const char *broker, char *text, size_t size)
 {
@@ -121,7 +130,7 @@ handshake_explain(const char *broker, char *text, size_t size)
     static const struct fault no_tls = {
         0, "the broker ended it: is this a listener without TLS?",
         "check kafka.security.protocol and the port in kafka.bootstrap.servers"};
-    if (strncmp(text, "SSL handshake failed", 20) != 0)
+    if (!is_handshake(text))
         return NULL;
     if (strstr(text, "unexpected eof while reading") != NULL || strstr(text, "wrong version number") != NULL)
         return explain_tls(&no_tls, text, size);

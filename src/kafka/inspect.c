@@ -109,7 +109,7 @@ is_shut_out(const struct inspection *inspection)
     for (const char *at = servers ? servers->value : ""; *at != '\0'; at++)
         count += *at == ',';
     for (size_t i = 0; i < inspection->reason_count; i++)
-        if (inspection->reasons[i].code != RD_KAFKA_RESP_ERR__SSL &&
+        if (inspection->reasons[i].cure == NULL && inspection->reasons[i].code != RD_KAFKA_RESP_ERR__SSL &&
             inspection->reasons[i].code != RD_KAFKA_RESP_ERR__AUTHENTICATION)
             return false;
     return servers != NULL && inspection->reason_count >= count;

@@ -5,9 +5,16 @@
 #include "support/scratch.h"
 #include "support/wait.h"
 
+#include "base/clock.h"
+
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
+#include <netinet/in.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 static struct findings
 inspect(const char *servers, const char *const *topics, size_t count, bool create, int timeout_ms)
@@ -194,6 +201,48 @@ Test(kafka_inspect, a_topic_that_may_not_be_seen_names_the_permission, .timeout 
         find(&findings, FINDING_OK, "its configuration was not told: DESCRIBE_CONFIGS is not allowed"));
     findings_free(&findings);
     broker_free(broker);
+}
+
+/* Ends each connection before anything was said on it. */
+static void *
+end_each(void *context)
+{
+    for (int *listener = context, peer; (peer = accept(*listener, NULL, NULL)) >= 0; close(peer)) {
+        char heard[1024];
+        shutdown(peer, SHUT_WR);
+        while (recv(peer, heard, sizeof heard, 0) > 0)
+            continue;
+    }
+    return NULL;
+}
+
+Test(kafka_inspect, a_handshake_that_is_ended_at_once_is_not_waited_for_and_asks_for_the_protocol,
+     .timeout = 60)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    pthread_t thread;
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
+    cr_assert(bind(listener, (struct sockaddr *)&address, size) == 0 && listen(listener, 16) == 0 &&
+              getsockname(listener, (struct sockaddr *)&address, &size) == 0 &&
+              pthread_create(&thread, NULL, end_each, &listener) == 0);
+    char protocol[] = "ssl", *server = must_format("127.0.0.1:%d", ntohs(address.sin_port));
+    struct property properties[] = {{.name = "bootstrap.servers", .value = server, .line = 1},
+                                    {.name = "security.protocol", .value = protocol, .line = 2}};
+    struct settings settings = {
+        .file = "c.yaml", .source = "shop", .relay = "main", .kafka = properties, .kafka_count = 2};
+    struct findings findings = {0};
+    int64_t begin_us = clock_monotonic_us();
+    cr_expect_not(kafka_inspect(&settings, NULL, 0, false, 20000, &findings));
+    cr_expect_lt(clock_monotonic_us() - begin_us, INT64_C(10000000));
+    const struct finding *error = find(&findings, FINDING_ERROR, "is this a listener without TLS?");
+    cr_assert_not_null(error);
+    cr_expect_not_null(strstr(error->cure, "kafka.security.protocol"));
+    findings_free(&findings);
+    shutdown(listener, SHUT_RDWR);
+    pthread_join(thread, NULL);
+    close(listener);
+    free(server);
 }
 
 Test(kafka_inspect, nobody_there_is_said_broker_by_broker_within_the_time_given, .timeout = 60)

@@ -1,6 +1,7 @@
 /* kafka_brokers.c: is anybody there? P5: an outage is named with its reason; and one broker of several is none. The brokers are
  * librdkafka's mock: sockets that come and go as real ones do. */
 #include "kafka/brokers.h"
+#include "kafka/handshake.h"
 #include "kafka/producer.h"
 #include "support/wait.h"
 
@@ -36,6 +37,25 @@ Test(kafka_brokers, a_reason_is_the_brokers_address_and_what_happened)
                  "Failed to acquire idempotence PID from broker k:9092/1: Broker: busy: retrying");
     expect_split("no colon", "", "no colon");
     expect_split("", "", "");
+}
+
+Test(kafka_brokers, a_handshake_that_a_listener_without_TLS_has_ended_is_named_however_it_is_told)
+{
+    static const char *const told[] = {
+        "SSL handshake failed: ssl/record/rec_layer_s3.c:308:error:0A000126:SSL routines::unexpected eof "
+        "while reading: ",
+        "error:0A000126:SSL routines::unexpected eof while reading",
+        "error:0A00010B:SSL routines::wrong version number",
+        "error:1408F10B:SSL routines:ssl3_get_record:wrong version number"};
+    char text[256];
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++) {
+        snprintf(text, sizeof text, "%s", told[i]);
+        const char *cure = handshake_explain("127.0.0.1:9093", text, sizeof text);
+        cr_expect_str_eq(text, "SSL handshake failed: the broker ended it: is this a listener without TLS?");
+        cr_expect(cure != NULL && strstr(cure, "kafka.security.protocol") != NULL);
+    }
+    snprintf(text, sizeof text, "Receive failed: error:0A000126:SSL routines::unexpected eof while reading");
+    cr_expect_null(handshake_explain("127.0.0.1:9093", text, sizeof text), "it was in use");
 }
 
 struct cluster {
