@@ -71,8 +71,9 @@ void setup_wait_confirmed(struct setup *setup, int timeout_ms);
 /* How many records all topics hold now. */
 int64_t setup_count(const struct setup *setup);
 
-/* Compares the topics with outbox.event, but for what was discarded: nothing lost, phantom, reordered or changed. Returns the verdict, for its
- * duplicates. */
+/* Compares the topics with outbox.event, but for the events that are in a table of the outbox: dead_letter or discarded. */
+struct verdict setup_compare(struct setup *setup, const char *aside);
+/* The same but for what was discarded: nothing lost, phantom, reordered or changed. Returns the verdict, for its duplicates. */
 struct verdict setup_judge(struct setup *setup);
 /* Waits until all is confirmed; then every event must be there exactly once. */
 void setup_expect_all_once(struct setup *setup, int timeout_ms);
