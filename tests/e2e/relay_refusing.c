@@ -19,7 +19,7 @@ TestSuite(relay_refusing, .timeout = 120);
 #define REFUSED_WITH_CURE                                                                                    \
     "CLUSTER_AUTHORIZATION_FAILED: Broker: Cluster authorization failed; allow the relay's principal WRITE"
 /* Kafka's numbers of the requests. */
-enum { PRODUCE = 0, INIT_PRODUCER_ID = 22 };
+enum { PRODUCE = 0, INIT_PRODUCER_ID = 22, ADD_PARTITIONS_TO_TXN = 24, END_TXN = 26 };
 /* More than the relay asks in a test. */
 enum { FOR_EVER = 20000 };
 
@@ -54,11 +54,18 @@ begin(void)
 }
 
 static void
-start(struct scene *scene)
+start_with(struct scene *scene, const char *const *overrides)
 {
     scene->setup.relay = daemon_start(&(struct daemon_options){
         .conninfo = postgres_conninfo(scene->setup.postgres, scene->setup.database, POSTGRES_RELAY),
-        .bootstrap = rd_kafka_mock_cluster_bootstraps(scene->mock)});
+        .bootstrap = rd_kafka_mock_cluster_bootstraps(scene->mock),
+        .overrides = overrides});
+}
+
+static void
+start(struct scene *scene)
+{
+    start_with(scene, NULL);
 }
 
 static void
@@ -208,5 +215,59 @@ Test(relay_refusing, a_replica_that_leaves_behind_an_append_is_waited_for__P1__r
     setup_wait_confirmed(&scene.setup, 20000);
     wait_for(consumer_count(rd_kafka_mock_cluster_bootstraps(scene.mock), TOPIC) == 10, 5000);
     wait_for(daemon_readiness_is(scene.setup.relay, 200, "true"), 5000);
+    end(&scene);
+}
+
+/* What a coordinator says that is new, or still ends the last transaction: each of these once, to the broker's next such requests. */
+static void
+be_unready(struct scene *scene, int16_t request)
+{
+    cr_assert_eq(rd_kafka_mock_broker_push_request_error_rtts(
+                     scene->mock, 1, request, 4, RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS, 0,
+                     RD_KAFKA_RESP_ERR_NOT_COORDINATOR, 0, RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE, 0,
+                     RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS, 0),
+                 RD_KAFKA_RESP_ERR_NO_ERROR);
+}
+
+static bool
+has_said_all(const struct scene *scene, int16_t request)
+{
+    size_t left = 0;
+    cr_assert_eq(rd_kafka_mock_broker_error_stack_cnt(scene->mock, 1, request, &left),
+                 RD_KAFKA_RESP_ERR_NO_ERROR);
+    return left == 0;
+}
+
+/* librdkafka asks again, and warns of the first request only. A commit that was sent more than once costs an instance: the next one reads what
+ * came of it. The mock isolates nothing, so an event that was sent again would be there twice. */
+Test(relay_refusing,
+     fault_23_a_coordinator_that_is_not_ready_is_asked_again_and_nothing_is_lost_or_twice__P1_P3)
+{
+    static const int16_t requests[] = {INIT_PRODUCER_ID, ADD_PARTITIONS_TO_TXN, END_TXN};
+    struct scene scene = begin();
+    const char *const *overrides = setup_exact(&scene.setup, false);
+    cr_assert_eq(rd_kafka_mock_topic_create(scene.mock, scene.setup.position, 1, 1),
+                 RD_KAFKA_RESP_ERR_NO_ERROR);
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+        be_unready(&scene, requests[i]);
+        emit(&scene, 10);
+        if (i == 0)
+            start_with(&scene, overrides);
+        setup_wait_confirmed(&scene.setup, 40000);
+        cr_expect(has_said_all(&scene, requests[i]), "request %d was not made", requests[i]);
+        cr_expect_eq(daemon_metric(scene.setup.relay, "outbox_producer_instances_total"),
+                     requests[i] == END_TXN ? 2 : 1);
+    }
+    cr_expect(daemon_log_contains(scene.setup.relay,
+                                  "Failed to acquire transactional PID from broker "
+                                  "TxnCoordinator/1: Broker: Coordinator load in progress"));
+    cr_expect(daemon_log_contains(scene.setup.relay, "the commit was sent more than once"));
+    struct expected_events events = {0};
+    expected_read_outbox(&events, scene.setup.admin);
+    struct verdict verdict = checker_compare(&events, rd_kafka_mock_cluster_bootstraps(scene.mock),
+                                             (const char *[]){TOPIC, NULL}, scene.setup.source);
+    cr_expect(verdict_clean(&verdict) && verdict.duplicates == 0 && verdict.records == 30);
+    expected_free(&events);
+    wait_for(daemon_readiness_is(scene.setup.relay, 200, "true"), 15000);
     end(&scene);
 }
