@@ -1,7 +1,8 @@
-/* relay_full.c: row 73: Postgres has no room, for a connection or on its disk. The relay waits, says why, and goes on by itself;
- * business transactions are not its concern (P4), and nothing is lost or sent twice (P1). */
+/* relay_full.c: row 73: Postgres has no room, for a connection or on its disk, or takes no writes. The relay waits, says why, and goes on by
+ * itself; business transactions are not its concern (P4), and nothing is lost or sent twice (P1). */
 #include "relay_setup.h"
 
+#include "support/postgres_standby.h"
 #include "support/scratch.h"
 
 #include <pwd.h>
@@ -108,4 +109,82 @@ Test(relay_full, with_the_disk_of_the_journal_full_it_waits_and_goes_on__P1_P4__
     setup_end(&setup);
     free(filler);
     free(disk);
+}
+
+/* A server that becomes a standby ends its sessions, and a session of a standby is not taken: no statement meets it. A promotion makes a new
+ * timeline: at least once, what was not confirmed is sent again, in one run. */
+static void
+demoted(bool exact)
+{
+    struct setup setup = setup_begin_on(postgres_start(NULL), broker_shared());
+    setup_topic(&setup, "demoted", 1, NULL);
+    setup_run(&setup, exact ? setup_exact(&setup, true) : NULL);
+    for (int i = 0; i < 50; i++)
+        emit(&setup);
+    PQfinish(setup.admin);
+    PQfinish(setup.app);
+    postgres_demote(setup.postgres);
+    wait_for(daemon_readiness_is(setup.relay, 503, "hot standby mode"), 20000);
+    postgres_promote(setup.postgres);
+    setup.admin = postgres_open(setup.postgres, setup.database, POSTGRES_ADMIN);
+    setup.app = postgres_open(setup.postgres, setup.database, POSTGRES_WRITER);
+    for (int i = 0; i < 50; i++)
+        emit(&setup);
+    setup_wait_confirmed(&setup, 20000);
+    cr_expect_leq(setup_judge(&setup).duplicate_runs, exact ? 0 : 1);
+    cr_expect_eq(count_in(daemon_log(setup.relay), "info Postgres is back"), 1);
+    setup_end(&setup);
+}
+
+Test(relay_full, a_primary_that_becomes_a_standby_is_waited_for_until_it_is_promoted__P1_P2__row_73)
+{
+    demoted(false);
+}
+
+Test(relay_full,
+     a_primary_that_becomes_a_standby_is_waited_for_until_it_is_promoted_exactly_once__P1_P3__row_73)
+{
+    demoted(true);
+}
+
+/* Some services make a primary a standby without ending its sessions: each statement that writes fails then. Postgres itself does so in a
+ * transaction that is read-only, which a trigger makes of those that write to the journal. */
+static void
+writes_fail(bool exact)
+{
+    static const char reason[] = "read-only transaction (SQLSTATE 25006)";
+    struct setup setup = setup_begin_on(postgres_start(NULL), broker_shared());
+    setup_topic(&setup, "readonly", 1, NULL);
+    setup_run(&setup, exact ? setup_exact(&setup, true) : NULL);
+    emit(&setup);
+    setup_wait_confirmed(&setup, 10000);
+
+    postgres_exec(setup.admin,
+                  "create function public.read_only() returns trigger language plpgsql as 'begin"
+                  " set transaction read only; update outbox.relay set name = name where false; end';"
+                  " create trigger read_only before insert or update on outbox.journal"
+                  " execute function public.read_only()");
+    for (int i = 0; i < 50; i++)
+        emit(&setup);
+    wait_for(daemon_readiness_is(setup.relay, 503, reason), 20000);
+    int before = refusals(&setup, "cannot execute UPDATE in a read-only transaction");
+    wait_for(refusals(&setup, "cannot execute UPDATE in a read-only transaction") >= before + 6, 20000);
+    cr_expect(daemon_running(setup.relay) && !setup_confirmed(&setup));
+
+    postgres_exec(setup.admin, "drop trigger read_only on outbox.journal");
+    daemon_wait_ready(setup.relay);
+    setup_expect_all_once(&setup, 20000);
+    expect_told(setup.relay, 1);
+    setup_end(&setup);
+}
+
+Test(relay_full, statements_that_fail_as_read_only_are_tried_again_until_they_do_not__P1_P4__row_73)
+{
+    writes_fail(false);
+}
+
+Test(relay_full,
+     statements_that_fail_as_read_only_are_tried_again_until_they_do_not_exactly_once__P1_P3__row_73)
+{
+    writes_fail(true);
 }

@@ -95,6 +95,23 @@ postgres_promote(struct postgres *standby)
     await_primary(standby);
 }
 
+/* What the server looks for at its start, in its data. */
+static void
+touch(const struct postgres *postgres, const char *name)
+{
+    char *path = must_format("%s/%s", postgres->data, name);
+    postgres_run((const char *[]){"touch", path, NULL}, postgres->log);
+    free(path);
+}
+
+void
+postgres_demote(struct postgres *primary)
+{
+    postgres_stop_fast(primary);
+    touch(primary, "standby.signal");
+    postgres_up(primary);
+}
+
 const char *
 postgres_conninfo_of_both(struct postgres *first, struct postgres *second, const char *database,
                           const char *user)
@@ -134,11 +151,9 @@ postgres_recover(struct postgres *backup, const struct postgres *from, const cha
     char *settings = must_format("restore_command = 'cp %s/archive/%%f %%p'\nrecovery_target_name = '%s'\n"
                                  "recovery_target_action = promote",
                                  from->directory, restore_point);
-    char *signal = must_format("%s/recovery.signal", backup->data);
     postgres_configure(backup, settings);
-    postgres_run((const char *[]){"touch", signal, NULL}, backup->log);
+    touch(backup, "recovery.signal");
     postgres_up(backup);
     await_primary(backup);
-    free(signal);
     free(settings);
 }

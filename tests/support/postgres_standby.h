@@ -18,6 +18,9 @@ void postgres_wait_for_standby(struct postgres *primary, const char *name);
 /* Returns when it takes writes, on a timeline of its own. */
 void postgres_promote(struct postgres *standby);
 
+/* A primary is stopped, cleanly, and comes back as a standby of nobody, until it is promoted. */
+void postgres_demote(struct postgres *primary);
+
 /* For a client of both, as libpq's manual has it: whichever takes writes, in this order. Lives as long as `first`. */
 const char *postgres_conninfo_of_both(struct postgres *first, struct postgres *second, const char *database,
                                       const char *user);
