@@ -40,6 +40,7 @@ position_reader_conf(const struct settings *settings, struct error *error)
 {
     static const char *const properties[][2] = {{"isolation.level", "read_committed"},
                                                 {"enable.partition.eof", "true"},
+                                                {"check.crcs", "true"},
                                                 {"fetch.wait.max.ms", "10"},
                                                 {"auto.offset.reset", "error"}};
     rd_kafka_conf_t *conf = properties_client(settings, error);

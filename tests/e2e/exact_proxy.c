@@ -142,3 +142,28 @@ Test(exact_proxy, answers_of_the_journal_lost_with_their_connection_repeat_nothi
     story_inflict(&story, "postgres outboxd_page every=5 cut-response", 5);
     end(&story);
 }
+
+/* The last bytes of Produce, and of an answer to Fetch, are records, which a checksum guards: the broker looks at it, and whoever reads the
+ * position. */
+Test(exact_proxy, records_that_change_on_their_way_are_refused_and_sent_or_read_again__P1_P3_P5)
+{
+    struct story story;
+    begin(&story, 1);
+    for (int i = 0; i < 5; i++) {
+        double before = story_instances(&story);
+        story_inflict(&story, "kafka Produce n=2 corrupt-request=100", 1);
+        wait_for(story_instances(&story) > before, FAULT_MS);
+        story_await_confirmed(&story);
+    }
+    for (int i = 0; i < 5; i++) {
+        cr_assert_eq(daemon_terminate(story.relay), 0);
+        int rule = fproxy_rule(story.proxy, "kafka Fetch n=1 corrupt-response=150");
+        daemon_again(story.relay);
+        wait_for(fproxy_fired(story.proxy, rule) == 1, FAULT_MS);
+        fproxy_clear(story.proxy);
+        story_await_confirmed(&story);
+    }
+    cr_expect_not(daemon_log_contains(story.relay, "dead letter"));
+    cr_expect(daemon_log_contains(story.relay, "error=_BAD_MSG"), "no position was damaged");
+    end(&story);
+}

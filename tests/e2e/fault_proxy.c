@@ -108,6 +108,22 @@ Test(fault_proxy, requests_that_overtake_one_another_are_put_in_order__P1_P2__ro
     end(&story, (size_t)(story_instances(&story) - before) * STORY_STREAMS);
 }
 
+/* The broker compares what came with its checksum (CRC-32C) and refuses the batch; of the events that are tried again one by one, none is
+ * taken for the cause. */
+Test(fault_proxy, records_that_change_on_their_way_are_refused_and_sent_again__P1_P2_P5)
+{
+    struct story story;
+    begin(&story, 1);
+    double before = story_instances(&story);
+    for (int i = 0; i < 10; i++) {
+        story_inflict(&story, "kafka Produce n=2 corrupt-request=100", 1);
+        story_await_confirmed(&story);
+    }
+    cr_expect_geq(story_instances(&story), before + 10, "it was not noticed");
+    cr_expect_not(daemon_log_contains(story.relay, "dead letter"));
+    end(&story, (size_t)(story_instances(&story) - before) * STORY_STREAMS);
+}
+
 /* The client has given up and gone, and has sent it again by another connection, when the broker gets it. */
 Test(fault_proxy, a_request_that_arrives_when_its_client_has_gone_changes_no_order__P1_P2_P3__row_9)
 {
@@ -233,6 +249,7 @@ Test(fault_proxy, rules_that_say_nothing_that_can_be_done_are_refused)
         "rule kafka Produce delay-request",
         "rule kafka Produce p=2 drop-request",
         "rule postgres outboxd_step duplicate",
+        "rule postgres outboxd_step corrupt-response",
         "clear 7",
         "hello",
     };

@@ -9,6 +9,8 @@
 
 /* Of a frame that is sent again or later: a batch of librdkafka is one megabyte. */
 #define KEEP_BYTES (4 * 1024 * 1024)
+/* Of Kafka: length, kind and number, which stay as they are. */
+#define FRAME_HEAD 12
 
 static struct exchange *
 exchange_at(struct link *link, int i)
@@ -82,6 +84,19 @@ cut_at(const struct verdict *verdict, size_t size)
     return size / 2;
 }
 
+/* One byte of the body, or of its last ones when the rule says how many. */
+static const char *
+corrupt_frame(struct stream *stream, const struct verdict *verdict, size_t size)
+{
+    size_t among = size > FRAME_HEAD ? size - FRAME_HEAD : 0;
+    if (among == 0)
+        return "too-small";
+    if (verdict->amount > 0 && (size_t)verdict->amount < among)
+        among = (size_t)verdict->amount;
+    stream->corrupt_left = size - among + (size_t)(verdict->drawn * (double)among);
+    return verdict->action;
+}
+
 static void
 stand_still(struct stream *stream, const struct exchange *exchange)
 {
@@ -142,6 +157,8 @@ inflict(struct link *link, struct stream *stream, const struct exchange *exchang
     case FAULT_DUPLICATE:
     case FAULT_POSTPONE:
         return copy_frame(stream, exchange, size);
+    case FAULT_CORRUPT:
+        return corrupt_frame(stream, verdict, size);
     }
     return NULL;
 }

@@ -58,6 +58,7 @@ struct stream {
     bool swallow;
     size_t cut_left;     /* bytes until the connection is cut; SIZE_MAX: never */
     bool cut;            /* which has been reached */
+    size_t corrupt_left; /* bytes before the one that is changed; SIZE_MAX: none is */
     bool shut_after;     /* its destination is to be told the end behind it */
     bool shut_wanted;    /* that frame is through */
     struct parked *keep; /* where its copy goes; NULL: none is wanted */

@@ -15,7 +15,8 @@ struct action {
     enum fault fault;
     enum side side;
     enum amount amount;
-    bool kafka_only; /* a client of Postgres awaits one answer before it asks again */
+    /* a client of Postgres awaits one answer before it asks again, and nothing would tell it that a byte is another one */
+    bool kafka_only;
 };
 
 static const struct action actions[] = {
@@ -36,6 +37,8 @@ static const struct action actions[] = {
     {"postpone", FAULT_POSTPONE, SIDE_REQUEST, AMOUNT_MAY, true},
     {"throttle-request", FAULT_THROTTLE, SIDE_REQUEST, AMOUNT_MUST, false},
     {"throttle-response", FAULT_THROTTLE, SIDE_RESPONSE, AMOUNT_MUST, false},
+    {"corrupt-request", FAULT_CORRUPT, SIDE_REQUEST, AMOUNT_MAY, true},
+    {"corrupt-response", FAULT_CORRUPT, SIDE_RESPONSE, AMOUNT_MAY, true},
 };
 
 /* The next word of *text, without the '..' around it; NULL: there is none. Changes the text. */
@@ -263,6 +266,7 @@ rules_judge(struct rules *rules, const struct request *request)
         verdict.rule = rule->number;
         verdict.n = rule->seen;
         verdict.amount = rule->amount;
+        verdict.drawn = action->fault == FAULT_CORRUPT ? draw(rules) : 0;
         if (rule->kb > 0)
             verdict.boundary = rule->kb * 1024 - (int64_t)request->before % (rule->kb * 1024);
     }

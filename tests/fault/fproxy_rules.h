@@ -25,6 +25,7 @@ enum fault {
     FAULT_HOLD,
     FAULT_POSTPONE,
     FAULT_THROTTLE,
+    FAULT_CORRUPT,
 };
 
 /* What becomes of one request and of its answer. */
@@ -35,6 +36,7 @@ struct verdict {
     int rule;
     uint64_t n;     /* of the requests that the rule has counted, this one */
     int64_t amount; /* milliseconds or bytes; 0: not given */
+    double drawn;   /* 0 .. 1, without 1: which byte is corrupted */
     int64_t
         boundary;    /* of a rule with kb=: so many bytes of the request come before that many were carried */
     int64_t rate[2]; /* bytes a second of the request and of its answer; 0: as fast as it goes */

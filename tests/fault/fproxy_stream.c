@@ -16,7 +16,8 @@
 void
 stream_open(struct stream *stream)
 {
-    *stream = (struct stream){.in.capacity = IN_BYTES, .out.capacity = OUT_BYTES, .cut_left = SIZE_MAX};
+    *stream = (struct stream){
+        .in.capacity = IN_BYTES, .out.capacity = OUT_BYTES, .cut_left = SIZE_MAX, .corrupt_left = SIZE_MAX};
     stream->in.data = must_alloc(IN_BYTES);
     stream->out.data = must_alloc(OUT_BYTES);
 }
@@ -136,6 +137,21 @@ keep_bytes(struct parked *keep, const char *data, size_t size)
     keep->size += size;
 }
 
+/* Changes the byte whose turn has come. */
+static void
+corrupt(struct stream *stream, size_t size)
+{
+    if (stream->corrupt_left == SIZE_MAX)
+        return;
+    if (stream->corrupt_left < size) {
+        char *byte = stream->in.data + stream->in.start + stream->corrupt_left;
+        *byte = (char)~*byte;
+        stream->corrupt_left = SIZE_MAX;
+        return;
+    }
+    stream->corrupt_left -= size;
+}
+
 /* Some bytes of the present frame; false when none can go now. */
 static bool
 pass(struct stream *stream, int64_t now_us)
@@ -148,6 +164,7 @@ pass(struct stream *stream, int64_t now_us)
     if (size == 0)
         return false;
     const char *data = stream->in.data + stream->in.start;
+    corrupt(stream, size);
     if (!gone)
         buffer_put(&stream->out, data, size);
     if (stream->keep != NULL)
