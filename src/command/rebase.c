@@ -3,62 +3,13 @@
  * rebase_kafka.c. */
 #include "postgres/rebase.h"
 
-#include "command/moment.h"
-#include "command/rebase_kafka.h"
+#include "command/rebase_options.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const char help[] =
-    "Usage: outboxd rebase --conninfo ADMIN [--same-xids] [--dry-run] [--yes]\n"
-    "       outboxd rebase --conninfo ADMIN --position RELAY | --phantoms [--since TIME]\n"
-    "                      [--topic PATTERN].. [--json] [--config FILE] [--dry-run] [--yes]\n"
-    "\n"
-    "Lets the relays of a database go on when it is not the one in which they stood: a dump that was\n"
-    "restored, a clone, a cluster after pg_upgrade; or when the id sequence was set back, or the journal is\n"
-    "gone. Events that a relay has confirmed stay confirmed, the others will be published, in order, with\n"
-    "the ids that they have. Only events that were never sent and whose ids were given out twice get new\n"
-    "ones. One transaction for all relays; writers wait for it.\n"
-    "\n"
-    "      --conninfo ADMIN   libpq connection string of a role that may act for the owner of the schema,\n"
-    "                         such as the one that ran `migrate`\n"
-    "      --same-xids        the transaction numbers mean the same as before: after pg_upgrade. Then no\n"
-    "                         event is looked at or changed. Not needed within one cluster\n"
-    "      --dry-run          only show what would be done\n"
-    "      --yes              do not ask\n"
-    "\n"
-    "After a failover or a restore that lost commits, with the configuration of the relay; its principal\n"
-    "must be allowed to READ the topics. Both count and list the phantoms, which are events that consumers\n"
-    "know and the database has lost, and move the id sequence above every id that is in Kafka:\n"
-    "\n"
-    "      --position RELAY   when Postgres and Kafka disagree about what was published: the journal is\n"
-    "                         right. Its position is written to Kafka anew, and what it does not confirm is\n"
-    "                         published, but for what Kafka has. Stop the relay before. New events whose\n"
-    "                         ids consumers know as those of phantoms get others\n"
-    "      --phantoms         nothing else\n"
-    "      --since TIME       what was published since then: 2026-01-31T12:00:00Z, or so long ago: 90s, "
-    "10m,\n"
-    "                         2h, 1d. Default: ten minutes before what is not confirmed (--position, which\n"
-    "                         reads that in any case), or before the last promotion that the journal\n"
-    "                         remembers (--phantoms)\n"
-    "      --topic PATTERN    in these topics, too; may be given several times. In any case: those that the\n"
-    "                         relay selects by name, and those it selects that the outbox has events of\n"
-    "      --json             one JSON object a line: each phantom, then the numbers\n"
-    "  -c, --config FILE      configuration (default " COMMAND_DEFAULT_CONFIG "); read only for these two,\n"
-    "                         of which ADMIN takes the place of its postgres.conninfo\n"
-    "  -h, --help             this text\n"
-    "\n"
-    "Exit codes: 0 done, or nothing to do; 64 usage (also: not agreed to); 69 Postgres did not do it, or\n"
-    "Kafka cannot be read; 78 configuration.\n";
-
-struct rebase_options {
-    const char *conninfo, *position;
-    bool same_xids, phantoms, dated;
-    struct rebase_wish wish;
-};
 
 static void
 print_relay(const struct rebase_relay *relay, const struct rebase_plan *plan)
@@ -131,35 +82,11 @@ act(struct rebase *rebase, const struct rebase_options *options, struct error *e
     return good;
 }
 
-static bool
-take_since(void *context, const char *value, struct error *error)
-{
-    struct rebase_options *options = context;
-    options->dated = true;
-    return moment_parse("--since", value, &options->wish.since_us, &options->wish.back_us, error);
-}
-
-/* NULL: nothing contradicts anything. */
-static const char *
-contradiction(const struct rebase_options *options)
-{
-    bool reads = options->position != NULL || options->phantoms;
-    if (options->conninfo == NULL)
-        return "--conninfo is missing: that of an administrator, such as the one who ran migrate";
-    if (options->position != NULL && options->same_xids)
-        return "--position and --same-xids are two things: one after the other";
-    if (options->phantoms && (options->position != NULL || options->same_xids))
-        return "--phantoms goes alone; --position lists phantoms, too";
-    if (!reads && (options->dated || options->wish.topics.count > 0 || options->wish.json))
-        return "--since, --topic and --json are for --position and --phantoms";
-    return NULL;
-}
-
 /* The doors that read Kafka. */
 static bool
-load(struct rebase_options *options, const char *config, struct settings **settings, int *exit_code)
+load(struct rebase_options *options, struct settings **settings, int *exit_code)
 {
-    if (!command_load(config, settings, exit_code))
+    if (!command_load(options->config, settings, exit_code))
         return false;
     options->wish.settings = *settings;
     options->wish.position = options->position != NULL;
@@ -167,7 +94,7 @@ load(struct rebase_options *options, const char *config, struct settings **setti
         return true;
     struct error error;
     error_set(&error, ERROR_CONFIG,
-              "%s is the configuration of relay \"%s\": give that of \"%s\" with --config", config,
+              "%s is the configuration of relay \"%s\": give that of \"%s\" with --config", options->config,
               (*settings)->relay, options->position);
     *exit_code = command_failed("rebase", &error);
     return false;
@@ -189,25 +116,15 @@ work(const struct rebase_options *options, struct error *error)
 int
 command_rebase(int argc, char **argv)
 {
-    struct rebase_options options = {0};
-    struct command_option own[] = {
-        {"conninfo", .text = &options.conninfo}, {"position", .text = &options.position},
-        {"phantoms", .flag = &options.phantoms}, {"since", .take = take_since},
-        {"topic", .list = &options.wish.topics}, {"same-xids", .flag = &options.same_xids},
-        {"json", .flag = &options.wish.json},    {"dry-run", .flag = &options.wish.dry_run},
-        {"yes", .flag = &options.wish.yes},      {0}};
-    struct command_line line = {.help = help, .options = own, .context = &options};
+    struct rebase_options options;
     struct settings *settings = NULL;
     struct error error;
     int exit_code;
-    if (!command_parse(argc, argv, &line, &exit_code))
-        return exit_code;
-    const char *wrong = contradiction(&options);
-    bool reads = options.position != NULL || options.phantoms;
-    if (wrong != NULL)
-        exit_code = command_misused("rebase", wrong);
-    else if (!reads || load(&options, line.config, &settings, &exit_code))
-        exit_code = work(&options, &error) ? 0 : command_failed("rebase", &error);
+    if (rebase_options_parse(argc, argv, &options, &exit_code)) {
+        bool reads = options.position != NULL || options.phantoms;
+        if (!reads || load(&options, &settings, &exit_code))
+            exit_code = work(&options, &error) ? 0 : command_failed("rebase", &error);
+    }
     settings_free(settings);
     free(options.wish.topics.texts);
     return exit_code;

@@ -5,29 +5,10 @@
 
 #include "fuzz/fuzz.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { ARGUMENTS_MOST = 40 };
-
 static const char help[] = "Usage: outboxd status [--json]\n";
-
-struct arguments {
-    int count;
-    char *words[ARGUMENTS_MOST + 1];
-};
-
-static bool
-was_given(const struct arguments *given, const char *word)
-{
-    bool found = false;
-    for (int i = 0; i < given->count; i++) {
-        const char *at = given->words[i];
-        found = found || (word >= at && word <= at + strlen(at));
-    }
-    return found;
-}
 
 static bool
 take_text(void *context, const char *value, struct error *error)
@@ -39,7 +20,7 @@ take_text(void *context, const char *value, struct error *error)
 
 /* An option of each kind. Returns the exit code, or -1. */
 static int
-parse_command(struct arguments *given)
+parse_command(struct fuzz_arguments *given)
 {
     bool json = false;
     const char *text = NULL, *taken = NULL;
@@ -54,19 +35,19 @@ parse_command(struct arguments *given)
     if (command_parse(given->count, given->words, &line, &exit_code)) {
         CHECK(exit_code == -1 && line.operand_count >= 0 && line.operand_count <= 2);
         for (int i = 0; i < line.operand_count; i++)
-            CHECK(was_given(given, line.operands[i]));
+            CHECK(fuzz_was_given(given, line.operands[i]));
         CHECK(json == own[0].given && (text != NULL) == own[1].given && (list.count > 0) == own[2].given);
-        CHECK(text == NULL || was_given(given, text));
-        CHECK(strcmp(line.config, COMMAND_DEFAULT_CONFIG) == 0 || was_given(given, line.config));
+        CHECK(text == NULL || fuzz_was_given(given, text));
+        CHECK(strcmp(line.config, COMMAND_DEFAULT_CONFIG) == 0 || fuzz_was_given(given, line.config));
     }
     for (size_t i = 0; i < list.count; i++)
-        CHECK(was_given(given, list.texts[i]));
+        CHECK(fuzz_was_given(given, list.texts[i]));
     free(list.texts);
     return exit_code;
 }
 
 static int
-parse_relay(struct arguments *given)
+parse_relay(struct fuzz_arguments *given)
 {
     struct relay_options options;
     int exit_code = -1;
@@ -87,46 +68,10 @@ parse_relay(struct arguments *given)
     return exit_code;
 }
 
-static void
-check_said(int exit_code, const char *said, const char *printed)
-{
-    static const char try[] = "\nTry 'outboxd ";
-    CHECK(exit_code == -1 || exit_code == 0 || exit_code == 64);
-    CHECK((exit_code == 64) == (said[0] != '\0') && (exit_code == 0) == (printed[0] != '\0'));
-    CHECK(exit_code != 64 || (strncmp(said, "outboxd ", 8) == 0 && strstr(said, try) != NULL));
-}
-
-/* With both streams in memory. */
-static void
-run(int (*parse)(struct arguments *given), struct arguments *given)
-{
-    char *said = NULL, *printed = NULL;
-    size_t said_size, printed_size;
-    FILE *real_error = stderr, *real_output = stdout;
-    stderr = open_memstream(&said, &said_size);
-    stdout = open_memstream(&printed, &printed_size);
-    CHECK(stderr != NULL && stdout != NULL);
-    int exit_code = parse(given);
-    CHECK(fclose(stderr) == 0 && fclose(stdout) == 0);
-    stderr = real_error;
-    stdout = real_output;
-    check_said(exit_code, said, printed);
-    free(said);
-    free(printed);
-}
-
 int
 fuzz_options(const uint8_t *bytes, size_t size)
 {
-    char name[] = "relay";
-    struct arguments given = {.count = 1, .words = {name}};
-    if (size == 0)
-        return 0;
-    char *text = fuzz_text(bytes + 1, size - 1), *at = text;
-    while (given.count < ARGUMENTS_MOST && (given.words[given.count] = fuzz_line(&at)) != NULL)
-        given.count++;
-    given.words[given.count] = NULL;
-    run(bytes[0] % 2 == 0 ? parse_relay : parse_command, &given);
-    free(text);
+    if (size > 0)
+        fuzz_command("relay", bytes[0] % 2 == 0 ? parse_relay : parse_command, bytes + 1, size - 1);
     return 0;
 }

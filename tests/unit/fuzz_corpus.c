@@ -17,10 +17,11 @@ static const struct {
     const char *name;
     fuzz_target *target;
 } targets[] = {
-    {"broker", fuzz_broker},         {"config", fuzz_config}, {"conninfo", fuzz_conninfo},
-    {"headers", fuzz_headers},       {"log", fuzz_log},       {"options", fuzz_options},
-    {"record", fuzz_record},         {"row", fuzz_row},       {"snapshot", fuzz_snapshot},
-    {"statistics", fuzz_statistics}, {"topic", fuzz_topic},   {"units", fuzz_units},
+    {"broker", fuzz_broker},     {"commands", fuzz_commands},     {"config", fuzz_config},
+    {"conninfo", fuzz_conninfo}, {"headers", fuzz_headers},       {"log", fuzz_log},
+    {"options", fuzz_options},   {"record", fuzz_record},         {"row", fuzz_row},
+    {"snapshot", fuzz_snapshot}, {"statistics", fuzz_statistics}, {"topic", fuzz_topic},
+    {"units", fuzz_units},
 };
 enum { TARGETS = sizeof targets / sizeof *targets, SIZE_MOST = 65536 };
 
