@@ -64,7 +64,8 @@ Test(commands_aside_e2e, a_dead_letter_is_listed_and_retried_until_it_is_publish
     const char *topic = begin_dead(&setup);
     EXPECT(0, "1 dead letter, the oldest refused ", "", "dead", "list");
     EXPECT(0, "held        3 events behind it: 2, 3, 4\n", "", "dead", "show", "1");
-    EXPECT(69, "1  event 1 was refused: ", "not all is done: 1 of 1", "dead", "retry", "1");
+    EXPECT(69, "1  was refused: SIZE_REFUSED; it stays a dead letter", "not all is done: 1 of 1", "dead",
+           "retry", "1");
     EXPECT(0, "3 events held", "", "status");
     broker_configure_topic(setup.broker, topic, "max.message.bytes", "100000");
     EXPECT(0, "1  published, and 3 events that were held behind it\n", "", "dead", "retry", "--all");

@@ -279,7 +279,8 @@ beside_judge(struct beside *beside)
             postgres_int(admin, "select coalesce(sum(greatest(seen - asked, 0)), 0) from " COPIES),
         .uncopied = postgres_int(
             admin, "select count(*) from (select event_id from outbox.request where event_id is not null"
-                   " group by event_id having count(*) filter (where kind = 'copy') <> 1) letter"),
+                   " group by event_id having count(*) filter (where kind = 'copy') = 0"
+                   " or count(*) filter (where kind = 'copy' and outcome = 'done') > 1) letter"),
         .replays = done(beside, "replay"),
         .replayed = postgres_int(admin, "select count(*) from load.seen where kind = 'replay'"),
         .replayed_lost =

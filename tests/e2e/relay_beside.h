@@ -22,7 +22,7 @@ struct beside {
 struct beside_verdict {
     int64_t retries, in_vain, discards; /* requests that are done: carried out; refused again */
     int64_t copies, copies_lost, copies_twice;
-    int64_t uncopied; /* dead letters for which none was asked for, or several were */
+    int64_t uncopied; /* dead letters for which none was asked for, or several were made */
     int64_t replays, replayed, replayed_lost, replayed_twice; /* requests; records */
     int64_t strange; /* records of replays and copies that nobody asked for */
 };

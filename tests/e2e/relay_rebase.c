@@ -255,6 +255,9 @@ kill_before_the_confirmation(struct setup *setup)
     wait_for(daemon_metric(setup->relay, published) >= 300 + HELD, 20000);
     free(published);
     daemon_kill(setup->relay);
+    wait_for(postgres_int(setup->admin,
+                          "select count(*) from pg_stat_activity where usename = '" POSTGRES_RELAY "'") == 0,
+             20000); /* what it has asked for may still be carried out */
     release_confirmations(setup);
     cr_assert(!setup_confirmed(setup), "the journal knows of everything");
     return exact;
