@@ -125,9 +125,8 @@ tell_put_aside(struct session *session, const char *name, struct error *error)
                dead.letters, dead.letters == 1 ? "" : "s", dead.held, dead.held == 1 ? "" : "s");
     for (size_t i = 0; good && i < pauses.count; i++) {
         const struct paused *paused = &pauses.list[i];
-        if (!paused->waits || strcmp(paused->relay, name) != 0)
-            continue;
-        printf("nor is what waits because topic %s is paused\n", paused->topic);
+        if (paused->waits && strcmp(paused->relay, name) == 0)
+            printf("nor is what waits because topic %s is paused\n", paused->topic);
     }
     pauses_free(&pauses);
     dead_list_free(&dead);

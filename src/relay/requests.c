@@ -4,6 +4,7 @@
 
 #include <fnmatch.h>
 
+/* Of a page of what waits behind a dead letter; a live event is sent after all of it. */
 #define EVENTS 5000
 #define LIVE_EVENTS 1000
 /* A replay sends few events at a time, and looks at as many ids for them as takes some ten milliseconds: live ones come first. */

@@ -14,6 +14,7 @@
 
 /* A request that failed is tried again, no sooner than this. */
 #define AGAIN_US (INT64_C(5) * 1000000)
+/* Since its last live event the stream counts as one that has some. */
 #define LIVE_US (INT64_C(1) * 1000000)
 
 /* ---- which work ---- */

@@ -123,11 +123,7 @@ Test(fault_crashpoint, exactly_once_a_leader_stopped_at_a_commit_publishes_nothi
 static size_t
 count_records(const struct story *story, bool committed)
 {
-    struct records records = {0};
-    consumer_read_all(&records, broker_bootstrap(story->broker), story->topics, committed);
-    size_t count = records.count;
-    records_free(&records);
-    return count;
+    return consumer_count_all(broker_bootstrap(story->broker), story->topics, committed);
 }
 
 /* The leader stops when all events of a transaction are in Kafka, and only the position is not; it goes on, cut off from Postgres, when the

@@ -192,3 +192,13 @@ consumer_read_all(struct records *records, const char *bootstrap, const char *co
     rd_kafka_destroy(reading.client);
     free(reading.partitions);
 }
+
+size_t
+consumer_count_all(const char *bootstrap, const char *const *topics, bool committed)
+{
+    struct records records = {0};
+    consumer_read_all(&records, bootstrap, topics, committed);
+    size_t count = records.count;
+    records_free(&records);
+    return count;
+}

@@ -48,6 +48,8 @@ struct records {
  * that does not exist gives nothing. */
 void consumer_read_all(struct records *records, const char *bootstrap, const char *const *topics,
                        bool committed);
+/* How many that are. */
+size_t consumer_count_all(const char *bootstrap, const char *const *topics, bool committed);
 
 /* How many records the topic holds now by its watermarks (cheap; for waiting). */
 int64_t consumer_count(const char *bootstrap, const char *topic);
