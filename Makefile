@@ -281,7 +281,7 @@ crashpoints-now: $(O)/outboxd $(O)/tests/crashpoints/crashpoints
 	O=$(O) KILLS=$(KILLS) SEED=$(SEED) DELIVERY=$(DELIVERY) FUNCTIONS='$(FUNCTIONS)' \
 		tests/run.sh --timeout 86400 $(O)/tests/crashpoints/crashpoints
 
-LIVES := relay_story relay_beside relay_lives
+LIVES := relay_story relay_story_judge relay_beside relay_lives
 $(O)/tests/crashpoints/crashpoints: $(O)/obj/tests/crashpoints/crashpoints.o $(LIVES:%=$(O)/obj/tests/e2e/%.o) $(support_OBJ) $(OBJ) \
                                     | $(FAULT_KIT:%=$(O)/tests/%)
 	@mkdir -p $(@D)
@@ -292,7 +292,7 @@ $(O)/tests/crashpoints/crashpoints: $(O)/obj/tests/crashpoints/crashpoints.o $(L
 # what stays of src/postgres are the files that read answers; the rest, Kafka, clocks and log are tests/simulator's
 simulator_OBJ := $(patsubst %.c,$(O)/obj/%.o,$(sort $(wildcard tests/simulator/*.c)) \
                    $(filter-out src/base/clock.c src/base/log%.c,$(wildcard src/base/*.c)) $(wildcard src/event/*.c) \
-                   $(wildcard src/relay/*.c) $(patsubst %,src/postgres/%.c,aside backlog conceal failure journal reader row tick waiting) src/http/snapshot.c)
+                   $(wildcard src/relay/*.c) $(patsubst %,src/postgres/%.c,aside backlog cells conceal failure journal journal_rows reader row tick waiting) src/http/snapshot.c)
 .PHONY: simulate simulate-now
 simulate:                 ## a million simulated worlds; build/tests/simulator/simulate SEED shows what happens in one
 	packaging/deps.sh build

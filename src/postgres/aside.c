@@ -2,9 +2,11 @@
 #include "postgres/aside.h"
 
 #include "base/fields.h"
+#include "postgres/cells.h"
 #include "postgres/numbers.h"
 
 #include <jansson.h>
+#include <libpq-fe.h>
 #include <string.h>
 
 void
@@ -91,11 +93,11 @@ aside_read_holds(struct session *session, aside_visit_hold *visit, void *context
         return error_prefix(error, "cannot read what dead letters hold");
     *count = PQntuples(result);
     for (int row = 0; row < *count; row++) {
-        struct aside_hold hold = {.number = number_field(result, row, 0),
-                                  .tick = number_field(result, row, 1),
-                                  .event_id = number_field(result, row, 2),
+        struct aside_hold hold = {.number = cell_number(result, row, 0),
+                                  .tick = cell_number(result, row, 1),
+                                  .event_id = cell_number(result, row, 2),
                                   .topic = PQgetvalue(result, row, 3),
-                                  .held_tick = number_field(result, row, 5)};
+                                  .held_tick = cell_number(result, row, 5)};
         read_digest(result, row, 4, hold.key);
         visit(context, &hold);
     }
@@ -122,7 +124,7 @@ aside_read_ahead(struct session *session, aside_visit_place *visit, void *contex
         return error_prefix(error, "cannot read the dead letters");
     *count = PQntuples(result);
     for (int row = 0; row < *count; row++)
-        visit(context, (struct aside_place){number_field(result, row, 0), number_field(result, row, 1)});
+        visit(context, (struct aside_place){cell_number(result, row, 0), cell_number(result, row, 1)});
     PQclear(result);
     return true;
 }

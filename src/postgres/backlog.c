@@ -1,9 +1,12 @@
 /* backlog.c: see backlog.h. Called by relay/backlog.c; the SQL is in statements.h. */
 #include "postgres/backlog.h"
 
+#include "postgres/cells.h"
 #include "postgres/numbers.h"
 
 #include <inttypes.h>
+#include <libpq-fe.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Somebody may have paused the relay in order to work at the tables, and heartbeats wait behind this. */
@@ -26,7 +29,7 @@ backlog_read(struct session *session, int64_t *oldest_us, struct error *error)
     PGresult *result = session_answer(session, error);
     if (result == NULL)
         return error_prefix(error, "cannot look for what waits");
-    *oldest_us = number_field(result, 0, 0);
+    *oldest_us = cell_number(result, 0, 0);
     PQclear(result);
     return true;
 }

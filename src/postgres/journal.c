@@ -2,6 +2,7 @@
  * what to publish. */
 #include "postgres/journal.h"
 
+#include "postgres/cells.h"
 #include "postgres/numbers.h"
 #include "postgres/statements.h"
 
@@ -27,12 +28,6 @@ nonce(void)
     int64_t value = 0;
     CHECK(getrandom(&value, sizeof value, 0) == sizeof value);
     return value & INT64_MAX;
-}
-
-static bool
-flag(const PGresult *result, int row, int column)
-{
-    return PQgetvalue(result, row, column)[0] == 't';
 }
 
 /* The answer if it has exactly one row; an empty one means that the journal of a running relay is gone. */
@@ -88,26 +83,24 @@ journal_read_newest(struct session *session, struct journal_row *row, struct err
     if (result == NULL)
         return error_prefix(error, "cannot read the journal");
     journal_row_clear(row);
-    row->seq = number_field(result, 0, 0);
-    row->epoch = number_field(result, 0, 1);
+    row->seq = cell_number(result, 0, 0);
+    row->epoch = cell_number(result, 0, 1);
     snprintf(row->holder, sizeof row->holder, "%s", PQgetvalue(result, 0, 2));
-    tick_edge_set(&row->edge, PQgetvalue(result, 0, 3), number_field(result, 0, 4),
-                  number_field(result, 0, 5));
-    row->hi_id = number_field(result, 0, 6);
-    row->confirmed = (struct journal_position){number_field(result, 0, 7), number_field(result, 0, 8)};
-    row->released = flag(result, 0, 9);
-    row->age_us = number_field(result, 0, 10);
-    row->place = (struct journal_place){number_field(result, 0, 11), (int)number_field(result, 0, 12),
-                                        number_field(result, 0, 13)};
-    row->here = (struct journal_place){number_field(result, 0, 14), (int)number_field(result, 0, 15),
-                                       number_field(result, 0, 16)};
-    row->sequence = number_field(result, 0, 17);
-    row->sequence_file = number_field(result, 0, 18);
-    row->retired = flag(result, 0, 19);
-    row->exact =
-        (struct journal_exact){.on = !PQgetisnull(result, 0, 20),
-                               .position = {number_field(result, 0, 20), number_field(result, 0, 21)},
-                               .nonce = number_field(result, 0, 22)};
+    tick_edge_set(&row->edge, PQgetvalue(result, 0, 3), cell_number(result, 0, 4), cell_number(result, 0, 5));
+    row->hi_id = cell_number(result, 0, 6);
+    row->confirmed = (struct journal_position){cell_number(result, 0, 7), cell_number(result, 0, 8)};
+    row->released = cell_truth(result, 0, 9);
+    row->age_us = cell_number(result, 0, 10);
+    row->place = (struct journal_place){cell_number(result, 0, 11), (int)cell_number(result, 0, 12),
+                                        cell_number(result, 0, 13)};
+    row->here = (struct journal_place){cell_number(result, 0, 14), (int)cell_number(result, 0, 15),
+                                       cell_number(result, 0, 16)};
+    row->sequence = cell_number(result, 0, 17);
+    row->sequence_file = cell_number(result, 0, 18);
+    row->retired = cell_truth(result, 0, 19);
+    row->exact = (struct journal_exact){.on = !PQgetisnull(result, 0, 20),
+                                        .position = {cell_number(result, 0, 20), cell_number(result, 0, 21)},
+                                        .nonce = cell_number(result, 0, 22)};
     PQclear(result);
     return true;
 }
@@ -124,8 +117,8 @@ journal_read_set_back(struct session *session, bool *set_back, bool *numbers_bac
     PGresult *result = answer_one_row(session, error);
     if (result == NULL)
         return error_prefix(error, "cannot look for events that would be passed over");
-    *set_back = flag(result, 0, 0);
-    *numbers_back = flag(result, 0, 1);
+    *set_back = cell_truth(result, 0, 0);
+    *numbers_back = cell_truth(result, 0, 1);
     PQclear(result);
     return true;
 }
@@ -149,86 +142,9 @@ journal_read_take(struct session *session, struct journal_self *self, bool *take
         return error_prefix(error, "cannot take the lead");
     *taken = PQntuples(result) == 1;
     if (*taken) {
-        self->seq = number_field(result, 0, 0);
-        self->epoch = number_field(result, 0, 1);
+        self->seq = cell_number(result, 0, 0);
+        self->epoch = cell_number(result, 0, 1);
     }
-    PQclear(result);
-    return true;
-}
-
-void
-journal_ask_rows(struct session *session, const char *relay, int64_t seq, int limit, int64_t now_us)
-{
-    struct numbers numbers = {0};
-    const char *values[] = {relay, number_text(&numbers, seq), number_text(&numbers, limit)};
-    session_ask_prepared(session, "outboxd_rows", 3, values, false, now_us);
-}
-
-void
-journal_ask_round(struct session *session, const char *relay, int64_t from_seq, int64_t to_seq,
-                  int64_t now_us)
-{
-    struct numbers numbers = {0};
-    const char *values[] = {relay, number_text(&numbers, from_seq), number_text(&numbers, to_seq)};
-    session_ask_prepared(session, "outboxd_round", 3, values, false, now_us);
-}
-
-bool
-journal_read_rows(struct session *session, int64_t *epoch, struct journal_row **rows, size_t *count,
-                  struct error *error)
-{
-    PGresult *result = session_answer(session, error);
-    if (result == NULL)
-        return error_prefix(error, "cannot read the journal");
-    *count = (size_t)PQntuples(result);
-    *epoch = *count > 0 ? number_field(result, 0, 0) : 0;
-    if (*count > 0 &&
-        PQgetisnull(result, 0, 1)) /* the newest row's epoch comes even when there is none of them */
-        *count = 0;
-    *rows = must_calloc(*count, sizeof **rows);
-    for (size_t i = 0; i < *count; i++) {
-        struct journal_row *row = &(*rows)[i];
-        row->seq = number_field(result, (int)i, 1);
-        tick_edge_set(&row->edge, PQgetvalue(result, (int)i, 2), number_field(result, (int)i, 3),
-                      number_field(result, (int)i, 4));
-        row->hi_id = number_field(result, (int)i, 5);
-        row->nonce = number_field(result, (int)i, 6);
-    }
-    PQclear(result);
-    return true;
-}
-
-void
-journal_rows_free(struct journal_row *rows, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        journal_row_clear(&rows[i]);
-    free(rows);
-}
-
-void
-journal_ask_names(struct session *session, const char *relay, const char *seqs, int64_t now_us)
-{
-    const char *values[] = {relay, seqs};
-    session_ask_prepared(session, "outboxd_names", 2, values, false, now_us);
-}
-
-bool
-journal_read_names(struct session *session, int64_t *epoch, bool *rebased, struct journal_name **names,
-                   size_t *count, struct error *error)
-{
-    PGresult *result = session_answer(session, error);
-    if (result == NULL)
-        return error_prefix(error, "cannot look up ticks in the journal");
-    int rows = PQntuples(result);
-    *epoch = rows > 0 ? number_field(result, 0, 0) : 0;
-    *rebased = rows > 0 && flag(result, 0, 3);
-    *count = 0;
-    *names = must_calloc((size_t)rows + 1, sizeof **names);
-    for (int i = 0; i < rows; i++)
-        if (!PQgetisnull(result, i, 1)) /* the newest row's epoch comes even when there is none of them */
-            (*names)[(*count)++] =
-                (struct journal_name){number_field(result, i, 1), number_field(result, i, 2)};
     PQclear(result);
     return true;
 }
@@ -250,7 +166,7 @@ journal_read_late(struct session *session, struct tick *tick, struct error *erro
     free(tick->late);
     tick->late = must_strdup(PQgetvalue(result, 0, 0));
     tick->late_count = tick_late_count(tick->late);
-    tick->late_lo = number_field(result, 0, 1);
+    tick->late_lo = cell_number(result, 0, 1);
     PQclear(result);
     return true;
 }
@@ -294,14 +210,14 @@ static bool
 read_common(struct session *session, const PGresult *result, int appended, int sequence,
             struct journal_self *self, struct journal_stepped *stepped, struct error *error)
 {
-    stepped->sequence = number_field(result, 0, sequence);
-    stepped->backend_pid = (int)number_field(result, 0, 3);
+    stepped->sequence = cell_number(result, 0, sequence);
+    stepped->backend_pid = (int)cell_number(result, 0, 3);
     stepped->appended = !PQgetisnull(result, 0, appended);
     stepped->durable = session_durable(session);
-    stepped->fenced = number_field(result, 0, 0) != self->seq || number_field(result, 0, 1) != self->epoch;
+    stepped->fenced = cell_number(result, 0, 0) != self->seq || cell_number(result, 0, 1) != self->epoch;
     if (stepped->fenced)
         return true;
-    int64_t hi_id = number_field(result, 0, 2);
+    int64_t hi_id = cell_number(result, 0, 2);
     if (stepped->sequence < hi_id)
         return error_set(
             error, ERROR_INTERNAL,
@@ -310,21 +226,21 @@ read_common(struct session *session, const PGresult *result, int appended, int s
             "passed over; run `outboxd rebase`, see docs/operations.md, \"The sequence went backwards\"",
             hi_id, stepped->sequence);
     if (stepped->appended)
-        self->seq = number_field(result, 0, appended);
+        self->seq = cell_number(result, 0, appended);
     return true;
 }
 
 static void
 read_tick(const PGresult *result, const struct tick_edge *from, struct tick *tick)
 {
-    tick->seq = number_field(result, 0, 6);
+    tick->seq = cell_number(result, 0, 6);
     tick_edge_set(&tick->from, from->snapshot, from->w, from->lo_id);
     tick->snapshot = must_strdup(PQgetvalue(result, 0, 7));
-    tick->hi_id = number_field(result, 0, 10);
+    tick->hi_id = cell_number(result, 0, 10);
     tick->late = must_strdup(PQgetvalue(result, 0, 5));
     tick->late_count = tick_late_count(tick->late);
-    tick->late_lo = number_field(result, 0, 15);
-    tick->nonce = number_field(result, 0, 16);
+    tick->late_lo = cell_number(result, 0, 15);
+    tick->nonce = cell_number(result, 0, 16);
 }
 
 bool
@@ -341,19 +257,19 @@ journal_read_step(struct session *session, struct journal_self *self, const stru
                          "the sequence outbox.event_id_seq went backwards, below %" PRId64
                          "; run `outboxd rebase`, see docs/operations.md, \"The sequence went backwards\"",
                          step->last->lo_id);
-    stepped->found = flag(result, 0, 4);
-    stepped->sequence_file = number_field(result, 0, 14);
+    stepped->found = cell_truth(result, 0, 4);
+    stepped->sequence_file = cell_number(result, 0, 14);
     if (stepped->found && !stepped->appended)
         stepped->fenced = true; /* wanted, but somebody else appended seq + 1 */
     if (good && stepped->appended) {
-        tick_edge_set(&stepped->edge, PQgetvalue(result, 0, 7), number_field(result, 0, 8),
-                      number_field(result, 0, 9));
+        tick_edge_set(&stepped->edge, PQgetvalue(result, 0, 7), cell_number(result, 0, 8),
+                      cell_number(result, 0, 9));
         if (stepped->found)
             read_tick(result, step->last, &stepped->tick);
     } else if (good) {
         /* A virtual tick. Its lo is the value that this step was given, never the one that it read: that was read after
          * the snapshot, and an event between the two would be lost. */
-        tick_edge_set(&stepped->edge, PQgetvalue(result, 0, 11), number_field(result, 0, 12), step->next_lo);
+        tick_edge_set(&stepped->edge, PQgetvalue(result, 0, 11), cell_number(result, 0, 12), step->next_lo);
     }
     PQclear(result);
     return good;
@@ -398,7 +314,7 @@ journal_read_confirm(struct session *session, struct journal_self *self, struct 
     bool good = read_common(session, result, 4, 5, self, stepped, error);
     if (!stepped->appended)
         stepped->fenced = true;
-    stepped->answer = number_field(result, 0, 6);
+    stepped->answer = cell_number(result, 0, 6);
     PQclear(result);
     return good;
 }

@@ -1,14 +1,12 @@
-/* numbers.h: numbers as parameters of a statement: their text, alive until the request is sent; and back. For the files of this room that
- * ask the journal's statements. */
+/* numbers.h: numbers as parameters of a statement: their text, alive until the request is sent. For the files of this room that ask the
+ * journal's statements. */
 #ifndef OUTBOXD_POSTGRES_NUMBERS_H
 #define OUTBOXD_POSTGRES_NUMBERS_H
 
 #include "base/error.h"
 
 #include <inttypes.h>
-#include <libpq-fe.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #define NUMBERS_MOST 16
 
@@ -31,12 +29,6 @@ static inline const char *
 number_or_null(struct numbers *numbers, int64_t value)
 {
     return value ? number_text(numbers, value) : NULL;
-}
-
-static inline int64_t
-number_field(const PGresult *result, int row, int column)
-{
-    return strtoll(PQgetvalue(result, row, column), NULL, 10);
 }
 
 #endif

@@ -2,6 +2,7 @@
  * decides nothing. */
 #include "postgres/rebase_parts.h"
 
+#include "postgres/cells.h"
 #include "postgres/failure.h"
 #include "postgres/schema.h"
 
@@ -152,35 +153,23 @@ rebase_close(struct rebase *rebase)
     free(rebase);
 }
 
-int64_t
-rebase_number(const PGresult *result, int row, int column)
-{
-    return strtoll(PQgetvalue(result, row, column), NULL, 10);
-}
-
-bool
-rebase_truth(const PGresult *result, int row, int column)
-{
-    return PQgetvalue(result, row, column)[0] == 't';
-}
-
 /* One row for each relay; one with NULLs when there is none. */
 static void
 read_plan(const PGresult *result, struct rebase_plan *plan)
 {
-    *plan = (struct rebase_plan){.needed = rebase_truth(result, 0, 0),
-                                 .moved = rebase_truth(result, 0, 1),
-                                 .set_back = rebase_truth(result, 0, 2),
-                                 .highest = rebase_number(result, 0, 3),
-                                 .renumbered = rebase_number(result, 0, 4)};
+    *plan = (struct rebase_plan){.needed = cell_truth(result, 0, 0),
+                                 .moved = cell_truth(result, 0, 1),
+                                 .set_back = cell_truth(result, 0, 2),
+                                 .highest = cell_number(result, 0, 3),
+                                 .renumbered = cell_number(result, 0, 4)};
     int rows = PQntuples(result);
     plan->relays = must_calloc((size_t)rows, sizeof *plan->relays);
     for (int row = 0; row < rows && !PQgetisnull(result, row, 5); row++)
         plan->relays[plan->relay_count++] =
             (struct rebase_relay){.name = must_strdup(PQgetvalue(result, row, 5)),
                                   .wrong = must_strdup(PQgetvalue(result, row, 6)),
-                                  .unconfirmed = rebase_number(result, row, 7),
-                                  .killed = rebase_truth(result, row, 8)};
+                                  .unconfirmed = cell_number(result, row, 7),
+                                  .killed = cell_truth(result, row, 8)};
 }
 
 void
@@ -215,7 +204,7 @@ rebase_look(struct rebase *rebase, bool same_xids, struct rebase_plan *plan, str
     PQclear(result);
     if (!rebase_ask(rebase, "select count(*) from outbox.event", &result, error))
         return error_prefix(error, "cannot look at the outbox");
-    plan->events = rebase_number(result, 0, 0);
+    plan->events = cell_number(result, 0, 0);
     PQclear(result);
     return true;
 }

@@ -2,6 +2,7 @@
  * schema/007_failover.sql. Called by `outboxd rebase`; decides nothing. */
 #include "postgres/rebase_kafka.h"
 
+#include "postgres/cells.h"
 #include "postgres/rebase_parts.h"
 
 #include <inttypes.h>
@@ -27,10 +28,9 @@ rebase_position_look(struct rebase *rebase, const char *relay, struct rebase_pos
         return error_prefix(error, "cannot look at the journal");
     position->known = PQntuples(result) == 1;
     if (position->known) {
-        position->confirmed =
-            (struct journal_position){rebase_number(result, 0, 0), rebase_number(result, 0, 1)};
-        position->exact = rebase_truth(result, 0, 2);
-        position->kafka = (struct journal_position){rebase_number(result, 0, 3), rebase_number(result, 0, 4)};
+        position->confirmed = (struct journal_position){cell_number(result, 0, 0), cell_number(result, 0, 1)};
+        position->exact = cell_truth(result, 0, 2);
+        position->kafka = (struct journal_position){cell_number(result, 0, 3), cell_number(result, 0, 4)};
         snprintf(position->seen, sizeof position->seen, "%s", PQgetvalue(result, 0, 5));
     }
     PQclear(result);
@@ -67,7 +67,7 @@ rebase_common(struct rebase *rebase, const char *relay, const struct journal_nam
     free(nonces);
     if (!good)
         return error_prefix(error, "cannot look at the journal");
-    *seq = rebase_number(result, 0, 0);
+    *seq = cell_number(result, 0, 0);
     PQclear(result);
     return true;
 }
@@ -96,7 +96,7 @@ rebase_since(struct rebase *rebase, const char *relay, bool position, int64_t *s
     PGresult *result;
     if (!rebase_ask_with(rebase, sql, 2, values, &result, error))
         return error_prefix(error, "cannot look at the journal");
-    *since_ms = rebase_number(result, 0, 0);
+    *since_ms = cell_number(result, 0, 0);
     PQclear(result);
     return true;
 }
@@ -198,13 +198,13 @@ rebase_kafka_judge(struct rebase *rebase, struct rebase_found *found, struct err
                     " from outbox.rebase_judge()",
                     &result, error))
         return error_prefix(error, "cannot compare what Kafka has");
-    *found = (struct rebase_found){.records = rebase_number(result, 0, 0),
-                                   .events = rebase_number(result, 0, 1),
-                                   .phantoms = rebase_number(result, 0, 2),
-                                   .reused = rebase_number(result, 0, 3),
-                                   .untold = rebase_number(result, 0, 4),
-                                   .highest = rebase_number(result, 0, 5),
-                                   .sequence = rebase_number(result, 0, 6)};
+    *found = (struct rebase_found){.records = cell_number(result, 0, 0),
+                                   .events = cell_number(result, 0, 1),
+                                   .phantoms = cell_number(result, 0, 2),
+                                   .reused = cell_number(result, 0, 3),
+                                   .untold = cell_number(result, 0, 4),
+                                   .highest = cell_number(result, 0, 5),
+                                   .sequence = cell_number(result, 0, 6)};
     PQclear(result);
     return true;
 }
@@ -212,11 +212,11 @@ rebase_kafka_judge(struct rebase *rebase, struct rebase_found *found, struct err
 static void
 give(const PGresult *result, rebase_phantom_sink *sink, void *context)
 {
-    struct rebase_phantom phantom = {.id = rebase_number(result, 0, 0),
+    struct rebase_phantom phantom = {.id = cell_number(result, 0, 0),
                                      .topic = PQgetvalue(result, 0, 1),
-                                     .partition = (int32_t)rebase_number(result, 0, 2),
-                                     .offset = rebase_number(result, 0, 3),
-                                     .reused = rebase_truth(result, 0, 4),
+                                     .partition = (int32_t)cell_number(result, 0, 2),
+                                     .offset = cell_number(result, 0, 3),
+                                     .reused = cell_truth(result, 0, 4),
                                      .created_at = PQgetvalue(result, 0, 5)};
     sink(context, &phantom);
 }
@@ -267,8 +267,8 @@ rebase_position_run(struct rebase *rebase, const char *relay, const struct rebas
     free(sql);
     if (!good)
         return false;
-    bool known_relay = rebase_truth(result, 0, 0);
-    *done = (struct rebase_positioned){rebase_number(result, 0, 1), rebase_number(result, 0, 2)};
+    bool known_relay = cell_truth(result, 0, 0);
+    *done = (struct rebase_positioned){cell_number(result, 0, 1), cell_number(result, 0, 2)};
     PQclear(result);
     return known_relay ||
            error_set(error, ERROR_UNUSABLE, "nothing was changed: relay \"%s\" was retired meanwhile", relay);

@@ -28,7 +28,4 @@ MUST_CHECK bool rebase_tell(struct rebase *rebase, const char *sql, struct error
 MUST_CHECK bool rebase_try(struct rebase *rebase, const char *sql, admin_listener *waits, void *context,
                            PGresult **result, struct error *error);
 
-int64_t rebase_number(const PGresult *result, int row, int column);
-bool rebase_truth(const PGresult *result, int row, int column);
-
 #endif

@@ -1,10 +1,12 @@
 /* waiting.c: see waiting.h. Called by relay/side.c; the SQL is in statements.h. */
 #include "postgres/waiting.h"
 
+#include "postgres/cells.h"
 #include "postgres/numbers.h"
 #include "postgres/row.h"
 
 #include <jansson.h>
+#include <libpq-fe.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -191,7 +193,7 @@ waiting_read_first(struct session *session, int64_t *id, struct error *error)
     PGresult *result = session_answer(session, error);
     if (result == NULL)
         return error_prefix(error, "cannot look for the events of a replay");
-    *id = number_field(result, 0, 0);
+    *id = cell_number(result, 0, 0);
     PQclear(result);
     return true;
 }

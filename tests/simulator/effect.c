@@ -22,7 +22,7 @@ value(const struct request *request, int at)
 static int64_t
 number(const struct request *request, int at)
 {
-    return value(request, at) != NULL ? strtoll(value(request, at), NULL, 10) : 0;
+    return request_number(request, MORE + 1 + at);
 }
 
 static json_t *

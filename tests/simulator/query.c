@@ -1,4 +1,4 @@
-/* query.c: the statements that only read: the newest row of the journal, older ones, late transactions, and pages of events, as
+/* query.c: the statements that only read: the newest row of the journal, older ones, late transactions, and what waits, as
  * src/postgres/statements.h has them. Called by statement.c. */
 #include "simulator/statement.h"
 
@@ -11,17 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define LARGE_EVENT 8192
-#define TOPIC_FILTER " and topic = '"
-/* The limit of a late transaction's events in a page counts only those that pass the filter. */
-#define FILTERED_FIRST true
-
-static int64_t
-number(const struct request *request, int at)
-{
-    return strtoll(request->values[at - 1], NULL, 10);
-}
 
 static void
 answer_here(struct answer *answer)
@@ -95,10 +84,10 @@ query_answer_line(struct request *request, int64_t seq)
 static void
 rows(struct request *request)
 {
-    int64_t left = number(request, 3);
+    int64_t left = request_number(request, 3);
     struct answer *answer = &request->answer;
     answer->columns = 7;
-    for (size_t seq = (size_t)number(request, 2); seq < database.lines_count && left > 0; seq++)
+    for (size_t seq = (size_t)request_number(request, 2); seq < database.lines_count && left > 0; seq++)
         left -= query_answer_line(request, (int64_t)seq);
     if (answer->count > 0)
         return;
@@ -107,8 +96,8 @@ rows(struct request *request)
         answer_null(answer);
 }
 
-static bool
-is_in(const char *array, int64_t number)
+bool
+query_is_in(const char *array, int64_t number)
 {
     char *at = (char *)(uintptr_t)array;
     while (*at != '}' && at[1] != '}')
@@ -124,7 +113,7 @@ names(struct request *request)
     answer->columns = 4;
     for (size_t i = database.lines_count; i-- > 0;) {
         const struct line *line = database.lines[i];
-        if (line == NULL || !is_in(request->values[1], line->seq) ||
+        if (line == NULL || !query_is_in(request->values[1], line->seq) ||
             !snapshot_sees(&request->snapshot, line->by))
             continue;
         answer_number(answer, request->newest->epoch);
@@ -190,143 +179,19 @@ late(struct request *request)
 {
     struct pg_snapshot cur;
     snapshot_parse(&cur, request->values[2]);
-    query_late(request, request->values[0], number(request, 2), &cur);
+    query_late(request, request->values[0], request_number(request, 2), &cur);
     request->answer.columns = 2;
     answer_text(&request->answer, request->late);
     answer_number(&request->answer, request->late_lo);
 }
 
-/* ---- pages ---- */
-
-struct page_query {
-    const char *late;
-    int64_t after, upto, limit, lo, hi, w;
-    struct pg_snapshot cur;
-    int64_t bytes; /* cut by them; 0: a plain page */
-    int topic;     /* only this one; -1: all */
-};
-
-static bool
-is_of_page(const struct request *request, const struct page_query *query, const struct row *row)
-{
-    if (!snapshot_sees(&request->snapshot, row->by) || row->id <= query->after || row->id > query->upto)
-        return false;
-    if (is_in(query->late, row->by->xid))
-        return true;
-    return row->id > query->lo && row->id <= query->hi && row->by->xid >= query->w &&
-           snapshot_shows(&query->cur, row->by->xid);
-}
-
-/* As the filter of a page of one topic: what is a dead letter already is not published by it. */
-static bool
-is_filtered(const struct page_query *query, const struct row *row)
-{
-    return query->topic >= 0 && (row->topic != query->topic || tables_letter(row->id) != NULL);
-}
-
-/* The lateral select of a late transaction gives so many at most. A mutant of the model filters them afterwards. */
-static bool
-is_within_limit(const struct page_query *query, const struct row *row)
-{
-    int64_t before = 0;
-    if (query->topic < 0 || !is_in(query->late, row->by->xid))
-        return true;
-    for (const struct row *other = row->by->first; other != row; other = other->next)
-        before += other->id > query->after && !(FILTERED_FIRST && is_filtered(query, other));
-    return before < query->limit;
-}
-
-static int64_t
-cost_of(const struct row *row)
-{
-    return (int64_t)(row->payload_size + model_key_size(row->key)) + EVENT_OVERHEAD;
-}
-
-/* Before which of the others an event stands in a page. */
-static int
-in_order(const void *left, const void *right)
-{
-    const struct row *a = *(struct row *const *)left, *b = *(struct row *const *)right;
-    return a->id < b->id ? -1 : a->id > b->id;
-}
-
-static void
-run_page(struct request *request, const struct page_query *query)
-{
-    struct row **found = NULL;
-    size_t count = 0, capacity = 0;
-    int64_t before = 0;
-    request->answer.columns = 7;
-    request->binary = true;
-    for (size_t i = database_above(query->after); i < database.rows_count; i++) {
-        const struct row *row = database.rows[i];
-        if (!is_of_page(request, query, row) || is_filtered(query, row) || !is_within_limit(query, row))
-            continue;
-        found = world_grow(found, count, &capacity);
-        found[count++] = database.rows[i];
-    }
-    if (count > 0)
-        qsort(found, count, sizeof(struct row *), in_order);
-    for (size_t i = 0; i < count && (int64_t)i < query->limit; i++) {
-        if (query->bytes > 0 && i > 0 && before >= query->bytes)
-            break;
-        before += cost_of(found[i]);
-        answer_event(&request->answer, found[i], NULL, NULL,
-                     query->bytes == 0 && found[i]->payload_size > LARGE_EVENT);
-    }
-}
-
-static void
-page(struct request *request)
-{
-    struct page_query query = {.late = request->values[0],
-                               .after = number(request, 2),
-                               .upto = number(request, 3),
-                               .limit = number(request, 4),
-                               .lo = number(request, 5),
-                               .hi = number(request, 6),
-                               .w = number(request, 7),
-                               .bytes = number(request, 9),
-                               .topic = -1};
-    snapshot_parse(&query.cur, request->values[7]);
-    run_page(request, &query);
-}
-
-static const char *
-behind(const char *sql, const char *words)
+const char *
+query_behind(const char *sql, const char *words)
 {
     const char *at = strstr(sql, words);
     CHECK(at != NULL);
     return at + strlen(words);
 }
-
-/* COPY knows no parameters: the numbers stand in its text. */
-static void
-copy_page(struct request *request)
-{
-    struct page_query query = {.late = "{}", .topic = -1};
-    const char *sql = request->sql, *cur = behind(sql, "pg_visible_in_snapshot(e.xid, '"),
-               *quote = strchr(cur, '\'');
-    char text[SNAPSHOT_TEXT_SIZE];
-    CHECK(sscanf(behind(sql, "greatest("), "%" SCNd64 ", %" SCNd64, &query.after, &query.lo) == 2);
-    CHECK(sscanf(behind(sql, "least("), "%" SCNd64 ", %" SCNd64, &query.upto, &query.hi) == 2);
-    CHECK(sscanf(behind(sql, "(e.xid >= '"), "%" SCNd64, &query.w) == 1);
-    CHECK(sscanf(behind(quote, "limit "), "%" SCNd64, &query.limit) == 1);
-    snprintf(text, sizeof text, "%.*s", (int)(quote - cur), cur);
-    snapshot_parse(&query.cur, text);
-    if (strstr(sql, "unnest('") != NULL)
-        query.late = world_text(behind(sql, "unnest('"));
-    if (strstr(sql, TOPIC_FILTER) != NULL) {
-        const char *name = behind(sql, TOPIC_FILTER);
-        snprintf(text, sizeof text, "%.*s", (int)strcspn(name, "'"), name);
-        query.topic = model_topic(text);
-    }
-    if (strstr(sql, " before < ") != NULL)
-        CHECK(sscanf(behind(sql, " before < "), "%" SCNd64, &query.bytes) == 1);
-    run_page(request, &query);
-}
-
-/* ---- what waits ---- */
 
 static bool
 is_late(const struct pg_snapshot *prior, const struct line *line, const struct row *row)
@@ -341,7 +206,7 @@ backlog(struct request *request)
     int64_t seq, id, oldest = 0;
     bool first = true;
     struct pg_snapshot prior;
-    CHECK(sscanf(behind(request->sql, "execute outboxd_backlog(null, "), "%" SCNd64 ", %" SCNd64, &seq,
+    CHECK(sscanf(query_behind(request->sql, "execute outboxd_backlog(null, "), "%" SCNd64 ", %" SCNd64, &seq,
                  &id) == 2);
     const struct line *line = seq >= 0 && seq < (int64_t)database.lines_count ? database.lines[seq] : NULL;
     request->answer.columns = 1;
@@ -367,7 +232,7 @@ run_text(struct request *request)
 {
     int64_t low;
     if (request->sink != NULL) {
-        copy_page(request);
+        query_copy_page(request);
     } else if (sscanf(request->sql, MODEL_TRIM "%" SCNd64, &low) == 1) {
         request->answer.columns = 1;
         answer_number(&request->answer, database_trim(low, tables_name));
@@ -383,7 +248,7 @@ query_run(struct request *request)
         const char *name;
         void (*run)(struct request *request);
     } known[] = {{"outboxd_newest", newest}, {"outboxd_set_back", set_back}, {"outboxd_rows", rows},
-                 {"outboxd_names", names},   {"outboxd_late", late},         {"outboxd_page", page}};
+                 {"outboxd_names", names},   {"outboxd_late", late},         {"outboxd_page", query_page}};
     if (request->name == NULL) {
         run_text(request);
         request->finish(request);

@@ -17,12 +17,6 @@
 #define REPLAYS_MOST 16
 #define PIECE_MOST 4
 
-static int64_t
-number(const struct request *request, int at)
-{
-    return request->values[at - 1] != NULL ? strtoll(request->values[at - 1], NULL, 10) : 0;
-}
-
 static void
 answer_hex(struct answer *answer, int key)
 {
@@ -88,8 +82,9 @@ holds(struct request *request)
 {
     struct answer *answer = &request->answer;
     answer->columns = 6;
-    int64_t hold = number(request, 2);
-    for (int64_t left = piece(number(request, 3)); left > 0 && (hold = next_hold(hold)) != 0; left--) {
+    int64_t hold = request_number(request, 2);
+    for (int64_t left = piece(request_number(request, 3)); left > 0 && (hold = next_hold(hold)) != 0;
+         left--) {
         const struct letter *letter = first_of_hold(hold);
         answer_number(answer, hold);
         answer_number(answer, letter->tick);
@@ -104,7 +99,8 @@ static void
 ahead(struct request *request)
 {
     struct answer *answer = &request->answer;
-    int64_t tick = number(request, 2), id = number(request, 3), left = piece(number(request, 4));
+    int64_t tick = request_number(request, 2), id = request_number(request, 3),
+            left = piece(request_number(request, 4));
     answer->columns = 2;
     for (size_t i = 0; i < tables.letters_count && left > 0; i++) {
         const struct letter *letter = tables.letters[i];
@@ -277,9 +273,9 @@ stands_before(const struct letter *letter, const struct held *held)
 static void
 held(struct request *request)
 {
-    struct side_page page = {.request = request, .bytes = number(request, 6)};
-    int64_t hold = number(request, 3), left = number(request, 5);
-    const struct letter *own = tables_letter(number(request, 2));
+    struct side_page page = {.request = request, .bytes = request_number(request, 6)};
+    int64_t hold = request_number(request, 3), left = request_number(request, 5);
+    const struct letter *own = tables_letter(request_number(request, 2));
     const struct letter *letter = request->values[3][0] == 't' ? own : NULL;
     const struct letter *next = own != NULL ? tables_of_hold(own, true) : NULL;
     for (size_t i = 0; i < tables.held_count; i++) {
@@ -302,7 +298,7 @@ static void
 copy(struct request *request)
 {
     struct side_page page = {.request = request};
-    const struct letter *letter = tables_letter(number(request, 2));
+    const struct letter *letter = tables_letter(request_number(request, 2));
     if (letter != NULL)
         (void)add(&page, letter->row, request->values[2], "{\"outbox-dead-error\": \"REFUSED\"}");
 }
@@ -318,10 +314,10 @@ is_key(const struct row *row, const char *hex)
 static void
 first(struct request *request)
 {
-    size_t i = database_above(number(request, 1));
+    size_t i = database_above(request_number(request, 1));
     while (i < database.rows_count && !snapshot_sees(&request->snapshot, database.rows[i]->by))
         i++;
-    bool found = i < database.rows_count && database.rows[i]->id <= number(request, 2);
+    bool found = i < database.rows_count && database.rows[i]->id <= request_number(request, 2);
     request->answer.columns = 1;
     answer_number(&request->answer, found ? database.rows[i]->id : 0);
 }
@@ -336,17 +332,17 @@ is_topic(const struct row *row, const char *like)
 static void
 replay(struct request *request)
 {
-    struct side_page page = {.request = request, .bytes = number(request, 6)};
+    struct side_page page = {.request = request, .bytes = request_number(request, 6)};
     const struct line *confirmed = database.lines[request->newest->confirmed.seq];
-    int64_t left = number(request, 5);
+    int64_t left = request_number(request, 5);
     struct pg_snapshot shown;
     char headers[64];
     CHECK(confirmed != NULL);
     snapshot_parse(&shown, confirmed->snapshot);
     snprintf(headers, sizeof headers, "{\"replay\": \"%s\"}", request->values[3]);
-    for (size_t i = database_above(number(request, 2)); i < database.rows_count && left > 0; i++) {
+    for (size_t i = database_above(request_number(request, 2)); i < database.rows_count && left > 0; i++) {
         const struct row *row = database.rows[i];
-        if (row->id > number(request, 3))
+        if (row->id > request_number(request, 3))
             return;
         if (row->by->fate != FATE_COMMITTED || !snapshot_shows(&shown, row->by->xid) ||
             !is_key(row, request->values[8]) || !is_topic(row, request->values[9]) ||
@@ -361,7 +357,7 @@ replay(struct request *request)
 static void
 round_ends(struct request *request)
 {
-    int64_t from = number(request, 2), to = number(request, 3);
+    int64_t from = request_number(request, 2), to = request_number(request, 3);
     request->answer.columns = 7;
     query_answer_line(request, from);
     if (to != from)

@@ -12,8 +12,8 @@
 /* Whoever waits for another transaction's row looks again so often. */
 #define CONFLICT_US 200
 
-static int64_t
-number(const struct request *request, int at)
+int64_t
+request_number(const struct request *request, int at)
 {
     return request->values[at - 1] != NULL ? strtoll(request->values[at - 1], NULL, 10) : 0;
 }
@@ -211,9 +211,10 @@ new_line(const struct request *request, const char *holder, int64_t nonce)
 static struct journal_exact
 exact_of(const struct request *request, int from)
 {
-    return (struct journal_exact){.on = request->values[from - 1] != NULL,
-                                  .position = {number(request, from), number(request, from + 1)},
-                                  .nonce = number(request, from + 2)};
+    return (struct journal_exact){
+        .on = request->values[from - 1] != NULL,
+        .position = {request_number(request, from), request_number(request, from + 1)},
+        .nonce = request_number(request, from + 2)};
 }
 
 /* ---- the step ---- */
@@ -251,10 +252,10 @@ read_next_xid(void *subject)
 static bool
 finds_events(const struct request *request)
 {
-    int64_t w = number(request, 3);
+    int64_t w = request_number(request, 3);
     if (request->late[1] != '}')
         return true;
-    for (size_t i = database_above(number(request, 4)); i < database.rows_count; i++)
+    for (size_t i = database_above(request_number(request, 4)); i < database.rows_count; i++)
         if (database.rows[i]->by->xid >= w && snapshot_sees(&request->snapshot, database.rows[i]->by))
             return true;
     return false;
@@ -265,20 +266,20 @@ step(struct request *request)
 {
     char snapshot[SNAPSHOT_TEXT_SIZE];
     const struct line *last = request->newest;
-    query_late(request, request->values[1], number(request, 3), NULL);
+    query_late(request, request->values[1], request_number(request, 3), NULL);
     request->found = finds_events(request);
-    bool stale = last->written_at_us < database_clock_us() - number(request, 12);
+    bool stale = last->written_at_us < database_clock_us() - request_number(request, 12);
     bool wanted = request->found || request->values[10][0] == 't' || stale;
-    if (last->seq != number(request, 9) || last->epoch != number(request, 10) || !wanted) {
+    if (last->seq != request_number(request, 9) || last->epoch != request_number(request, 10) || !wanted) {
         next(request, read_next_xid, 2 * MS);
         return;
     }
     snapshot_print(&request->snapshot, snapshot);
-    struct line *line = new_line(request, request->values[5], number(request, 13));
+    struct line *line = new_line(request, request->values[5], request_number(request, 13));
     line->snapshot = world_text(snapshot);
     line->w = 0;
-    line->lo_id = number(request, 5);
-    line->confirmed = (struct journal_position){number(request, 7), number(request, 8)};
+    line->lo_id = request_number(request, 5);
+    line->confirmed = (struct journal_position){request_number(request, 7), request_number(request, 8)};
     line->exact = exact_of(request, 14);
     request->line = line;
     next(request, read_hi, 2 * MS);
@@ -288,12 +289,13 @@ step(struct request *request)
 static void
 append(struct request *request)
 {
-    if (request->newest->seq != number(request, 5) || request->newest->epoch != number(request, 6)) {
+    if (request->newest->seq != request_number(request, 5) ||
+        request->newest->epoch != request_number(request, 6)) {
         next(request, read_sequence, 2 * MS);
         return;
     }
-    struct line *line = new_line(request, request->values[1], number(request, 7));
-    line->confirmed = (struct journal_position){number(request, 3), number(request, 4)};
+    struct line *line = new_line(request, request->values[1], request_number(request, 7));
+    line->confirmed = (struct journal_position){request_number(request, 3), request_number(request, 4)};
     line->released = is(request, "outboxd_confirm") && request->values[10][0] == 't';
     line->exact = exact_of(request, 8);
     request->line = line;
@@ -305,12 +307,12 @@ take(struct request *request)
 {
     const struct line *last = request->newest;
     bool is_free = last->released || strcmp(last->holder, request->values[3]) == 0 ||
-                   last->written_at_us < database_clock_us() - number(request, 5);
-    if (last->seq != number(request, 2) || last->epoch != number(request, 3) || !is_free) {
+                   last->written_at_us < database_clock_us() - request_number(request, 5);
+    if (last->seq != request_number(request, 2) || last->epoch != request_number(request, 3) || !is_free) {
         finish(request);
         return;
     }
-    struct line *line = new_line(request, request->values[3], number(request, 6));
+    struct line *line = new_line(request, request->values[3], request_number(request, 6));
     line->epoch++;
     request->line = line;
     next(request, insert, 2 * MS);

@@ -45,6 +45,9 @@ struct request {
     bool failed;        /* with an error that passes */
 };
 
+/* A parameter, from 1 on; NULL: 0. */
+int64_t request_number(const struct request *request, int at);
+
 /* Carries the request out from now on; calls request->finish with it when the answer is complete. */
 void statement_begin(struct request *request);
 
@@ -52,6 +55,13 @@ void statement_begin(struct request *request);
 bool query_run(struct request *request);
 /* A row of the journal, as six columns. False: there is none that it sees. */
 bool query_answer_line(struct request *request, int64_t seq);
+bool query_is_in(const char *array, int64_t number);
+/* What follows these words, which are there. */
+const char *query_behind(const char *sql, const char *words);
+
+/* query_page.c: pages of events, asked for by a prepared statement or by COPY. */
+void query_page(struct request *request);
+void query_copy_page(struct request *request);
 
 /* query_aside.c: those that read what was put aside. */
 bool query_aside_run(struct request *request);
