@@ -7,9 +7,11 @@
  *             +-- CONNECTING keeps trying; STANDBY takes the lead by compare-and-swap when it is free
  *
  * Invariants (asserted where they can be; each is guarded by a test of its name)
- *  I1  The confirmed position passes an event only after Kafka acknowledged it with acks=all.   pipeline_settle
- *  I2  Events of one key go to the producer in tick order, then id order; after a refusal is known nothing later is sent
- *      until it is settled (policy `stop`).                                                     verdict_allows
+ *  I1  The confirmed position passes an event only after Kafka acknowledged it with acks=all, or a committed transaction
+ *      says that it is a dead letter, held behind one, or of a paused topic.                    pipeline_settle, aside.c
+ *  I2  Events of one key go to the producer in tick order, then id order; after a refusal is known nothing later of its
+ *      topic and key is sent until it is retried or discarded (policy `hold-key`), or nothing at all (`stop`).
+ *                                                                                               aside_takes, verdict_allows
  *  I3  No event is sent before the tick that contains it is durable: on the primary, and on its synchronous standbys
  *      where it has any.                                                                        relay->undurable
  *  I4  Only the owner of the journal's newest epoch appends; whoever finds a newer one stops publishing, purges, and

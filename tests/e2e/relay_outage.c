@@ -109,3 +109,53 @@ Test(relay_outage, broker_and_postgres_away_at_once_and_back_in_either_order_los
     setup_expect_memory(&setup, MEMORY_KIB, 1);
     setup_end(&setup);
 }
+
+/* Sessions of a relay that are within a transaction and do nothing in it, or that have a snapshot for longer than any of its statements. */
+static int64_t
+idle_transactions(struct setup *setup)
+{
+    return postgres_int(setup->admin,
+                        "select count(*) from pg_stat_activity where datname = current_database()"
+                        " and application_name like 'outboxd %%' and (state like 'idle in%%'"
+                        " or clock_timestamp() - xact_start > interval '2 s')");
+}
+
+/* The look finds one where there is one. */
+static void
+expect_to_see_one(struct setup *setup)
+{
+    PGconn *idle = postgres_open(setup->postgres, setup->database, POSTGRES_ADMIN);
+    postgres_exec(idle, "set application_name = 'outboxd control'");
+    postgres_exec(idle, "begin");
+    cr_assert_eq(idle_transactions(setup), 1);
+    PQfinish(idle);
+}
+
+static void
+expect_no_transaction_over_a_wait(bool exact)
+{
+    struct setup setup = setup_begin_on(postgres_shared(), broker_start(NULL));
+    const char *topic = setup_topic(&setup, "awaited", 4, NULL);
+    setup_run(&setup, exact ? setup_exact(&setup, true) : NULL);
+    commit_events(&setup, topic, 10000);
+    setup_wait_confirmed(&setup, 60000);
+    broker_pause(setup.broker);
+    commit_events(&setup, topic, 10000);
+    wait_for(daemon_metric(setup.relay, "outbox_in_flight_events") >= 10000, 20000);
+    for (int64_t end_us = clock_monotonic_us() + 4000000; clock_monotonic_us() < end_us;)
+        cr_assert_eq(idle_transactions(&setup), 0);
+    expect_to_see_one(&setup);
+    broker_continue(setup.broker);
+    setup_wait_confirmed(&setup, 60000);
+    setup_end(&setup);
+}
+
+Test(relay_outage, no_transaction_of_Postgres_is_open_while_a_broker_is_waited_for__I5)
+{
+    expect_no_transaction_over_a_wait(false);
+}
+
+Test(relay_outage, exactly_once_no_transaction_of_Postgres_is_open_while_a_broker_is_waited_for__I5)
+{
+    expect_no_transaction_over_a_wait(true);
+}

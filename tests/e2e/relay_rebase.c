@@ -283,7 +283,7 @@ Test(relay_rebase, after_pg_upgrade_with_same_xids_exactly_once_goes_on_where_Ka
 }
 
 /* A rebase knows the journal only; what Kafka knows beyond it is asked for, and not sent again. */
-Test(relay_rebase, a_dump_of_a_relay_that_was_killed_repeats_nothing_behind_rebase_position__P1__P3__row_72)
+Test(relay_rebase, exactly_once_a_dump_of_a_killed_relay_repeats_nothing_behind_rebase_position__P1__P3__row_72)
 {
     struct postgres *old = postgres_start(NULL), *other = postgres_start_other(NULL);
     struct setup setup = setup_begin_on(old, broker_shared());
@@ -306,7 +306,7 @@ Test(relay_rebase, a_dump_of_a_relay_that_was_killed_repeats_nothing_behind_reba
 }
 
 /* A backup of last night: Kafka has ticks that are in no dump. Writers are let in at once, and get ids that consumers know. */
-Test(relay_rebase, a_dump_that_is_older_than_what_was_published_stops_again_until_rebase_position__P1__row_72)
+Test(relay_rebase, exactly_once_a_dump_older_than_what_was_published_stops_until_rebase_position__P1__row_72)
 {
     struct postgres *old = postgres_start(NULL), *other = postgres_start_other(NULL);
     struct setup setup = setup_begin_on(old, broker_shared());
