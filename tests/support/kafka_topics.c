@@ -197,6 +197,29 @@ broker_add_partitions(struct broker *broker, const char *topic, int partitions)
     wait_for(broker_partition_count(broker, topic) == partitions, ADMIN_MS);
 }
 
+/* A broker says so: what the controller has written down reaches it a moment later. */
+static bool
+topic_config_is(struct broker *broker, const char *topic, const char *name, const char *value)
+{
+    struct admin admin = admin_open(broker);
+    rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
+    rd_kafka_DescribeConfigs(admin.client, &resource, 1, admin.options, admin.queue);
+    rd_kafka_event_t *event = admin_answer(&admin, "configuration of", topic);
+    size_t resources, entries = 0;
+    const rd_kafka_ConfigResource_t **results =
+        rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(event), &resources);
+    const rd_kafka_ConfigEntry_t **list =
+        resources == 1 ? rd_kafka_ConfigResource_configs(results[0], &entries) : NULL;
+    bool found = false;
+    for (size_t i = 0; i < entries && !found; i++) {
+        const char *is = rd_kafka_ConfigEntry_value(list[i]);
+        found = strcmp(rd_kafka_ConfigEntry_name(list[i]), name) == 0 && is != NULL && strcmp(is, value) == 0;
+    }
+    rd_kafka_ConfigResource_destroy(resource);
+    admin_close(&admin, event);
+    return found;
+}
+
 void
 broker_configure_topic(struct broker *broker, const char *topic, const char *name, const char *value)
 {
@@ -213,6 +236,7 @@ broker_configure_topic(struct broker *broker, const char *topic, const char *nam
             test_fail("configure topic %s: %s", topic, rd_kafka_ConfigResource_error_string(results[i]));
     rd_kafka_ConfigResource_destroy(resource);
     admin_close(&admin, event);
+    wait_for(topic_config_is(broker, topic, name, value), ADMIN_MS);
 }
 
 /* False: the broker has not heard yet that the topic may be emptied. */
