@@ -78,9 +78,7 @@ parse(struct comparison *comparison, struct error *error)
 static bool
 compare(struct comparison *comparison, struct reconciled *result, struct error *error)
 {
-    char seqs[RECORD_SEQS_SIZE];
-    struct journal_name *names;
-    int64_t epoch;
+    char seqs[RECORD_SEQS_SIZE], sides[RECORD_SEQS_SIZE];
     struct reconcile_facts facts = {.relay = comparison->settings->relay,
                                     .config = comparison->settings->file,
                                     .kafka = comparison->found_any ? &comparison->record : NULL,
@@ -88,13 +86,13 @@ compare(struct comparison *comparison, struct reconciled *result, struct error *
                                     .row = &comparison->row,
                                     .confirmed = comparison->row.confirmed};
     record_seqs(facts.kafka, facts.confirmed, seqs);
-    journal_ask_names(comparison->session, facts.relay, seqs, clock_monotonic_us());
+    record_side_numbers(facts.kafka, sides);
+    journal_ask_names(comparison->session, facts.relay, seqs, sides, clock_monotonic_us());
     if (!oneshot_await(comparison->session, error) ||
-        !journal_read_names(comparison->session, &epoch, &facts.rebased, &names, &facts.names_count, error))
+        !journal_read_names(comparison->session, &facts.known, error))
         return false;
-    facts.names = names;
     reconcile(&facts, result);
-    free(names);
+    free(facts.known.names);
     return reconcile_allows(result, error);
 }
 

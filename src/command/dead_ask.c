@@ -145,7 +145,9 @@ print_ended(void *context, const struct request *request)
     asked->done++;
     int64_t behind = request->events - (asked->discard ? 0 : 1);
     printf("%" PRId64 "  %s", request->event_id, asked->discard ? "discarded" : "published");
-    if (behind > 0)
+    if (request->uncounted)
+        fputs(", and what was held behind it", stdout);
+    else if (behind > 0)
         printf(", and %" PRId64 " event%s that %s held behind it", behind, behind == 1 ? "" : "s",
                behind == 1 ? "was" : "were");
     putchar('\n');

@@ -193,7 +193,8 @@ put_request(FILE *to, const struct request *request, bool first)
     print_text(to, request->done_at != NULL      ? request->outcome
                    : request->wait.topic != NULL ? "waits"
                                                  : "under way");
-    fprintf(to, ", %" PRId64 " event%s published", request->events, request->events == 1 ? "" : "s");
+    fprintf(to, ", %s%" PRId64 " event%s published", request->uncounted ? "at least " : "", request->events,
+            request->events == 1 ? "" : "s");
     put_wait(to, &request->wait);
     fputc('\n', to);
 }
@@ -283,6 +284,7 @@ request_object(const struct request *request)
     fields_set_text(object, "asked_by", request->asked_by);
     fields_set_text(object, "asked_at", request->asked_at);
     fields_set_integer(object, "events", request->events);
+    fields_set_flag(object, "uncounted", request->uncounted);
     fields_set_text(object, "done_at", request->done_at);
     fields_set_text(object, "outcome", request->outcome);
     json_object_set_new(object, "waits", replay_print_wait(&request->wait));

@@ -33,7 +33,8 @@ find_common(struct rebase *rebase, const struct settings *settings, const struct
     *common = (struct journal_position){.seq = -1};
     if (!ours)
         return true;
-    if (!rebase_common(rebase, settings->relay, record.chain.names, record.chain.count, &common->seq, error))
+    const struct rebase_history history = {record.chain.names, record.chain.count, record.aside};
+    if (!rebase_common(rebase, settings->relay, &history, &common->seq, error))
         return false;
     if (common->seq == record.chain.names[0].seq)
         *common = record.at;

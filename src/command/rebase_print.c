@@ -119,6 +119,7 @@ print_done_json(const struct rebase_report *report, bool dry_run)
     fields_set_integer(object, "sequence", found->sequence);
     fields_set_integer(object, "passed_over", report->done.passed_over);
     fields_set_integer(object, "renumbered", report->done.renumbered);
+    fields_set_integer(object, "retried", report->done.retried);
     fields_set_flag(object, "done", !dry_run);
     print_object(object);
 }
@@ -139,6 +140,10 @@ rebase_print_done(const struct rebase_report *report, bool dry_run)
     printf("%" PRId64
            " events are in Kafka although the journal did not know it: they are not published again\n",
            report->done.passed_over);
+    if (report->done.retried > 0)
+        printf("%" PRId64
+               " dead letters and events held behind one are in Kafka: retries that this database has lost\n",
+               report->done.retried);
     if (report->done.renumbered > 0)
         printf("%" PRId64 " events that were never sent have new ids, above all that consumers know\n",
                report->done.renumbered);

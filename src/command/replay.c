@@ -25,7 +25,7 @@ struct replay {
     int64_t events; /* that are to be sent */
     /* what came of it */
     int64_t sent, refused;
-    bool done;
+    bool done, uncounted;
 };
 
 /* ---- what is to be sent ---- */
@@ -128,9 +128,11 @@ print_ended(void *context, const struct request *request)
     replay->done = strcmp(request->outcome, "done") == 0;
     replay->sent = request->events;
     replay->refused = request->refused;
+    replay->uncounted = request->uncounted;
     printf("replay %" PRId64 ": ", request->number);
     print_text(stdout, request->outcome);
-    printf(", %" PRId64 " event%s sent again", request->events, request->events == 1 ? "" : "s");
+    printf(", %s%" PRId64 " event%s sent again", request->uncounted ? "at least " : "", request->events,
+           request->events == 1 ? "" : "s");
     if (request->refused > 0)
         printf(", %" PRId64 " refused", request->refused);
     putchar('\n');
@@ -155,7 +157,7 @@ await(struct replay *replay, int64_t number, struct error *error)
                          "Kafka refused %" PRId64
                          " of the events; the relay's log says why; when the cause is gone, ask again",
                          replay->refused);
-    if (good && replay->sent < replay->events)
+    if (good && replay->sent < replay->events && !replay->uncounted)
         return error_set(
             error, ERROR_UNUSABLE,
             "%" PRId64

@@ -141,7 +141,7 @@ replay_print_list(const struct requests *requests, FILE *to)
         print_text(to, request->done_at != NULL      ? request->outcome
                        : request->wait.topic != NULL ? "waits"
                                                      : "under way");
-        fprintf(to, ", %" PRId64 " sent", request->events);
+        fprintf(to, ", %s%" PRId64 " sent", request->uncounted ? "at least " : "", request->events);
         if (request->refused > 0)
             fprintf(to, ", %" PRId64 " refused", request->refused);
         if (request->progress > 0 && !is_done(request))
@@ -184,6 +184,7 @@ request_object(const struct request *request)
     fields_set_positive(object, "progress_id",
                         is_done(request) && request->last_id > 0 ? request->last_id : request->progress);
     fields_set_integer(object, "events", request->events);
+    fields_set_flag(object, "uncounted", request->uncounted);
     fields_set_integer(object, "refused", request->refused);
     fields_set_text(object, "done_at", request->done_at);
     fields_set_text(object, "outcome", request->outcome);

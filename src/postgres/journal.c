@@ -144,6 +144,7 @@ journal_read_take(struct session *session, struct journal_self *self, bool *take
     if (*taken) {
         self->seq = cell_number(result, 0, 0);
         self->epoch = cell_number(result, 0, 1);
+        self->nonce = cell_number(result, 0, 2);
     }
     PQclear(result);
     return true;
@@ -204,15 +205,20 @@ journal_ask_step(struct session *session, const struct journal_self *self, const
     session_ask_prepared(session, "outboxd_step", 16, values, false, now_us);
 }
 
-/* Columns that a step and a confirmation share: l.seq, l.epoch, l.hi_id, the backend's pid; `appended` and `sequence` are
- * the columns of ins.seq and of the sequence's value. */
+/* Where a step and a confirmation have what both have. */
+struct columns {
+    int appended, nonce; /* ins.seq, ins.nonce */
+    int sequence;
+};
+
+/* First come l.seq, l.epoch, l.hi_id and the backend's pid. */
 static bool
-read_common(struct session *session, const PGresult *result, int appended, int sequence,
+read_common(struct session *session, const PGresult *result, struct columns columns,
             struct journal_self *self, struct journal_stepped *stepped, struct error *error)
 {
-    stepped->sequence = cell_number(result, 0, sequence);
+    stepped->sequence = cell_number(result, 0, columns.sequence);
     stepped->backend_pid = (int)cell_number(result, 0, 3);
-    stepped->appended = !PQgetisnull(result, 0, appended);
+    stepped->appended = !PQgetisnull(result, 0, columns.appended);
     stepped->durable = session_durable(session);
     stepped->fenced = cell_number(result, 0, 0) != self->seq || cell_number(result, 0, 1) != self->epoch;
     if (stepped->fenced)
@@ -225,8 +231,10 @@ read_common(struct session *session, const PGresult *result, int appended, int s
             " (TRUNCATE .. RESTART IDENTITY, setval, or another database's sequence): new events would be "
             "passed over; run `outboxd rebase`, see docs/operations.md, \"The sequence went backwards\"",
             hi_id, stepped->sequence);
-    if (stepped->appended)
-        self->seq = cell_number(result, 0, appended);
+    if (stepped->appended) {
+        self->seq = cell_number(result, 0, columns.appended);
+        self->nonce = cell_number(result, 0, columns.nonce);
+    }
     return true;
 }
 
@@ -251,7 +259,8 @@ journal_read_step(struct session *session, struct journal_self *self, const stru
     PGresult *result = answer_one_row(session, error);
     if (result == NULL)
         return error_prefix(error, "the step failed");
-    bool good = read_common(session, result, 6, 13, self, stepped, error);
+    bool good = read_common(session, result, (struct columns){.appended = 6, .nonce = 16, .sequence = 13},
+                            self, stepped, error);
     if (good && stepped->sequence < step->last->lo_id)
         good = error_set(error, ERROR_INTERNAL,
                          "the sequence outbox.event_id_seq went backwards, below %" PRId64
@@ -311,7 +320,8 @@ journal_read_confirm(struct session *session, struct journal_self *self, struct 
     PGresult *result = answer_one_row(session, error);
     if (result == NULL)
         return error_prefix(error, "the confirmation failed");
-    bool good = read_common(session, result, 4, 5, self, stepped, error);
+    bool good = read_common(session, result, (struct columns){.appended = 4, .nonce = 7, .sequence = 5}, self,
+                            stepped, error);
     if (!stepped->appended)
         stepped->fenced = true;
     stepped->answer = cell_number(result, 0, 6);

@@ -61,6 +61,7 @@ struct journal_self {
     const char *relay;
     char holder[JOURNAL_HOLDER_SIZE];
     int64_t seq, epoch;
+    int64_t nonce; /* of row `seq`, since we have appended it */
 };
 
 /* Prepares the statements of this file and of reader.c on a new connection. */
@@ -105,11 +106,19 @@ void journal_ask_round(struct session *session, const char *relay, int64_t from_
 void journal_ask_late(struct session *session, const struct tick *tick, int64_t now_us);
 MUST_CHECK bool journal_read_late(struct session *session, struct tick *tick, struct error *error);
 
-/* Which of these rows the journal has: *names is allocated, newest first; free() it. `seqs` is an array of Postgres, "{7,9}". And the
- * epoch of the newest row of all, and whether a rebase says what it calls confirmed. */
-void journal_ask_names(struct session *session, const char *relay, const char *seqs, int64_t now_us);
-MUST_CHECK bool journal_read_names(struct session *session, int64_t *epoch, bool *rebased,
-                                   struct journal_name **names, size_t *count, struct error *error);
+/* What the journal knows of a position that was found in Kafka. */
+struct journal_known {
+    int64_t epoch;              /* of the newest row */
+    bool rebased;               /* a rebase says what the newest row calls confirmed */
+    bool sides;                 /* it has all of that side work, done or not */
+    struct journal_name *names; /* those of the rows that it has, newest first; the caller's to free */
+    size_t count;
+};
+
+/* `seqs`: rows, `sides`: numbers of side work; arrays of Postgres, "{7,9}". */
+void journal_ask_names(struct session *session, const char *relay, const char *seqs, const char *sides,
+                       int64_t now_us);
+MUST_CHECK bool journal_read_names(struct session *session, struct journal_known *known, struct error *error);
 
 /* What a step tells the database, and where it starts from. */
 struct journal_step {

@@ -59,27 +59,29 @@ journal_rows_free(struct journal_row *rows, size_t count)
 }
 
 void
-journal_ask_names(struct session *session, const char *relay, const char *seqs, int64_t now_us)
+journal_ask_names(struct session *session, const char *relay, const char *seqs, const char *sides,
+                  int64_t now_us)
 {
-    const char *values[] = {relay, seqs};
-    session_ask_prepared(session, "outboxd_names", 2, values, false, now_us);
+    const char *values[] = {relay, seqs, sides};
+    session_ask_prepared(session, "outboxd_names", 3, values, false, now_us);
 }
 
 bool
-journal_read_names(struct session *session, int64_t *epoch, bool *rebased, struct journal_name **names,
-                   size_t *count, struct error *error)
+journal_read_names(struct session *session, struct journal_known *known, struct error *error)
 {
     PGresult *result = session_answer(session, error);
     if (result == NULL)
         return error_prefix(error, "cannot look up ticks in the journal");
     int rows = PQntuples(result);
-    *epoch = rows > 0 ? cell_number(result, 0, 0) : 0;
-    *rebased = rows > 0 && cell_truth(result, 0, 3);
-    *count = 0;
-    *names = must_calloc((size_t)rows + 1, sizeof **names);
+    *known = (struct journal_known){.names = must_calloc((size_t)rows + 1, sizeof *known->names)};
+    if (rows > 0) {
+        known->epoch = cell_number(result, 0, 0);
+        known->rebased = cell_truth(result, 0, 3);
+        known->sides = cell_truth(result, 0, 4);
+    }
     for (int i = 0; i < rows; i++)
         if (!PQgetisnull(result, i, 1)) /* the newest row's epoch comes even when there is none of them */
-            (*names)[(*count)++] =
+            known->names[known->count++] =
                 (struct journal_name){cell_number(result, i, 1), cell_number(result, i, 2)};
     PQclear(result);
     return true;

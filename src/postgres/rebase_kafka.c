@@ -19,7 +19,7 @@ rebase_position_look(struct rebase *rebase, const char *relay, struct rebase_pos
 {
     static const char sql[] =
         "select j.confirmed_seq, coalesce(j.confirmed_id, 0), j.exact_seq is not null,"
-        " coalesce(j.exact_seq, 0), coalesce(j.exact_id, 0), outbox.rebase_seen(j)"
+        " coalesce(j.exact_seq, 0), coalesce(j.exact_id, 0), outbox.rebase_seen(j), outbox.rebase_others($1)"
         " from outbox.journal j join outbox.relay r on r.name = j.relay and r.retired_at is null"
         " where j.relay = $1 order by j.seq desc limit 1";
     PGresult *result;
@@ -32,6 +32,7 @@ rebase_position_look(struct rebase *rebase, const char *relay, struct rebase_pos
         position->exact = cell_truth(result, 0, 2);
         position->kafka = (struct journal_position){cell_number(result, 0, 3), cell_number(result, 0, 4)};
         snprintf(position->seen, sizeof position->seen, "%s", PQgetvalue(result, 0, 5));
+        snprintf(position->others, sizeof position->others, "%s", PQgetvalue(result, 0, 6));
     }
     PQclear(result);
     return true;
@@ -53,16 +54,23 @@ names_array(const struct journal_name *names, size_t count, bool nonces)
 }
 
 bool
-rebase_common(struct rebase *rebase, const char *relay, const struct journal_name *names, size_t count,
-              int64_t *seq, struct error *error)
+rebase_common(struct rebase *rebase, const char *relay, const struct rebase_history *history, int64_t *seq,
+              struct error *error)
 {
     static const char sql[] =
         "select coalesce(max(j.seq), -1) from unnest($2::bigint[], $3::bigint[]) n(seq, nonce)"
-        " join outbox.journal j on j.relay = $1 and j.seq = n.seq and j.nonce = n.nonce";
+        " join outbox.journal j on j.relay = $1 and j.seq = n.seq and j.nonce = n.nonce"
+        " where $4::bigint < (select l.confirmed_seq from outbox.journal l where l.relay = $1 order by l.seq "
+        "desc"
+        "  limit 1) or exists (select from outbox.journal a where a.relay = $1 and a.seq = $4::bigint and "
+        "a.nonce = $5::bigint)";
     PGresult *result;
-    char *seqs = names_array(names, count, false), *nonces = names_array(names, count, true);
-    const char *values[] = {relay, seqs, nonces};
-    bool good = rebase_ask_with(rebase, sql, 3, values, &result, error);
+    char *seqs = names_array(history->names, history->count, false),
+         *nonces = names_array(history->names, history->count, true), aside[24], nonce[24];
+    const char *values[] = {relay, seqs, nonces, aside, nonce};
+    snprintf(aside, sizeof aside, "%" PRId64, history->aside.seq > 0 ? history->aside.seq : -1);
+    snprintf(nonce, sizeof nonce, "%" PRId64, history->aside.nonce);
+    bool good = rebase_ask_with(rebase, sql, 5, values, &result, error);
     free(seqs);
     free(nonces);
     if (!good)
@@ -258,17 +266,19 @@ rebase_position_run(struct rebase *rebase, const char *relay, const struct rebas
     *done = (struct rebase_positioned){0};
     char *name = PQescapeLiteral(rebase->connection, relay, strlen(relay));
     CHECK(name != NULL); /* a legal name, in UTF-8 */
-    char *sql =
-        must_format("select done, passed_over, renumbered from outbox.rebase_position(%s, '%s', %" PRId64
-                    ", %" PRId64 ", %" PRId64 ")",
-                    name, looked->seen, common.seq, common.id, known);
+    char *sql = must_format(
+        "select done, passed_over, renumbered, retried from outbox.rebase_position(%s, '%s', '%s', "
+        "%" PRId64 ", %" PRId64 ", %" PRId64 ")",
+        name, looked->seen, looked->others, common.seq, common.id, known);
     PQfreemem(name);
     bool good = rebase_try(rebase, sql, waits, context, &result, error);
     free(sql);
     if (!good)
         return false;
     bool known_relay = cell_truth(result, 0, 0);
-    *done = (struct rebase_positioned){cell_number(result, 0, 1), cell_number(result, 0, 2)};
+    *done = (struct rebase_positioned){.passed_over = cell_number(result, 0, 1),
+                                       .renumbered = cell_number(result, 0, 2),
+                                       .retried = cell_number(result, 0, 3)};
     PQclear(result);
     return known_relay ||
            error_set(error, ERROR_UNUSABLE, "nothing was changed: relay \"%s\" was retired meanwhile", relay);

@@ -18,13 +18,21 @@ struct rebase_position {
     struct journal_position confirmed, kafka;
     char
         seen[100]; /* the same as the database says it; by it rebase_position_run() sees that a relay works */
+    char others[40]; /* likewise of the others that deliver exactly once */
 };
 MUST_CHECK bool rebase_position_look(struct rebase *rebase, const char *relay,
                                      struct rebase_position *position, struct error *error);
 
-/* The newest of these ticks that the relay's journal has, too; -1: none. */
-MUST_CHECK bool rebase_common(struct rebase *rebase, const char *relay, const struct journal_name *names,
-                              size_t count, int64_t *seq, struct error *error);
+/* What a position says of the journal that it was written by: ticks, and the row that it relies on (relay/record.h). */
+struct rebase_history {
+    const struct journal_name *names;
+    size_t count;
+    struct journal_name aside; /* seq 0: not known */
+};
+
+/* The newest of its ticks that the relay's journal has, too; -1: none, or what was put aside since is lost. */
+MUST_CHECK bool rebase_common(struct rebase *rebase, const char *relay, const struct rebase_history *history,
+                              int64_t *seq, struct error *error);
 
 /* Topics of the events that are here; the caller frees each and the list. */
 MUST_CHECK bool rebase_topics(struct rebase *rebase, char ***names, size_t *count, struct error *error);
@@ -66,6 +74,7 @@ MUST_CHECK bool rebase_each_phantom(struct rebase *rebase, int64_t most, rebase_
 struct rebase_positioned {
     int64_t passed_over; /* events that Kafka had although the journal did not know it */
     int64_t renumbered;  /* new events that had ids which consumers know */
+    int64_t retried;     /* dead letters and held events that it had */
 };
 MUST_CHECK bool rebase_position_run(struct rebase *rebase, const char *relay,
                                     const struct rebase_position *looked, struct journal_position common,

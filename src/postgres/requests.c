@@ -20,7 +20,7 @@
     " r.topic, r.key, r.rate, r.reason, r.asked_by, " SQL_UTC("r.asked_at") ", " SQL_AGE("r.asked_at") ","   \
     " r.progress, r.events, r.refused, " SQL_UTC("coalesce(r.done_at, c.asked_at)") ","                      \
     " coalesce(r.outcome, case when c.number is not null then 'cancelled' end),"                             \
-    " case when r.done_at is null and c.number is null then " SQL_WAITS("r") " end"
+    " case when r.done_at is null and c.number is null then " SQL_WAITS("r") " end, r.uncounted"
 #define CANCELLED " left join outbox.cancelled c on c.relay = r.relay and c.number = r.number"
 
 /* The last ones are found by walking back from the newest number: a hundred thousand requests at most. */
@@ -104,6 +104,7 @@ read_request(const PGresult *result, int row, struct request *request)
     request->outcome = cell_text_or_null(result, row, 18);
     if (!PQgetisnull(result, row, 19))
         requests_read_wait(PQgetvalue(result, row, 19), &request->wait);
+    request->uncounted = cell_truth(result, row, 20);
 }
 
 static bool

@@ -31,9 +31,10 @@ struct request {
     char *asked_by, *asked_at;
     int64_t asked_us; /* so long ago */
     int64_t progress, events,
-        refused;   /* the id of the last event that was published for it; how many were, and were not taken */
-    char *done_at; /* NULL: it is open */
-    char *outcome; /* "done", or why it ended */
+        refused; /* the id of the last event that was published for it; how many were, and were not taken */
+    bool uncounted; /* more than `events` were: a leader died before it had counted */
+    char *done_at;  /* NULL: it is open */
+    char *outcome;  /* "done", or why it ended */
     struct request_wait wait;
 };
 

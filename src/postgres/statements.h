@@ -85,7 +85,7 @@
     " from (" SQL_LAST ") l, (select " SQL_HERE ") h(sysid, timeline, dbid)"                                           \
     " where l.seq = $2 and l.epoch = $3 and l.sysid = h.sysid and l.dbid = h.dbid"                                     \
     "   and (l.released or l.holder = $4 or l.written_at < clock_timestamp() - interval '1 microsecond' * $5)"         \
-    " on conflict do nothing returning seq, epoch;"
+    " on conflict do nothing returning seq, epoch, nonce;"
 
 #define SQL_PREPARE_ROWS                                                                                               \
     "prepare outboxd_rows(text, bigint, int) as"                                                                       \
@@ -93,10 +93,14 @@
     " left join lateral (select * from outbox.journal n where n.relay = l.relay and n.seq >= $2 order by n.seq limit $3) j"\
     " on true order by j.seq;"
 
+/* $1 relay, $2 rows, $3 numbers of side work */
 #define SQL_PREPARE_NAMES                                                                                              \
-    "prepare outboxd_names(text, bigint[]) as"                                                                         \
+    "prepare outboxd_names(text, bigint[], bigint[]) as"                                                               \
     " select l.epoch, n.seq, n.nonce, (select c.holder = 'rebase' from outbox.journal c where c.relay = l.relay"           \
-    "  and c.seq = l.confirmed_seq)"                                                                                       \
+    "  and c.seq = l.confirmed_seq),"                                                                                      \
+    "  not exists (select from unnest($3) s(number)"                                                                   \
+    "   where not exists (select from outbox.request r where r.relay = l.relay and r.number = s.number)"               \
+    "    and not exists (select from outbox.paused_topic t where t.relay = l.relay and t.number = s.number))"          \
     " from (" SQL_LAST ") l left join outbox.journal n on n.relay = l.relay and n.seq = any ($2)"                          \
     " order by n.seq desc;"
 
@@ -135,9 +139,9 @@
     "     confirmed_id, released, sysid, timeline, dbid, nonce, exact_seq, exact_id, exact_nonce)"                     \
     "   select $1, l.seq + 1, l.epoch, $2, l.snapshot, l.w, l.lo_id, l.hi_id, $3, $4, " released ","                   \
     "     l.sysid, l.timeline, l.dbid, $7, $8, $9, $10"                                                                \
-    "   from last l where l.seq = $5 and l.epoch = $6 on conflict do nothing returning seq)"                           \
+    "   from last l where l.seq = $5 and l.epoch = $6 on conflict do nothing returning seq, nonce)"                    \
     " select l.seq, l.epoch, l.hi_id, pg_backend_pid(), ins.seq, " SQL_SEQUENCE ","                                    \
-    "   case when ins.seq is not null then " does " end from last l left join ins on true;"
+    "   case when ins.seq is not null then " does " end, ins.nonce from last l left join ins on true;"
 
 #define SQL_PREPARE_CONFIRM SQL_PREPARE_APPEND("outboxd_confirm", "boolean", "$11", "''")
 

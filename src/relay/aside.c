@@ -202,6 +202,7 @@ aside_answer_write(struct relay *relay, struct error *error)
         passing_written(relay, false);
         return true;
     }
+    exact_rely(relay);
     for (size_t i = 0; i < dead; i++)
         reconsider(relay, aside->asked[i]);
     for (size_t i = 0; i < aside->asked_count; i++) {

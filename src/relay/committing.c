@@ -15,6 +15,7 @@ exact_commit(struct relay *relay, const struct record *record, uint64_t serial)
     exact->asked.epoch = relay->self.epoch;
     exact->asked.commit = exact->committed.commit + 1;
     exact->asked.place = relay->seen.here;
+    exact->asked.aside = exact->aside;
     snprintf(exact->asked.cluster, sizeof exact->asked.cluster, "%s",
              producer_found(relay->producer)->cluster);
     exact->asked_serial = serial;
@@ -125,11 +126,36 @@ commit_events(struct relay *relay)
     exact_commit(relay, &record, serial);
 }
 
+/* When nothing is sent any more, the record is written once again without the side work that the database knows for sure by now: a rebase that
+ * has forgotten such work does not find it there, and a copy of the database finds the row that knows it. */
+#define QUIET_US (INT64_C(1) * 1000000)
+
+static int64_t
+tidy(struct relay *relay)
+{
+    const struct exact *exact = &relay->exact;
+    struct record record = exact->committed;
+    bool leads = relay->state == RELAY_LEADING && leading_holds_lease(relay) && !relay->undurable;
+    if (!leads || exact->state != EXACT_ON || exact->committing || record.sides.count == 0 ||
+        !loading_is_done(relay) || relay->pipeline.pages > 0 ||
+        producer_state(relay->producer) != PRODUCER_READY)
+        return INT64_MAX;
+    keep_sides_at_work(relay, &record.sides);
+    if (record.sides.count == exact->committed.sides.count)
+        return INT64_MAX;
+    if (relay->now_us < exact->committed_us + QUIET_US)
+        return exact->committed_us + QUIET_US;
+    exact_commit(relay, &record, relay->pipeline.committed);
+    return INT64_MAX;
+}
+
 int64_t
 exact_end_transaction(struct relay *relay, bool more)
 {
     const struct exact *exact = &relay->exact;
-    if (!exact_is_open(relay) || exact->committing)
+    if (!exact_is_open(relay))
+        return tidy(relay);
+    if (exact->committing)
         return INT64_MAX;
     if (more && exact_lets_send(relay))
         return exact->opened_us + relay->settings->transaction_time_us;

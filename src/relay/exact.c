@@ -26,6 +26,7 @@ exact_begin(struct relay *relay, bool kept)
 {
     struct exact *exact = &relay->exact;
     exact->journal = relay->seen.exact;
+    exact_rely(relay);
     if (kept)
         return;
     exact->told = relay->seen.exact;
@@ -37,6 +38,12 @@ exact_begin(struct relay *relay, bool kept)
     exact->committing = false;
     if (exact->state == EXACT_UNKNOWN)
         producer_end(relay->producer, relay->now_us, "the position is read anew");
+}
+
+void
+exact_rely(struct relay *relay)
+{
+    relay->exact.aside = (struct journal_name){relay->self.seq, relay->self.nonce};
 }
 
 /* A durable row says already that Kafka is the truth. */
@@ -118,11 +125,13 @@ exact_asks_names(const struct relay *relay)
 void
 exact_ask_names(struct relay *relay)
 {
-    char seqs[RECORD_SEQS_SIZE];
-    record_seqs(relay->exact.found_any ? &relay->exact.found : NULL, relay->confirmed, seqs);
+    char seqs[RECORD_SEQS_SIZE], sides[RECORD_SEQS_SIZE];
+    const struct record *found = relay->exact.found_any ? &relay->exact.found : NULL;
+    record_seqs(found, relay->confirmed, seqs);
+    record_side_numbers(found, sides);
     relay->exact.names_from = relay->confirmed;
     relay->exact.names_of = producer_statistics(relay->producer)->instances;
-    journal_ask_names(relay->session, relay->settings->relay, seqs, relay->now_us);
+    journal_ask_names(relay->session, relay->settings->relay, seqs, sides, relay->now_us);
     relay_asked(relay, REQUEST_NAMES);
 }
 
@@ -229,23 +238,20 @@ bool
 exact_answer_names(struct relay *relay, struct error *error)
 {
     struct exact *exact = &relay->exact;
-    struct journal_name *names = NULL;
-    size_t count = 0;
+    struct journal_known known;
     struct journal_row row = relay->seen;
     struct reconciled result;
-    int64_t epoch;
-    bool rebased;
-    if (!journal_read_names(relay->session, &epoch, &rebased, &names, &count, error))
+    if (!journal_read_names(relay->session, &known, error))
         return false;
     row.exact = exact->journal;
     /* Somebody has taken the lead, and may have committed before we fenced him: the journal is looked at before anything. */
-    relay->doubtful = relay->doubtful || epoch != relay->self.epoch;
+    relay->doubtful = relay->doubtful || known.epoch != relay->self.epoch;
     /* The instance has ended meanwhile, or the edge has moved over ticks without events: the journal is asked again. */
     bool stale = !exact_asks_names(relay) ||
                  exact->names_of != producer_statistics(relay->producer)->instances ||
                  record_compare(relay->confirmed, exact->names_from) != 0;
     if (stale || relay->doubtful) {
-        free(names);
+        free(known.names);
         return true;
     }
     const struct reconcile_facts facts = {.relay = relay->settings->relay,
@@ -254,16 +260,14 @@ exact_answer_names(struct relay *relay, struct error *error)
                                           .cluster = producer_found(relay->producer)->cluster,
                                           .row = &row,
                                           .confirmed = relay->confirmed,
-                                          .rebased = rebased,
-                                          .names = names,
-                                          .names_count = count};
+                                          .known = known};
     reconcile(&facts, &result);
     bool good = reconcile_allows(&result, error);
     if (good && result.verdict == RECONCILE_GO_ON)
         go_on(relay, &result);
     else if (good)
-        good = base(relay, result.start, names, count, error);
-    free(names);
+        good = base(relay, result.start, known.names, known.count, error);
+    free(known.names);
     return good;
 }
 
@@ -349,6 +353,7 @@ take_commit(struct relay *relay)
     exact->commits = producer_commits(relay->producer);
     exact->committing = false;
     exact->committed = exact->asked;
+    exact->committed_us = relay->now_us;
     set_told(relay, &exact->committed);
     take_along(relay);
     if (exact->state == EXACT_BASING)

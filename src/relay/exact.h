@@ -27,6 +27,9 @@ struct exact {
     bool found_any;                     /* the topic had a position: `found` */
     struct record found;
     struct record committed; /* the last position that was committed, as far as is known */
+    int64_t committed_us;    /* .. when */
+    struct journal_name
+        aside; /* the last row of ours by which something was put aside or settled, or the lead was taken */
 
     /* the transaction */
     bool committing;

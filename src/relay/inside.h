@@ -224,6 +224,8 @@ void sending_count(void *relay, const struct event *event);
 
 /* exact.c */
 void exact_begin(struct relay *relay, bool kept); /* the lead was taken */
+void
+exact_rely(struct relay *relay); /* the position relies on the newest row of ours, and what came with it */
 bool exact_is_on(const struct relay *relay);      /* instances of the producer are transactional */
 bool exact_is_settled(const struct relay *relay); /* nothing but events is in the way of sending */
 void exact_text(const struct relay *relay, char *text, size_t size); /* what is */

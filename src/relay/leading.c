@@ -120,11 +120,13 @@ leading_settle(struct relay *relay)
 
 /* ---- questions ---- */
 
+/* Before the database has heard what Kafka says of the work that was beside the stream, no row says that Kafka is not asked any more. */
 struct journal_row_next
 leading_next_row(struct relay *relay)
 {
     relay->step.confirmed = relay->confirmed;
     relay->step.exact = relay->exact.told;
+    relay->step.exact.on = relay->step.exact.on || (exact_tells(relay) && loading_applies(relay));
     relay->releasing = false;
     return (struct journal_row_next){&relay->self, relay->confirmed, &relay->step.exact};
 }

@@ -42,13 +42,11 @@ loading_applies(const struct relay *relay)
     return relay->aside.loading == ASIDE_APPLY && relay->aside.applied < exact_sides(relay)->count;
 }
 
-/* Exactly once: what Kafka says of the work that was beside the stream, the database is to say too; before that, no row says that Kafka is
- * not asked any more. */
+/* Exactly once: what Kafka says of the work that was beside the stream, the database is to say too. */
 static void
 ask_apply(struct relay *relay, const struct record_side *side)
 {
     struct journal_row_next next = leading_next_row(relay);
-    relay->step.exact.on = relay->step.exact.on || exact_tells(relay);
     aside_ask_apply(relay->session, &next, side->number, side->progress, relay->now_us);
     relay_asked(relay, REQUEST_APPLY);
 }
@@ -88,6 +86,8 @@ loading_answer_apply(struct relay *relay, struct error *error)
     bool written;
     if (!answers_appended(relay, &written, error))
         return false;
+    if (written)
+        exact_rely(relay);
     relay->aside.applied += written;
     return true;
 }

@@ -25,10 +25,19 @@ is_this_cluster(const struct reconcile_facts *facts)
 static bool
 has(const struct reconcile_facts *facts, struct journal_name name)
 {
-    for (size_t i = 0; i < facts->names_count; i++)
-        if (facts->names[i].seq == name.seq && facts->names[i].nonce == name.nonce)
+    for (size_t i = 0; i < facts->known.count; i++)
+        if (facts->known.names[i].seq == name.seq && facts->known.names[i].nonce == name.nonce)
             return true;
     return false;
+}
+
+/* The position relies on a row that this journal never had. Those before the confirmed one may have been trimmed; in a journal that has lost it the
+ * confirmed one is before it, for nobody gets any further who does not know the position. */
+static bool
+lacks_aside(const struct reconcile_facts *facts)
+{
+    struct journal_name aside = facts->kafka->aside;
+    return aside.seq > 0 && aside.seq >= facts->confirmed.seq && !has(facts, aside);
 }
 
 /* The journal of a quiet relay is trimmed up to the newest rows, but the newest one remembers the position it has seen. */
@@ -68,13 +77,15 @@ is_foreign(const struct reconcile_facts *facts)
     return !is_this_cluster(facts) || (!is_this_database(facts) && !is_known(facts));
 }
 
-/* The row of a rebase confirms what is in the journal alone. What Kafka had beyond that is in its unconfirmed rest. */
+/* The row of a rebase confirms what is in the journal alone. What Kafka had beyond that, of the stream or of a topic that was catching up, is in
+ * its unconfirmed rest. */
 static bool
 was_rebased(const struct reconcile_facts *facts)
 {
     const struct journal_row *row = facts->row;
-    return facts->rebased && record_compare(facts->kafka->at, row->exact.position) > 0 &&
-           record_compare(facts->kafka->at, row->confirmed) < 0;
+    bool further = record_compare(facts->kafka->at, row->exact.position) > 0 &&
+                   record_compare(facts->kafka->at, row->confirmed) < 0;
+    return facts->known.rebased && (further || !facts->known.sides);
 }
 
 static void
@@ -147,6 +158,19 @@ say_postgres_lost(const struct reconcile_facts *facts, struct reconciled *result
 }
 
 static void
+say_aside_lost(const struct reconcile_facts *facts, struct reconciled *result)
+{
+    result->verdict = RECONCILE_POSTGRES_LOST;
+    result->common = newest_common(facts);
+    snprintf(result->why, sizeof result->why,
+             "the position in Kafka has passed dead letters, held events or paused topics that row %" PRId64
+             " of the journal wrote down, and this database does not have that row: it has lost what was "
+             "committed (a "
+             "promoted asynchronous standby, a restored backup); run " REBASE,
+             facts->kafka->aside.seq, facts->relay, facts->config);
+}
+
+static void
 say_older_timeline(const struct reconcile_facts *facts, struct reconciled *result)
 {
     result->verdict = RECONCILE_POSTGRES_LOST;
@@ -171,12 +195,13 @@ say_rebased(const struct reconcile_facts *facts, struct reconciled *result)
 }
 
 /* An operator says that the journal is right. Where Kafka has been in ticks that it knows, it has them for certain: they are not repeated,
- * even when this journal, a standby's or a backup's, has not heard of all the confirmations. */
+ * even when this journal, a standby's or a backup's, has not heard of all the confirmations; unless some of them were put aside in a row that is
+ * lost. */
 static struct journal_position
 agreed(const struct reconcile_facts *facts)
 {
     const struct record *kafka = facts->kafka;
-    if (kafka == NULL || !is_this_cluster(facts))
+    if (kafka == NULL || !is_this_cluster(facts) || lacks_aside(facts))
         return facts->confirmed;
     struct journal_name common = newest_common(facts);
     bool whole = common.seq == kafka->chain.names[0].seq;
@@ -193,7 +218,9 @@ begin_exactly_once(const struct reconcile_facts *facts, struct reconciled *resul
     bool unknown = facts->kafka != NULL && !is_known(facts);
     if (unknown && beyond) {
         say_postgres_lost(facts, result);
-    } else if (unknown && facts->rebased) {
+    } else if (beyond && lacks_aside(facts)) {
+        say_aside_lost(facts, result);
+    } else if (unknown && facts->known.rebased) {
         say_rebased(facts, result);
     } else {
         result->verdict = RECONCILE_BASE;
@@ -227,6 +254,8 @@ reconcile(const struct reconcile_facts *facts, struct reconciled *result)
         say_kafka_lost(facts, result);
     } else if (!is_known(facts)) {
         say_postgres_lost(facts, result);
+    } else if (lacks_aside(facts)) {
+        say_aside_lost(facts, result);
     } else if (was_rebased(facts)) {
         say_rebased(facts, result);
     } else {

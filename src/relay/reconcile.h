@@ -15,8 +15,12 @@
  *                     |   row says is confirmed     |
  *   at least once, by | not known                   | the same: the journal was lost as a whole           REBASED
  *     a rebase        |                             |
+ *   exactly once, by  | with side work that the     | the same: a topic that was catching up              REBASED
+ *     a rebase        |   database does not have    |
  *   any               | of another history, beyond  | Postgres has lost what was committed                POSTGRES_LOST
  *                     |   what is known here        |
+ *   any, not anew     | known, beyond p, and relies | the same: what was put aside there is nowhere else  POSTGRES_LOST
+ *                     |   on a row that is not      |
  *   any               | of a later timeline         | an old primary beside the one that was promoted     POSTGRES_LOST
  *   any, also anew    | of a relay of another name  | two outboxes whose names run into each other        FOREIGN
  *   any               | of another database, and of | a name that is used twice, or a restored database   FOREIGN
@@ -42,9 +46,7 @@ struct reconcile_facts {
     const char *cluster;               /* Kafka's own name; "": not told */
     const struct journal_row *row;     /* the newest of the journal */
     struct journal_position confirmed; /* p */
-    bool rebased;                      /* what is confirmed is so by the word of a rebase */
-    const struct journal_name *names;  /* those rows of k's chain that the journal has, newest first */
-    size_t names_count;
+    struct journal_known known;        /* what the journal has of the rows and the side work that k names */
 };
 
 struct reconciled {

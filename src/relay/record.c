@@ -70,9 +70,21 @@ void
 record_seqs(const struct record *record, struct journal_position confirmed, char text[RECORD_SEQS_SIZE])
 {
     int used = snprintf(text, RECORD_SEQS_SIZE, "{%" PRId64 ",%" PRId64, confirmed.seq, confirmed.seq + 1);
+    if (record != NULL && record->aside.seq > 0)
+        used += snprintf(text + used, (size_t)(RECORD_SEQS_SIZE - used), ",%" PRId64, record->aside.seq);
     for (size_t i = 0; record != NULL && i < record->chain.count; i++)
         used +=
             snprintf(text + used, (size_t)(RECORD_SEQS_SIZE - used), ",%" PRId64, record->chain.names[i].seq);
+    snprintf(text + used, (size_t)(RECORD_SEQS_SIZE - used), "}");
+}
+
+void
+record_side_numbers(const struct record *record, char text[RECORD_SEQS_SIZE])
+{
+    int used = snprintf(text, RECORD_SEQS_SIZE, "{");
+    for (size_t i = 0; record != NULL && i < record->sides.count; i++)
+        used += snprintf(text + used, (size_t)(RECORD_SEQS_SIZE - used), "%s%" PRId64, i > 0 ? "," : "",
+                         record->sides.list[i].number);
     snprintf(text + used, (size_t)(RECORD_SEQS_SIZE - used), "}");
 }
 
@@ -91,6 +103,9 @@ record_format(const struct record *record, char text[RECORD_TEXT_SIZE])
         used += snprintf(text + used, (size_t)(RECORD_TEXT_SIZE - used), "%s%" PRId64 ":%" PRId64,
                          i > 0 ? "," : "", side->number, side->progress);
     }
+    if (record->aside.seq > 0)
+        used += snprintf(text + used, (size_t)(RECORD_TEXT_SIZE - used), " aside=%" PRId64 ":%" PRId64,
+                         record->aside.seq, record->aside.nonce);
     used += snprintf(text + used, (size_t)(RECORD_TEXT_SIZE - used), " chain=");
     for (size_t i = 0; i < record->chain.count; i++) {
         const struct journal_name *name = &record->chain.names[i];
@@ -160,6 +175,19 @@ read_sides(struct cursor *cursor, struct record_sides *sides)
     }
 }
 
+/* A record of an older version has none. */
+static void
+read_aside(struct cursor *cursor, struct journal_name *aside)
+{
+    static const char word[] = " aside=";
+    if (!cursor->good || strncmp(cursor->at, word, strlen(word)) != 0)
+        return;
+    skip(cursor, word);
+    aside->seq = number(cursor, 1, INT64_MAX);
+    skip(cursor, ":");
+    aside->nonce = number(cursor, INT64_MIN, INT64_MAX);
+}
+
 static void
 read_chain(struct cursor *cursor, struct record_chain *chain)
 {
@@ -202,6 +230,7 @@ record_parse(struct record *record, const char *text, struct error *error)
     word(&cursor, record->cluster, sizeof record->cluster);
     skip(&cursor, " sides=");
     read_sides(&cursor, &record->sides);
+    read_aside(&cursor, &record->aside);
     skip(&cursor, " chain=");
     read_chain(&cursor, &record->chain);
     skip(&cursor, " end");

@@ -2,7 +2,7 @@
  * which database, and the chain: by which journal rows another process can tell whether this is its own history, and if not, where
  * the two parted. Pure. One line of ASCII, with a word at its end, so that one that was cut is none:
  *
- *   v1 relay=main seq=41 id=0 epoch=7 commit=880 sysid=7301 timeline=1 dbid=16384 cluster=MkU3 sides=12:880 chain=41:8812,40:1034,38:77,34:5 end
+ *   v1 relay=main seq=41 id=0 epoch=7 commit=880 sysid=7301 timeline=1 dbid=16384 cluster=MkU3 sides=12:880 aside=39:4 chain=41:8812,40:1034,38:77,34:5 end
  */
 #ifndef OUTBOXD_RELAY_RECORD_H
 #define OUTBOXD_RELAY_RECORD_H
@@ -40,6 +40,9 @@ struct record {
     struct journal_place place;
     char cluster[RECORD_CLUSTER_SIZE]; /* Kafka's; "": not known */
     struct record_sides sides;
+    struct journal_name
+        aside; /* the last row of the journal by which something was put aside or settled, or a lead was taken: the
+                                * position has passed events that are nowhere else. seq 0: not known */
     struct record_chain chain; /* its first is the newest tick of which events were published */
 };
 
@@ -57,10 +60,11 @@ bool record_sides_set(struct record_sides *sides, struct record_side side);
 MUST_CHECK bool record_make(struct record *record, struct journal_position at,
                             const struct journal_name *names, size_t count);
 
-/* An array of Postgres: which rows of the journal tell whether it is of this history (NULL: there is none), and of which one
- * record_make() makes the record of what is confirmed. */
-#define RECORD_SEQS_SIZE ((RECORD_CHAIN + 2) * 21 + 3)
+/* Arrays of Postgres. Which rows of the journal tell whether it is of this history (NULL: there is none), and of which one
+ * record_make() makes the record of what is confirmed; and the numbers of its sides. */
+#define RECORD_SEQS_SIZE ((RECORD_CHAIN + 3) * 21 + 3)
 void record_seqs(const struct record *record, struct journal_position confirmed, char text[RECORD_SEQS_SIZE]);
+void record_side_numbers(const struct record *record, char text[RECORD_SEQS_SIZE]);
 
 void record_format(const struct record *record, char text[RECORD_TEXT_SIZE]);
 

@@ -279,6 +279,7 @@ side_answer_settle(struct relay *relay, struct error *error)
         return false;
     if (!written)
         return true;
+    exact_rely(relay);
     relay->aside.changed = true;
     struct side *side = side_find(relay, number);
     struct pause *pause = pauses_numbered(relay, number);

@@ -117,10 +117,20 @@ demand_replicas(struct stage *stage, const char *number)
         broker_configure_topic(stage->broker, stage->topics[i], "min.insync.replicas", number);
 }
 
+/* A change of min.insync.replicas makes Kafka forget who may lead besides those in sync (KIP-966): where the last of them is fenced just
+ * then, the partition has no leader for good. */
+static void
+await_replicas(struct stage *stage)
+{
+    for (int i = 0; i < STAGE_TOPICS; i++)
+        wait_for(broker_in_sync(stage->broker, stage->topics[i]) == BROKER_NODES, 60000);
+}
+
 static void
 lack_replicas(struct stage *stage, struct strike *strike)
 {
     name_one(strike);
+    await_replicas(stage);
     demand_replicas(stage, "3");
     broker_kill(node(stage, strike, 0));
 }
@@ -129,6 +139,7 @@ static void
 have_replicas(struct stage *stage, struct strike *strike)
 {
     start_one(stage, strike);
+    await_replicas(stage);
     demand_replicas(stage, "2");
 }
 

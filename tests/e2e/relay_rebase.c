@@ -203,16 +203,6 @@ Test(relay_rebase, events_between_a_setval_and_the_relays_next_look_are_not_pass
     setup_end(&setup);
 }
 
-static void
-rebase_position(struct setup *setup, const char *out)
-{
-    const char *admin = postgres_conninfo(setup->postgres, setup->database, POSTGRES_ADMIN);
-    struct outboxd_result result = daemon_rebase_position(setup->relay, admin);
-    cr_assert_eq(result.exit_code, 0, "%s%s", result.out, result.err);
-    cr_assert_not_null(strstr(result.out, out), "\"%s\" is not in: %s", out, result.out);
-    outboxd_result_free(&result);
-}
-
 /* ---- exactly once, and the relay was killed before its journal knew what Kafka has ---- */
 
 /* From now on the relay's rows say that nothing more is confirmed; or, once more, what it says itself. */
@@ -296,7 +286,7 @@ Test(relay_rebase, exactly_once_a_dump_of_a_killed_relay_repeats_nothing_behind_
     setup_expect_refusal(&setup, exact, 70, "the journal was rebased while Kafka had events",
                          "outboxd rebase --position main");
     cr_assert_eq(setup_count(&setup), records, "published although it is not known what is");
-    rebase_position(&setup, "\n100 events are in Kafka although the journal did not know it");
+    setup_rebase(&setup, "--position=main", "\n100 events are in Kafka although the journal did not know it");
     setup_run(&setup, exact);
     postgres_exec(setup.app, "select outbox.emit('%s', 'k', '\"next\"')", setup.topics[0]);
     setup_expect_all_once(&setup, 20000);
@@ -330,7 +320,7 @@ Test(relay_rebase, exactly_once_a_dump_older_than_what_was_published_stops_until
     postgres_exec(setup.app,
                   "select outbox.emit('%s', 'k' || i %% 7, to_jsonb(i)) from generate_series(1, 20) i",
                   topic);
-    rebase_position(&setup, "this database has lost: 50\n");
+    setup_rebase(&setup, "--position=main", "this database has lost: 50\n");
     setup_run(&setup, exact);
     postgres_exec(setup.app, "select outbox.emit('%s', 'k', '\"next\"')", topic);
     setup_wait_confirmed(&setup, 20000);

@@ -58,7 +58,7 @@ position(PGconn *admin, int64_t common_seq, int known)
         admin,
         "create temporary table positioned as select * from outbox.rebase_position('main', (select"
         " outbox.rebase_seen(j) from outbox.journal j where relay = 'main' order by seq desc limit 1),"
-        " %lld, 0, %d)",
+        " outbox.rebase_others('main'), %lld, 0, %d)",
         (long long)common_seq, known);
     cr_assert_eq(postgres_int(admin, "select done::int from positioned"), 1);
 }
@@ -173,9 +173,142 @@ Test(rebase_failover, a_relay_that_is_at_work_is_left_alone)
     stage(outbox.admin);
     judge(outbox.admin);
     cr_expect_str_eq(
-        postgres_sqlstate(outbox.admin, "select outbox.rebase_position('main', '0:0', -1, 0, 0)"), "55006");
+        postgres_sqlstate(outbox.admin, "select outbox.rebase_position('main', '0:0', '', -1, 0, 0)"),
+        "55006");
     cr_expect_eq(postgres_int(outbox.admin, "select count(*) from outbox.journal where holder = 'rebase'"),
                  0);
+    outbox_close(&outbox);
+}
+
+/* Events get new numbers, so every relay goes on from a new row; what another one has committed in Kafka since we looked would be ahead of it. */
+Test(rebase_failover, another_relay_that_is_at_work_exactly_once_is_left_alone__P3)
+{
+    static const char decide[] = "select outbox.rebase_position('main', (select outbox.rebase_seen(j) from "
+                                 "outbox.journal j where relay = 'main'"
+                                 " order by seq desc limit 1), %s, -1, 0, 0)";
+    static const char beat[] = "insert into outbox.journal (relay, seq, epoch, holder, snapshot, w, lo_id, "
+                               "hi_id, confirmed_seq, sysid, timeline,"
+                               " dbid, nonce, exact_seq, exact_id, exact_nonce) select relay, seq + 1, "
+                               "epoch, 'x', snapshot, w, lo_id, hi_id, %s,"
+                               " sysid, timeline, dbid, 7, %s, 0, 7 from outbox.journal where relay = "
+                               "'other' order by seq desc limit 1";
+    struct outbox outbox = rebase_open_own();
+    PGconn *admin = outbox.admin;
+    rebase_three_of_seven(&outbox, "main");
+    postgres_exec(admin, "select outbox.relay_add('other', 'shop', '{*}', '1 h', true)");
+    stage(admin);
+    stage_events(admin, "1, 2, 3, 4, 6", false);
+    judge(admin);
+    postgres_exec(admin, beat, "confirmed_seq", "confirmed_seq");
+    char *looked = postgres_text(admin, "select quote_literal(outbox.rebase_others('main'))");
+    postgres_exec(admin, beat, "confirmed_seq", "confirmed_seq");
+    char *sql = must_format(decide, looked);
+    postgres_exec(admin, beat, "seq", "seq"); /* it has published */
+    cr_expect_str_eq(postgres_sqlstate(admin, "%s", sql), "55006");
+    cr_expect_eq(postgres_int(admin, "select count(*) from outbox.journal where holder = 'rebase'"), 0);
+    free(sql);
+    sql = must_format(decide, "outbox.rebase_others('main')");
+    postgres_exec(admin, "%s", sql);
+    cr_expect_eq(
+        postgres_int(admin,
+                     "select count(*) from outbox.journal where relay = 'other' and holder = 'rebase'"),
+        1);
+    free(sql);
+    free(looked);
+    outbox_close(&outbox);
+}
+
+/* ---- retries that this database has lost ---- */
+
+/* Events 2 to 7 are of one key: 2 is a dead letter, the others wait behind it, and so do those behind `other` (0: there is none). */
+static struct outbox
+hold_behind_letters(int other)
+{
+    struct outbox outbox = rebase_open_own();
+    PGconn *admin = outbox.admin;
+    rebase_three_of_seven(&outbox, "main");
+    postgres_exec(
+        admin,
+        "insert into outbox.dead_letter (relay, event_id, tick, hold, topic, created_at, error, message)"
+        " select 'main', id, 1, 2, topic, created_at, 'MSG_SIZE_TOO_LARGE', 'm' from outbox.event where id "
+        "in (2, %d)",
+        other);
+    postgres_exec(admin,
+                  "insert into outbox.held_event (relay, event_id, tick, hold, slot)"
+                  " select 'main', id, 1, 2, slot from outbox.event where id > 2 and id <> %d",
+                  other);
+    stage(admin);
+    return outbox;
+}
+
+static char *
+letters(PGconn *admin)
+{
+    return postgres_text(admin, "select coalesce((select string_agg(event_id::text, ' ' order by event_id) "
+                                "from outbox.dead_letter), '')"
+                                " || ' | ' || coalesce((select string_agg(event_id::text, ' ' order by "
+                                "event_id) from outbox.held_event), '')");
+}
+
+static void
+expect_letters(PGconn *admin, const char *expected)
+{
+    char *found = letters(admin);
+    cr_expect_str_eq(found, expected);
+    free(found);
+}
+
+Test(rebase_failover, a_retry_that_Kafka_has_as_a_whole_is_done__P3__row_59)
+{
+    struct outbox outbox = hold_behind_letters(0);
+    postgres_exec(outbox.admin,
+                  "insert into outbox.request (relay, kind, event_id) values ('main', 'retry', 2)");
+    stage_events(outbox.admin, "2, 3, 4, 5, 6, 7", false);
+    judge(outbox.admin);
+    position(outbox.admin, -1, 7);
+    cr_expect_eq(postgres_int(outbox.admin, "select retried from positioned"), 6);
+    expect_letters(outbox.admin, " | ");
+    cr_expect_eq(postgres_int(outbox.admin,
+                              "select count(*) from outbox.request where outcome = 'done' and uncounted"),
+                 1);
+    outbox_close(&outbox);
+}
+
+/* .. it was asked for in what is lost, or not; it goes on where it was. */
+Test(rebase_failover, a_retry_that_Kafka_has_a_part_of_goes_on_behind_that__P1__P3__row_59)
+{
+    struct outbox outbox = hold_behind_letters(0);
+    stage_events(outbox.admin, "2, 3, 4", false);
+    judge(outbox.admin);
+    position(outbox.admin, -1, 7);
+    cr_expect_eq(postgres_int(outbox.admin, "select retried from positioned"), 3);
+    expect_letters(outbox.admin, "2 | 5 6 7");
+    cr_expect_eq(postgres_int(outbox.admin,
+                              "select count(*) from outbox.request where kind = 'retry' and event_id = 2"
+                              " and done_at is null and progress = 2"),
+                 1);
+    outbox_close(&outbox);
+}
+
+Test(rebase_failover, a_retry_ends_at_the_next_dead_letter_of_the_key__P1__row_59)
+{
+    struct outbox outbox = hold_behind_letters(5);
+    stage_events(outbox.admin, "2, 3, 4", false);
+    judge(outbox.admin);
+    position(outbox.admin, -1, 7);
+    expect_letters(outbox.admin, "5 | 6 7");
+    outbox_close(&outbox);
+}
+
+/* Its dead letter was given up in what is lost. */
+Test(rebase_failover, what_was_held_and_is_in_Kafka_waits_no_more_behind_a_dead_letter_that_stays__P3__row_59)
+{
+    struct outbox outbox = hold_behind_letters(0);
+    stage_events(outbox.admin, "3, 4", false);
+    judge(outbox.admin);
+    position(outbox.admin, -1, 7);
+    expect_letters(outbox.admin, "2 | 5 6 7");
+    cr_expect_eq(postgres_int(outbox.admin, "select count(*) from outbox.request"), 0);
     outbox_close(&outbox);
 }
 

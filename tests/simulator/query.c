@@ -110,7 +110,7 @@ static void
 names(struct request *request)
 {
     struct answer *answer = &request->answer;
-    answer->columns = 4;
+    answer->columns = 5;
     for (size_t i = database.lines_count; i-- > 0;) {
         const struct line *line = database.lines[i];
         if (line == NULL || !query_is_in(request->values[1], line->seq) ||
@@ -120,13 +120,15 @@ names(struct request *request)
         answer_number(answer, line->seq);
         answer_number(answer, line->nonce);
         answer_flag(answer, false); /* nobody rebases */
+        answer_flag(answer, true);
     }
     if (answer->count > 0)
         return;
     answer_number(answer, request->newest->epoch);
     answer_null(answer);
     answer_null(answer);
-    answer_flag(answer, false);
+    answer_flag(answer, false); /* nobody rebases */
+    answer_flag(answer, true);
 }
 
 static void

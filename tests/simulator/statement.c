@@ -88,7 +88,7 @@ static void
 answer_append(struct request *request)
 {
     struct answer *answer = &request->answer;
-    answer->columns = 7;
+    answer->columns = 8;
     answer_number(answer, request->newest->seq);
     answer_number(answer, request->newest->epoch);
     answer_number(answer, request->newest->hi_id);
@@ -99,16 +99,21 @@ answer_append(struct request *request)
         answer_null(answer);
     answer_number(answer, request->sequence);
     answer_text(answer, request->line != NULL ? request->effect : NULL);
+    if (request->line != NULL)
+        answer_number(answer, request->line->nonce);
+    else
+        answer_null(answer);
 }
 
 static void
 answer_take(struct request *request)
 {
-    request->answer.columns = 2;
+    request->answer.columns = 3;
     if (request->line == NULL)
         return;
     answer_number(&request->answer, request->line->seq);
     answer_number(&request->answer, request->line->epoch);
+    answer_number(&request->answer, request->line->nonce);
 }
 
 static void

@@ -100,5 +100,7 @@ void broker_deny_transactional_id(struct broker *broker, const char *id, const c
 
 /* Partitions of a topic; 0 when it does not exist. */
 int broker_partition_count(struct broker *broker, const char *topic);
+/* Of its partitions, how many replicas are in sync where they are fewest; 0: one has no leader, or there is no such topic. */
+int broker_in_sync(struct broker *broker, const char *topic);
 
 #endif

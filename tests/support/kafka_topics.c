@@ -90,21 +90,52 @@ broker_topic_name(struct broker *broker, const char *name)
                                                             (unsigned long long)clock_monotonic_us(), name);
 }
 
-int
-broker_partition_count(struct broker *broker, const char *topic)
+/* What is known of a topic; a topic without partitions when there is none. */
+static int
+ask_topic(struct broker *broker, const char *topic, int (*about)(const rd_kafka_metadata_topic_t *topic))
 {
     rd_kafka_t *client = broker_client(broker);
     rd_kafka_topic_t *handle = rd_kafka_topic_new(client, topic, NULL);
     const struct rd_kafka_metadata *metadata = NULL;
-    int count = 0;
+    int answer = 0;
     if (rd_kafka_metadata(client, 0, handle, &metadata, ADMIN_MS) != RD_KAFKA_RESP_ERR_NO_ERROR)
         test_fail("metadata of %s: no answer from Kafka", topic);
     if (metadata->topic_cnt == 1 && metadata->topics[0].err == RD_KAFKA_RESP_ERR_NO_ERROR)
-        count = metadata->topics[0].partition_cnt;
+        answer = about(&metadata->topics[0]);
     rd_kafka_metadata_destroy(metadata);
     rd_kafka_topic_destroy(handle);
     rd_kafka_destroy(client);
-    return count;
+    return answer;
+}
+
+static int
+count_partitions(const rd_kafka_metadata_topic_t *topic)
+{
+    return topic->partition_cnt;
+}
+
+int
+broker_partition_count(struct broker *broker, const char *topic)
+{
+    return ask_topic(broker, topic, count_partitions);
+}
+
+static int
+count_in_sync(const rd_kafka_metadata_topic_t *topic)
+{
+    int least = 0;
+    for (int i = 0; i < topic->partition_cnt; i++) {
+        const rd_kafka_metadata_partition_t *partition = &topic->partitions[i];
+        int in_sync = partition->leader < 0 ? 0 : partition->isr_cnt;
+        least = i == 0 || in_sync < least ? in_sync : least;
+    }
+    return least;
+}
+
+int
+broker_in_sync(struct broker *broker, const char *topic)
+{
+    return ask_topic(broker, topic, count_in_sync);
 }
 
 void

@@ -30,8 +30,7 @@ agree(void)
                                      .cluster = "here",
                                      .row = &row,
                                      .confirmed = {11, 0},
-                                     .names = names,
-                                     .names_count = 3};
+                                     .known = {.sides = true, .names = names, .count = 3}};
 }
 
 static enum reconcile
@@ -81,7 +80,7 @@ Test(relay_reconcile, a_position_whose_tick_was_trimmed_is_known_by_what_the_new
 {
     row.exact = (struct journal_exact){.on = true, .position = {12, 0}, .nonce = 120};
     facts.confirmed = (struct journal_position){90000, 0};
-    facts.names_count = 0;
+    facts.known.count = 0;
     expect_start(90000, 0);
     row.exact.nonce = 121;
     cr_expect_eq(verdict(), RECONCILE_POSTGRES_LOST);
@@ -91,7 +90,7 @@ Test(relay_reconcile, a_position_whose_tick_was_trimmed_is_known_by_what_the_new
 Test(relay_reconcile, what_a_rebase_did_not_know_of_stops_it)
 {
     facts.confirmed = row.confirmed = (struct journal_position){20, 0};
-    facts.rebased = true;
+    facts.known.rebased = true;
     cr_expect_eq(verdict(), RECONCILE_REBASED);
     cr_expect_not_null(
         strstr(result.why, "`outboxd rebase --position main --conninfo ADMIN --config /etc/shop.yaml`"), "%s",
@@ -108,7 +107,7 @@ Test(relay_reconcile,
     row.place.sysid = row.here.sysid = 6;
     row.exact = (struct journal_exact){.on = true, .position = {12, 0}, .nonce = 120};
     facts.confirmed = row.confirmed = (struct journal_position){20, 0};
-    facts.names_count = 0;
+    facts.known.count = 0;
     expect_start(20, 0);
     row.exact.nonce = 121;
     cr_expect_eq(verdict(), RECONCILE_FOREIGN);
@@ -145,7 +144,7 @@ Test(relay_reconcile,
     names[1].nonce = 999;
     cr_expect_eq(verdict(), RECONCILE_POSTGRES_LOST);
     cr_expect_eq(result.common.seq, 8);
-    facts.names_count = 0;
+    facts.known.count = 0;
     cr_expect_eq(verdict(), RECONCILE_POSTGRES_LOST);
     cr_expect_eq(result.common.seq, -1, "no common tick is none");
 }
@@ -154,7 +153,7 @@ Test(relay_reconcile, a_journal_that_delivered_at_least_once_is_the_truth_whatev
 {
     row.exact = (struct journal_exact){0};
     facts.confirmed = (struct journal_position){15, 0};
-    facts.names_count = 0;
+    facts.known.count = 0;
     cr_expect_eq(verdict(), RECONCILE_BASE);
     cr_expect_eq(result.start.seq, 15);
     facts.kafka = NULL;
@@ -178,8 +177,8 @@ Test(relay_reconcile, a_rebase_without_a_journal_confirms_nothing_of_what_Kafka_
 {
     row.exact = (struct journal_exact){0};
     facts.confirmed = (struct journal_position){500, 0};
-    facts.names_count = 0;
-    facts.rebased = true;
+    facts.known.count = 0;
+    facts.known.rebased = true;
     cr_expect_eq(verdict(), RECONCILE_REBASED);
     facts.kafka = NULL;
     cr_expect_eq(verdict(), RECONCILE_BASE);
@@ -206,13 +205,13 @@ Test(relay_reconcile, an_old_primary_is_refused_once_its_successor_has_been_in_K
 
 Test(relay_reconcile, a_position_of_another_database_or_cluster_is_foreign_and_never_a_loss)
 {
-    facts.names_count = 0;
+    facts.known.count = 0;
     kafka.place.sysid = 6;
     cr_expect_eq(verdict(), RECONCILE_FOREIGN);
     row.exact = (struct journal_exact){0};
     cr_expect_eq(verdict(), RECONCILE_FOREIGN, "the other outbox would be overwritten");
     agree();
-    facts.names_count = 0;
+    facts.known.count = 0;
     kafka.place.dbid = 10;
     cr_expect_eq(verdict(), RECONCILE_FOREIGN);
     agree();
@@ -238,7 +237,7 @@ Test(relay_reconcile, an_operator_who_says_that_the_journal_is_right_is_believed
     cr_expect_eq(verdict(), RECONCILE_BASE);
     cr_expect_eq(result.start.seq, 11);
     kafka.place.sysid = 6;
-    facts.names_count = 0;
+    facts.known.count = 0;
     cr_expect_eq(verdict(), RECONCILE_BASE);
     facts.kafka = NULL;
     cr_expect_eq(verdict(), RECONCILE_BASE);
@@ -256,10 +255,10 @@ Test(relay_reconcile, when_an_operator_has_decided_what_both_know_is_not_repeate
     kafka.at = (struct journal_position){11, 7000};
     cr_expect_eq(verdict(), RECONCILE_BASE);
     cr_expect(result.start.seq == 11 && result.start.id == 7000);
-    facts.names_count = 0;
+    facts.known.count = 0;
     cr_expect_eq(verdict(), RECONCILE_BASE);
     cr_expect(result.start.seq == 7 && result.start.id == 3);
-    facts.names_count = 3;
+    facts.known.count = 3;
     facts.cluster = "there";
     cr_expect_eq(verdict(), RECONCILE_BASE);
     cr_expect(result.start.seq == 7 && result.start.id == 3,
@@ -270,4 +269,58 @@ Test(relay_reconcile, a_new_timeline_of_the_same_history_is_no_obstacle__row_58)
 {
     row.here.timeline = 2;
     expect_start(12, 0);
+}
+
+/* The row by which something was put aside has the number 12; the journal has it, or had it, or never did. */
+Test(relay_reconcile, what_was_put_aside_in_a_row_that_is_lost_is_not_passed_over__P1)
+{
+    kafka.at = (struct journal_position){11, 0};
+    kafka.chain = (struct record_chain){.names = {{11, 110}, {8, 80}}, .count = 2};
+    kafka.aside = (struct journal_name){12, 120};
+    expect_start(11, 0);
+    kafka.aside.nonce = 121; /* that number again, after a promotion */
+    cr_expect_eq(verdict(), RECONCILE_POSTGRES_LOST);
+    cr_expect_not_null(strstr(result.why, "row 12 of the journal"), "%s", result.why);
+    cr_expect_not_null(strstr(result.why, "outboxd rebase --position main"), "%s", result.why);
+    kafka.aside = (struct journal_name){15, 150}; /* no row has come as far */
+    cr_expect_eq(verdict(), RECONCILE_POSTGRES_LOST);
+    facts.confirmed = (struct journal_position){20, 0}; /* trimmed since */
+    expect_start(20, 0);
+}
+
+Test(relay_reconcile, when_an_operator_has_decided_what_both_know_is_passed_only_with_what_was_put_aside__P1)
+{
+    row.exact = (struct journal_exact){.on = true, .position = {JOURNAL_EXACT_ANEW, 0}};
+    facts.confirmed = (struct journal_position){7, 3};
+    kafka.aside = (struct journal_name){12, 120};
+    cr_expect_eq(verdict(), RECONCILE_BASE);
+    cr_expect(result.start.seq == 12 && result.start.id == 0);
+    kafka.aside = (struct journal_name){15, 150};
+    cr_expect_eq(verdict(), RECONCILE_BASE);
+    cr_expect(result.start.seq == 7 && result.start.id == 3,
+              "what Kafka does not have, and no table, comes again");
+}
+
+Test(relay_reconcile,
+     a_journal_that_delivered_at_least_once_does_not_follow_a_position_without_what_was_put_aside__P1)
+{
+    row.exact = (struct journal_exact){0};
+    kafka.aside = (struct journal_name){15, 150};
+    cr_expect_eq(verdict(), RECONCILE_POSTGRES_LOST);
+    facts.confirmed = (struct journal_position){13, 0};
+    cr_expect_eq(verdict(), RECONCILE_BASE, "an old position");
+    cr_expect_eq(result.start.seq, 13);
+}
+
+/* It was catching up, and Kafka knows how far; the rebase has made its events unconfirmed ones, and forgotten it. */
+Test(relay_reconcile, a_rebase_that_has_forgotten_a_topic_that_was_catching_up_stops_it__P3)
+{
+    row.exact = (struct journal_exact){.on = true, .position = {12, 0}, .nonce = 120};
+    facts.confirmed = row.confirmed = (struct journal_position){20, 0};
+    facts.known.rebased = true;
+    expect_start(20, 0);
+    facts.known.sides = false;
+    cr_expect_eq(verdict(), RECONCILE_REBASED);
+    facts.known.rebased = false;
+    expect_start(20, 0);
 }

@@ -52,6 +52,22 @@ Test(relay_record, what_is_written_is_read_again)
     cr_expect_eq(again.chain.names[1].nonce, 5);
 }
 
+Test(relay_record, names_the_row_by_which_something_was_put_aside_and_is_read_without_it)
+{
+    struct record record = make_record(), again;
+    struct error error;
+    char text[RECORD_TEXT_SIZE];
+    record_format(&record, text);
+    cr_assert(record_parse(&again, text, &error), "%s", error.message);
+    cr_expect_eq(again.aside.seq, 0);
+    record.aside = (struct journal_name){40, -7};
+    record_format(&record, text);
+    cr_assert_not_null(strstr(text, " aside=40:-7 chain="), "%s", text);
+    cr_assert(record_parse(&again, text, &error), "%s", error.message);
+    cr_expect(again.aside.seq == 40 && again.aside.nonce == -7);
+    cr_expect_eq(again.chain.count, 2);
+}
+
 Test(relay_record, a_cluster_without_a_name_is_none)
 {
     struct record record = make_record(), again;
@@ -114,6 +130,15 @@ Test(relay_record, whatever_is_no_such_line_is_refused)
         "v1 relay=main seq=99999999999999999999 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 "
         "cluster= sides= chain=41:1 "
         "end",
+        "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= aside= "
+        "chain=41:1 end",
+        "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= aside=0:1 "
+        "chain=41:1 end",
+        "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= aside=40 "
+        "chain=41:1 end",
+        "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1 cluster= sides= "
+        "aside=40:1,39:2 "
+        "chain=41:1 end",
         "v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=4294967296 cluster= "
         "sides= chain=41:1 end",
         ("v1 relay=main seq=41 id=0 epoch=7 commit=9 sysid=1 timeline=1 dbid=1"
@@ -139,6 +164,7 @@ Test(relay_record, the_longest_record_fits)
 {
     struct record record = {.at = {.seq = INT64_MAX - 1, .id = INT64_MAX},
                             .epoch = INT64_MAX,
+                            .aside = {INT64_MAX, INT64_MIN},
                             .place = {.sysid = INT64_MIN, .timeline = INT32_MAX, .dbid = UINT32_MAX}};
     struct record again;
     struct error error;
@@ -187,11 +213,29 @@ Test(relay_record, asks_the_journal_for_its_chain_and_for_the_tick_of_what_is_co
     cr_expect_str_eq(seqs, "{11,12,9,9223372036854775807}");
     record_seqs(NULL, (struct journal_position){0, 0}, seqs);
     cr_expect_str_eq(seqs, "{0,1}");
+    record.aside.seq = INT64_MAX;
+    record_seqs(&record, (struct journal_position){11, 7}, seqs);
+    cr_expect_str_eq(seqs, "{11,12,9223372036854775807,9,9223372036854775807}");
     record.chain.count = RECORD_CHAIN;
     for (size_t i = 0; i < RECORD_CHAIN; i++)
         record.chain.names[i].seq = INT64_MAX;
     record_seqs(&record, (struct journal_position){INT64_MAX - 1, 0}, seqs);
     cr_expect_eq(seqs[strlen(seqs) - 1], '}', "%s", seqs);
+}
+
+Test(relay_record, asks_the_database_for_its_side_work)
+{
+    struct record record = {.chain.count = 1};
+    char numbers[RECORD_SEQS_SIZE];
+    record_side_numbers(&record, numbers);
+    cr_expect_str_eq(numbers, "{}");
+    for (size_t i = 0; i < RECORD_SIDES; i++)
+        cr_assert(record_sides_set(&record.sides, (struct record_side){INT64_MAX - (int64_t)i, 1}));
+    record_side_numbers(&record, numbers);
+    cr_expect_eq(strncmp(numbers, "{9223372036854775807,9223372036854775806,", 41), 0, "%s", numbers);
+    cr_expect_eq(numbers[strlen(numbers) - 1], '}');
+    record_side_numbers(NULL, numbers);
+    cr_expect_str_eq(numbers, "{}");
 }
 
 Test(relay_record, of_a_position_names_the_tick_that_holds_it_or_is_none)
