@@ -248,6 +248,19 @@ Test(commands_replay, who_waits_is_told_which_topic_it_waits_for__P5, .init = op
     leader_end(leader);
 }
 
+/* .. whose leader died before it had counted: nothing says that the others were not sent. */
+Test(commands_replay, one_that_nobody_has_counted_is_done_all_the_same, .init = open_all, .fini = close_all)
+{
+    struct leader *leader = leader_begin(
+        &outbox,
+        "select outbox.side_apply(relay, number, 2), outbox.request_settle(relay, number, " LEADER_ALL
+        ", 1, 'done', null) from outbox.request where done_at is null");
+    EXPECT(0, "replay 1: done, at least 1 event sent again\n", "", "--from", "1", "--yes");
+    leader_end(leader);
+    EXPECT(0, "replay 1: done, at least 1 sent", "", "--list");
+    EXPECT(0, "\"uncounted\": true", "", "--list", "--json");
+}
+
 Test(commands_replay, who_interrupts_the_wait_is_told_how_to_end_it, .init = open_all, .fini = close_all)
 {
     sigset_t blocked;

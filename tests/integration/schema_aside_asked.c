@@ -241,6 +241,24 @@ Test(schema_aside_asked, a_replay_keeps_what_was_asked_by_whom_and_can_be_ended,
     EXPECT_TEXT("relay", "select asked_by from outbox.cancelled");
 }
 
+/* A leader died between Kafka's commit and ours: how far it was is known, how many it were is not. */
+Test(schema_aside_asked, what_Kafka_says_of_a_replay_is_not_taken_for_a_count, .init = open_all,
+     .fini = close_all)
+{
+    int64_t number = postgres_int(outbox.relay, REPLAY("main"));
+    postgres_exec(outbox.relay, "select outbox.request_settle('main', %" PRId64 ", 5, 3, null, null)",
+                  number);
+    postgres_exec(outbox.relay, "select outbox.side_apply('main', %" PRId64 ", 5)", number);
+    EXPECT_TEXT("5 3 f", "select concat_ws(' ', progress, events, uncounted) from outbox.request");
+    postgres_exec(outbox.relay, "select outbox.side_apply('main', %" PRId64 ", 6)", number);
+    EXPECT_TEXT("6 3 t", "select concat_ws(' ', progress, events, uncounted) from outbox.request");
+    number = postgres_int(outbox.relay, REPLAY("main"));
+    postgres_exec(outbox.relay, "select outbox.side_apply('main', %" PRId64 ", 9223372036854775807)", number);
+    EXPECT_TEXT("done f",
+                "select concat_ws(' ', outcome, uncounted) from outbox.request where number = %" PRId64,
+                number);
+}
+
 /* What was sent meanwhile is told. */
 Test(schema_aside_asked, whoever_cancels_a_replay_and_does_not_commit_keeps_no_leader_waiting,
      .init = open_all, .fini = close_all)
