@@ -95,10 +95,11 @@ void producer_renew(struct producer *producer, bool anew);
 int64_t producer_turn(struct producer *producer, int64_t now_us);
 
 enum producer_sent {
-    PRODUCER_SENT,   /* the event is out; a report will come */
-    PRODUCER_FULL,   /* librdkafka's queue is full: turn, then again */
-    PRODUCER_ASKING, /* first event of its topic, a batch.size that no longer suits, or another event opens this
-                         one's partition (opening.h): turn, then again */
+    PRODUCER_SENT,    /* the event is out; a report will come */
+    PRODUCER_FULL,    /* librdkafka's queue is full: turn, then again */
+    PRODUCER_ASKING,  /* first event of its topic, a batch.size that no longer suits, another event opens this
+                         one's partition (opening.h), or with those that are out it would be more than its topic
+                         takes in a batch: turn, then again */
     PRODUCER_REFUSED, /* known without sending: `why` says the event's or the topic's fault; the instance goes
                          on */
     PRODUCER_FAILED,  /* the instance is ending; `why` says why */

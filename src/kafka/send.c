@@ -76,9 +76,8 @@ prepare_topic(struct producer *producer, struct topic_facts *facts, struct outco
 /* PRODUCER_SENT: librdkafka and the broker take this event, as far as is known. */
 static enum producer_sent
 judge_event(struct producer *producer, const struct topic_facts *facts, const struct event *event,
-            size_t headers_wire_size, struct outcome *why)
+            int64_t bytes, struct outcome *why)
 {
-    int64_t bytes = message_batch_bytes(event, headers_wire_size);
     if (!message_allowed(event, bytes, &facts->limits, producer->compressed, why))
         return PRODUCER_REFUSED;
     if (bytes + MESSAGE_MARGIN <= producer->instance.shape.message_bytes)
@@ -126,13 +125,17 @@ producer_send(struct producer *producer, struct event *event, struct outcome *wh
         classify_own(why, OUTCOME_EVENT, "HEADERS_MALFORMED", "%.200s", error.message);
         return PRODUCER_REFUSED;
     }
-    sent = judge_event(producer, facts, event, headers_wire_size, why);
+    int64_t bytes = message_batch_bytes(event, headers_wire_size);
+    sent = judge_event(producer, facts, event, bytes, why);
+    if (sent == PRODUCER_SENT && !topic_has_room(facts, bytes, producer->instance.shape.batch_bytes))
+        sent = PRODUCER_ASKING;
     rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
     if (sent == PRODUCER_SENT)
         code = message_produce(producer->instance.rk, facts->handle, event, headers);
     if (sent == PRODUCER_SENT && code == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        if (facts->out++ == 0)
+        if (facts->out == 0)
             facts->progress_us = clock_monotonic_us();
+        topic_sent(facts, bytes);
         opening_sent(&facts->opening, event);
         producer->reports.out++;
         producer->uncommitted++;

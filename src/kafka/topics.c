@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Below this a refused batch does not lower batch.size further: it was a single large event. */
+/* The batches of all topics are not made smaller than this for the sake of one: it is given less at once (topic_has_room). And below
+ * this a refused batch makes them no smaller: it was a single large event. */
 enum { LEAST_BATCH_BYTES = 16 * 1024 };
 
 struct topics *
@@ -137,8 +138,23 @@ topics_forget(struct topics *topics, struct topic_facts *facts)
 int64_t
 topic_batch_bytes(const struct topic_facts *facts)
 {
-    return facts->limits.max_bytes < facts->batch_bytes_learned ? facts->limits.max_bytes
-                                                                : facts->batch_bytes_learned;
+    int64_t limit = facts->limits.max_bytes < facts->batch_bytes_learned ? facts->limits.max_bytes
+                                                                         : facts->batch_bytes_learned;
+    return limit >= LEAST_BATCH_BYTES ? limit : INT64_MAX;
+}
+
+bool
+topic_has_room(const struct topic_facts *facts, int64_t bytes, int64_t batch_bytes)
+{
+    return facts->limits.max_bytes >= batch_bytes || facts->out == 0 ||
+           facts->out_bytes + bytes <= facts->limits.max_bytes;
+}
+
+void
+topic_sent(struct topic_facts *facts, int64_t bytes)
+{
+    facts->out_bytes = (facts->out > 0 ? facts->out_bytes : 0) + bytes;
+    facts->out++;
 }
 
 int64_t

@@ -42,6 +42,7 @@ struct topic_facts {
 
     /* the producer's book-keeping, for its watchdog */
     size_t out;          /* events handed over and not reported */
+    int64_t out_bytes;   /* of those, and of all that were handed over since there were none */
     int64_t progress_us; /* the last acknowledgement, or when the first event went out */
     bool stalled;        /* topics_stalled() found this one */
 };
@@ -79,9 +80,16 @@ bool topics_stalled(struct topics *topics, int64_t now_us, int64_t patience_us, 
 bool topics_obstacle(struct topics *topics, struct topic_facts *facts, const struct event *event,
                      int64_t now_us, int64_t since_us, struct outcome *obstacle);
 
-/* The largest batch that every topic in use takes; INT64_MAX when nothing limits it. */
+/* How large a batch may be for the sake of every topic in use; INT64_MAX when nothing limits it. */
 int64_t topics_batch_bytes(const struct topics *topics);
-/* The largest batch that this topic takes. */
+/* The same for the sake of this one: what it takes; INT64_MAX where that is so little (below 16 KiB) that batches of others do not
+ * become smaller for it. */
 int64_t topic_batch_bytes(const struct topic_facts *facts);
+
+/* May an event be handed over whose batch, alone, has so many bytes? Batches hold up to `batch_bytes`; false: with what is out
+ * it could get into one that is larger than the topic takes, and waits until that is reported. */
+bool topic_has_room(const struct topic_facts *facts, int64_t bytes, int64_t batch_bytes);
+/* It was handed over. */
+void topic_sent(struct topic_facts *facts, int64_t bytes);
 
 #endif

@@ -37,6 +37,34 @@ Test(kafka_topics, the_smallest_limit_of_all_topics_in_use_bounds_a_batch)
     topics_free(topics);
 }
 
+Test(kafka_topics,
+     a_limit_below_16_KiB_makes_no_batches_of_others_smaller_and_is_kept_by_sending_less_at_once__row_34)
+{
+    struct topics *topics = topics_new();
+    struct topic_facts *little = topics_facts(topics, &first), *other = topics_facts(topics, &second);
+    little->limits.max_bytes = 500;
+    cr_assert_eq(topics_batch_bytes(topics), INT64_MAX);
+    other->limits.max_bytes = 16384;
+    cr_assert_eq(topics_batch_bytes(topics), 16384);
+    cr_assert(topic_has_room(little, 200, 16384));
+    topic_sent(little, 200);
+    cr_assert(topic_has_room(little, 300, 16384));
+    cr_assert_not(topic_has_room(little, 301, 16384));
+    cr_assert(topic_has_room(little, 301, 500), "no batch is larger than it takes");
+    topic_sent(little, 300);
+    little->out--; /* a report */
+    cr_assert_not(topic_has_room(little, 200, 16384), "which of them are in a batch is not known");
+    little->out--;
+    cr_assert(topic_has_room(little, 501, 16384), "alone: compressed it may be less");
+    topic_sent(little, 501);
+    little->out--;
+    topic_sent(little, 400);
+    cr_assert_eq(little->out_bytes, 400);
+    topic_sent(other, 16384);
+    cr_assert(topic_has_room(other, 16384, 16384));
+    topics_free(topics);
+}
+
 Test(kafka_topics, a_refused_batch_halves_the_next_only_where_the_limit_is_unknown)
 {
     struct topics *topics = topics_new();
