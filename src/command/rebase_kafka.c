@@ -17,6 +17,8 @@
 
 /* A start reads the position in milliseconds. */
 #define POSITION_PATIENCE_US (INT64_C(60) * 1000000)
+/* Kafka ends an open transaction of a relay that died after 30 s, and may take some more to notice. */
+#define RECORDS_PATIENCE_US (INT64_C(90) * 1000000)
 
 /* ---- the position ---- */
 
@@ -63,16 +65,45 @@ read_position(struct rebase *rebase, const struct settings *settings, struct jou
 
 /* ---- the records ---- */
 
+struct reading {
+    struct rebase *rebase;
+    struct progress *progress;
+    size_t topics;
+};
+
+static bool
+take(void *context, const struct published *record, struct error *error)
+{
+    const struct reading *reading = context;
+    return rebase_kafka_add(reading->rebase, record, error);
+}
+
+static void
+tell(void *context, const char *topic, int32_t partition)
+{
+    const struct reading *reading = context;
+    if (topic == NULL)
+        progress_change(reading->progress, "reading %zu topics from Kafka", reading->topics);
+    else
+        progress_change(reading->progress, "waiting for a transaction in %s[%d]", topic, (int)partition);
+}
+
 static bool
 read_topics(struct rebase *rebase, const struct settings *settings, const struct topic_names *topics,
             int64_t since_ms, struct error *error)
 {
-    struct progress *progress = progress_begin("rebase", "reading %zu topics from Kafka", topics->count);
-    bool good =
-        rebase_kafka_begin(rebase, error) &&
-        published_read(settings, topics->list, topics->count, since_ms, rebase_kafka_add, rebase, error);
-    progress_end(progress);
-    return good;
+    struct reading reading = {.rebase = rebase, .topics = topics->count};
+    const struct published_reading wanted = {.topics = topics->list,
+                                             .count = topics->count,
+                                             .since_ms = since_ms,
+                                             .patience_us = RECORDS_PATIENCE_US,
+                                             .sink = take,
+                                             .listener = tell,
+                                             .context = &reading};
+    reading.progress = progress_begin("rebase", "reading %zu topics from Kafka", topics->count);
+    bool good = rebase_kafka_begin(rebase, error) && published_read(settings, &wanted, error);
+    progress_end(reading.progress);
+    return good || error_prefix(error, "nothing was changed");
 }
 
 static bool

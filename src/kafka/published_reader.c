@@ -1,21 +1,27 @@
 /* published_reader.c: reads topics back from a time on, all partitions into one queue. Called by `outboxd rebase`; the relay never reads
- * what it has published. */
+ * what it has published.
+ *
+ *        from                 stable             end (of uncommitted records too)
+ *         |---- committed ------|open|committed|--|          records behind the first open transaction are given to nobody who reads
+ *                                                            committed, those of others included, until it ends
+ *
+ * librdkafka asks for offsets, those of a time and the watermarks, with the isolation.level of its client: who reads committed hears of
+ * nothing behind `stable`. So these questions are put by a second client, which reads uncommitted, and no record. */
 #include "kafka/published_reader.h"
 
 #include "base/clock.h"
 #include "kafka/position_reader.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { ASK_MS = 15000, SLICE_MS = 200, AT_ONCE = 1000 };
-/* Kafka ends an open transaction of a relay that died after 30 s, and may take some more to notice. */
-#define PATIENCE_US (INT64_C(90) * 1000000)
 
 struct part {
     int32_t number;
-    int64_t from, end; /* offsets; the end as it was when reading began, of uncommitted records too */
+    int64_t from, stable, end; /* offsets, as they were when reading began */
     bool done;
 };
 
@@ -28,13 +34,12 @@ struct source_topic {
 
 struct reader {
     const struct settings *settings;
-    rd_kafka_t *rk;
+    const struct published_reading *reading;
+    rd_kafka_t *rk, *asker; /* reads committed; asks for offsets */
     rd_kafka_queue_t *queue;
     struct source_topic *topics;
     size_t count;
     size_t open; /* parts that are not done */
-    published_sink *sink;
-    void *context;
 };
 
 static bool
@@ -81,7 +86,7 @@ find_starts(const struct reader *reader, struct source_topic *topic, int64_t sin
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)topic->count);
     for (size_t i = 0; i < topic->count; i++)
         rd_kafka_topic_partition_list_add(list, topic->name, topic->parts[i].number)->offset = since_ms;
-    rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(reader->rk, list, ASK_MS);
+    rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(reader->asker, list, ASK_MS);
     for (int i = 0; code == RD_KAFKA_RESP_ERR_NO_ERROR && i < list->cnt; i++) {
         code = list->elems[i].err;
         topic->parts[i].from = list->elems[i].offset;
@@ -90,14 +95,18 @@ find_starts(const struct reader *reader, struct source_topic *topic, int64_t sin
     return code == RD_KAFKA_RESP_ERR_NO_ERROR || fail(topic->name, code, error);
 }
 
+/* The end first: what is stable behind it is no matter. */
 static bool
 find_ends(const struct reader *reader, struct source_topic *topic, struct error *error)
 {
     for (size_t i = 0; i < topic->count; i++) {
         struct part *part = &topic->parts[i];
         int64_t low = 0;
-        rd_kafka_resp_err_t code =
-            rd_kafka_query_watermark_offsets(reader->rk, topic->name, part->number, &low, &part->end, ASK_MS);
+        rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(reader->asker, topic->name, part->number,
+                                                                    &low, &part->end, ASK_MS);
+        if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+            code = rd_kafka_query_watermark_offsets(reader->rk, topic->name, part->number, &low,
+                                                    &part->stable, ASK_MS);
         if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
             return fail(topic->name, code, error);
         part->done = part->from < 0 || part->from >= part->end;
@@ -106,11 +115,11 @@ find_ends(const struct reader *reader, struct source_topic *topic, struct error 
 }
 
 static bool
-begin(struct reader *reader, struct source_topic *topic, int64_t since_ms, struct error *error)
+begin(struct reader *reader, struct source_topic *topic, struct error *error)
 {
     if (!find_parts(reader, topic, error))
         return false;
-    if (topic->count > 0 && !find_starts(reader, topic, since_ms, error))
+    if (topic->count > 0 && !find_starts(reader, topic, reader->reading->since_ms, error))
         return false;
     if (!find_ends(reader, topic, error))
         return false;
@@ -173,7 +182,7 @@ take_record(struct reader *reader, rd_kafka_message_t *message, struct error *er
         return true;
     record.time_ms = rd_kafka_message_timestamp(message, &type);
     record.appended = type != RD_KAFKA_TIMESTAMP_CREATE_TIME;
-    return reader->sink(reader->context, &record, error);
+    return reader->reading->sink(reader->reading->context, &record, error);
 }
 
 static void
@@ -207,30 +216,102 @@ take(struct reader *reader, rd_kafka_message_t *message, struct error *error)
     }
 }
 
+/* ---- until the end ---- */
+
+/* The first partition that an open transaction ends too early. */
+static struct part *
+find_held(const struct reader *reader, const char **topic)
+{
+    for (size_t i = 0; i < reader->count; i++)
+        for (size_t j = 0; j < reader->topics[i].count; j++) {
+            struct part *part = &reader->topics[i].parts[j];
+            *topic = reader->topics[i].name;
+            if (!part->done && part->stable < part->end)
+                return part;
+        }
+    return NULL;
+}
+
+static void
+tell(const struct reader *reader, bool came)
+{
+    const char *topic;
+    const struct part *held = came ? NULL : find_held(reader, &topic);
+    reader->reading->listener(reader->reading->context, held != NULL ? topic : NULL,
+                              held != NULL ? held->number : 0);
+}
+
+static bool
+give_up(const struct reader *reader, struct error *error)
+{
+    const char *topic;
+    struct part *held = find_held(reader, &topic);
+    int64_t low;
+    if (held != NULL) /* another one may have followed the one that was open first */
+        (void)rd_kafka_query_watermark_offsets(reader->rk, topic, held->number, &low, &held->stable, ASK_MS);
+    if (held == NULL || held->stable >= held->end)
+        return error_set(error, ERROR_UNUSABLE, "Kafka does not give the end of %zu partitions: it is slow",
+                         reader->open);
+    return error_set(
+        error, ERROR_UNUSABLE,
+        "topic %s, partition %d: a transaction stays open at offset %" PRId64
+        " and hides what is behind it. End it, or stop the producer that it belongs to and wait for "
+        "its transaction.timeout.ms: kafka-transactions.sh --bootstrap-server .. describe-producers "
+        "--topic %s --partition %d",
+        topic, (int)held->number, held->stable, topic, (int)held->number);
+}
+
+/* False: *error says why; what came is in *came. */
+static bool
+read_some(struct reader *reader, bool *came, struct error *error)
+{
+    rd_kafka_message_t *messages[AT_ONCE];
+    ssize_t count = rd_kafka_consume_batch_queue(reader->queue, SLICE_MS, messages, AT_ONCE);
+    size_t open = reader->open;
+    bool good = true;
+    *came = false;
+    for (ssize_t i = 0; i < count; i++) {
+        *came = *came || messages[i]->err == RD_KAFKA_RESP_ERR_NO_ERROR;
+        good = good && take(reader, messages[i], error);
+        rd_kafka_message_destroy(messages[i]);
+    }
+    *came = *came || reader->open < open;
+    return good;
+}
+
 static bool
 read_all(struct reader *reader, struct error *error)
 {
-    rd_kafka_message_t *messages[AT_ONCE];
     int64_t progress_us = clock_monotonic_us();
-    bool good = true;
-    while (good && reader->open > 0) {
-        ssize_t count = rd_kafka_consume_batch_queue(reader->queue, SLICE_MS, messages, AT_ONCE);
-        size_t open = reader->open;
-        bool came = false;
-        for (ssize_t i = 0; i < count; i++) {
-            came = came || messages[i]->err == RD_KAFKA_RESP_ERR_NO_ERROR;
-            good = good && take(reader, messages[i], error);
-            rd_kafka_message_destroy(messages[i]);
-        }
-        if (came || reader->open < open)
+    while (reader->open > 0) {
+        bool came;
+        if (!read_some(reader, &came, error))
+            return false;
+        if (came)
             progress_us = clock_monotonic_us();
-        if (good && clock_monotonic_us() - progress_us > PATIENCE_US)
-            good = error_set(error, ERROR_UNUSABLE,
-                             "Kafka does not give the end of %zu partitions: it is slow, or a transaction "
-                             "stays open there",
-                             reader->open);
+        else if (clock_monotonic_us() - progress_us > reader->reading->patience_us)
+            return give_up(reader, error);
+        tell(reader, came);
     }
-    return good;
+    return true;
+}
+
+/* ---- its life ---- */
+
+static rd_kafka_t *
+open_client(const struct settings *settings, const char *isolation, struct error *error)
+{
+    char reason[200];
+    rd_kafka_conf_t *conf = position_reader_conf(settings, error);
+    if (conf == NULL)
+        return NULL;
+    CHECK(rd_kafka_conf_set(conf, "isolation.level", isolation, NULL, 0) == RD_KAFKA_CONF_OK);
+    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof reason);
+    if (rk == NULL) {
+        rd_kafka_conf_destroy(conf);
+        error_set(error, ERROR_UNUSABLE, "cannot read from Kafka: %s", reason);
+    }
+    return rk;
 }
 
 static void
@@ -246,30 +327,27 @@ end(struct reader *reader)
         free(topic->parts);
     }
     free(reader->topics);
-    rd_kafka_queue_destroy(reader->queue);
-    rd_kafka_destroy(reader->rk);
+    if (reader->queue != NULL)
+        rd_kafka_queue_destroy(reader->queue);
+    if (reader->asker != NULL)
+        rd_kafka_destroy(reader->asker);
+    if (reader->rk != NULL)
+        rd_kafka_destroy(reader->rk);
 }
 
 bool
-published_read(const struct settings *settings, const char *const *topics, size_t count, int64_t since_ms,
-               published_sink *sink, void *context, struct error *error)
+published_read(const struct settings *settings, const struct published_reading *reading, struct error *error)
 {
-    char reason[200];
-    struct reader reader = {.settings = settings, .count = count, .sink = sink, .context = context};
-    rd_kafka_conf_t *conf = position_reader_conf(settings, error);
-    if (conf == NULL)
-        return false;
-    reader.rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof reason);
-    if (reader.rk == NULL) {
-        rd_kafka_conf_destroy(conf);
-        return error_set(error, ERROR_UNUSABLE, "cannot read from Kafka: %s", reason);
-    }
-    reader.queue = rd_kafka_queue_new(reader.rk);
-    reader.topics = must_calloc(count, sizeof *reader.topics);
-    bool good = true;
-    for (size_t i = 0; good && i < count; i++) {
-        reader.topics[i].name = topics[i];
-        good = begin(&reader, &reader.topics[i], since_ms, error);
+    struct reader reader = {.settings = settings, .reading = reading, .count = reading->count};
+    reader.topics = must_calloc(reader.count, sizeof *reader.topics);
+    reader.rk = open_client(settings, "read_committed", error);
+    reader.asker = reader.rk != NULL ? open_client(settings, "read_uncommitted", error) : NULL;
+    bool good = reader.asker != NULL;
+    if (good)
+        reader.queue = rd_kafka_queue_new(reader.rk);
+    for (size_t i = 0; good && i < reader.count; i++) {
+        reader.topics[i].name = reading->topics[i];
+        good = begin(&reader, &reader.topics[i], error);
     }
     good = good && read_all(&reader, error);
     end(&reader);

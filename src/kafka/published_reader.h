@@ -5,10 +5,25 @@
 #include "config/settings.h"
 #include "event/published.h"
 
-/* Gives `sink` each record of these topics whose header `source` is ours, of each partition in its order, from the first record with a
- * time of `since_ms` or later to the end as it is now. A topic that does not exist has none. An open transaction is waited for, longer
- * than it may last. The principal must be allowed to READ the topics. False: ERROR_UNUSABLE, or what `sink` says. */
-MUST_CHECK bool published_read(const struct settings *settings, const char *const *topics, size_t count,
-                               int64_t since_ms, published_sink *sink, void *context, struct error *error);
+/* Several times a second while it reads. topic: nothing comes, because a transaction is open in this partition, whoever's it is, and
+ * hides what is behind its beginning; NULL: it is no such thing that is waited for. */
+typedef void published_listener(void *context, const char *topic, int32_t partition);
+
+struct published_reading {
+    const char *const *topics;
+    size_t count;
+    int64_t since_ms;
+    int64_t patience_us; /* so long nothing may come */
+    published_sink *sink;
+    published_listener *listener;
+    void *context; /* of both */
+};
+
+/* Gives the sink each record of these topics whose header `source` is ours, of each partition in its order, from the first record with a
+ * time of `since_ms` or later to the end as it is now, records of open transactions included: it waits for them to be committed or aborted,
+ * since what was committed behind them is visible only then. A topic that does not exist has none. The principal must be allowed to READ
+ * the topics. False: ERROR_UNUSABLE, a transaction that stays open too, or what the sink says. */
+MUST_CHECK bool published_read(const struct settings *settings, const struct published_reading *reading,
+                               struct error *error);
 
 #endif

@@ -205,26 +205,6 @@ Test(relay_rebase, events_between_a_setval_and_the_relays_next_look_are_not_pass
 
 /* ---- exactly once, and the relay was killed before its journal knew what Kafka has ---- */
 
-/* From now on the relay's rows say that nothing more is confirmed; or, once more, what it says itself. */
-static void
-hold_confirmations(struct setup *setup)
-{
-    postgres_exec(
-        setup->admin,
-        "create function public.hold() returns trigger language plpgsql as $$ declare l outbox.journal; begin"
-        " select * into l from outbox.journal j where j.relay = new.relay order by j.seq desc limit 1;"
-        " new.confirmed_seq := l.confirmed_seq; new.confirmed_id := l.confirmed_id; new.exact_seq := "
-        "l.exact_seq;"
-        " new.exact_id := l.exact_id; new.exact_nonce := l.exact_nonce; return new; end $$;"
-        "create trigger hold before insert on outbox.journal for each row execute function public.hold()");
-}
-
-static void
-release_confirmations(struct setup *setup)
-{
-    postgres_exec(setup->admin, "drop trigger hold on outbox.journal; drop function public.hold()");
-}
-
 /* 300 events are confirmed, HELD more are in Kafka, and the relay is killed. Returns its overrides. */
 #define HELD 100
 static const char *const *
@@ -237,19 +217,14 @@ kill_before_the_confirmation(struct setup *setup)
                   "select outbox.emit('%s', 'k' || i %% 7, to_jsonb(i)) from generate_series(1, 300) i",
                   topic);
     setup_expect_all_once(setup, 20000);
-    hold_confirmations(setup);
+    setup_hold_confirmations(setup);
     postgres_exec(setup->app,
                   "select outbox.emit('%s', 'k' || i %% 7, to_jsonb(i)) from generate_series(1, %d) i", topic,
                   HELD);
     char *published = must_format("outbox_published_total{topic=\"%s\"}", topic);
     wait_for(daemon_metric(setup->relay, published) >= 300 + HELD, 20000);
     free(published);
-    daemon_kill(setup->relay);
-    wait_for(postgres_int(setup->admin,
-                          "select count(*) from pg_stat_activity where usename = '" POSTGRES_RELAY "'") == 0,
-             20000); /* what it has asked for may still be carried out */
-    release_confirmations(setup);
-    cr_assert(!setup_confirmed(setup), "the journal knows of everything");
+    setup_kill_unconfirmed(setup);
     return exact;
 }
 
@@ -273,7 +248,8 @@ Test(relay_rebase, after_pg_upgrade_with_same_xids_exactly_once_goes_on_where_Ka
 }
 
 /* A rebase knows the journal only; what Kafka knows beyond it is asked for, and not sent again. */
-Test(relay_rebase, exactly_once_a_dump_of_a_killed_relay_repeats_nothing_behind_rebase_position__P1__P3__row_72)
+Test(relay_rebase,
+     exactly_once_a_dump_of_a_killed_relay_repeats_nothing_behind_rebase_position__P1__P3__row_72)
 {
     struct postgres *old = postgres_start(NULL), *other = postgres_start_other(NULL);
     struct setup setup = setup_begin_on(old, broker_shared());

@@ -151,6 +151,30 @@ setup_rebase(struct setup *setup, const char *option, const char *out)
     outboxd_result_free(&result);
 }
 
+void
+setup_hold_confirmations(struct setup *setup)
+{
+    postgres_exec(
+        setup->admin,
+        "create function public.hold() returns trigger language plpgsql as $$ declare l outbox.journal; begin"
+        " select * into l from outbox.journal j where j.relay = new.relay order by j.seq desc limit 1;"
+        " new.confirmed_seq := l.confirmed_seq; new.confirmed_id := l.confirmed_id; new.exact_seq := "
+        "l.exact_seq;"
+        " new.exact_id := l.exact_id; new.exact_nonce := l.exact_nonce; return new; end $$;"
+        "create trigger hold before insert on outbox.journal for each row execute function public.hold()");
+}
+
+void
+setup_kill_unconfirmed(struct setup *setup)
+{
+    daemon_kill(setup->relay);
+    wait_for(postgres_int(setup->admin,
+                          "select count(*) from pg_stat_activity where usename = '" POSTGRES_RELAY "'") == 0,
+             20000); /* what it has asked for may still be carried out */
+    postgres_exec(setup->admin, "drop trigger hold on outbox.journal; drop function public.hold()");
+    cr_assert(!setup_confirmed(setup), "the journal knows of everything");
+}
+
 bool
 setup_confirmed(struct setup *setup)
 {

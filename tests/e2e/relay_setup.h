@@ -64,6 +64,11 @@ void setup_expect_check(const struct setup *setup, const char *flag, int exit_co
 /* `outboxd rebase --yes`, with one more option or NULL (and the relay's configuration with --position), as the administrator; it must print `out`. */
 void setup_rebase(struct setup *setup, const char *option, const char *out);
 
+/* From now on the relay's rows say that nothing more is confirmed. */
+void setup_hold_confirmations(struct setup *setup);
+/* Then the relay is killed with -9: Kafka has more than the journal knows. */
+void setup_kill_unconfirmed(struct setup *setup);
+
 /* True when the journal says that every committed event is confirmed. */
 bool setup_confirmed(struct setup *setup);
 /* Waits for that. */
