@@ -2,6 +2,8 @@
  * back by themselves a quarter of a minute later. */
 #include "chaos/faults.h"
 
+#include "support/wait.h"
+
 #include <stdio.h>
 
 /* The `further`-th one behind the one that was drawn. */
