@@ -1,6 +1,7 @@
 -- 013_found.sql: what Kafka has of work beside the stream that this database has lost or did not count. Run by `outboxd migrate` as the owner,
 -- inside one transaction; who may do what is granted by grant.sql. Binaries made for the versions before go on (readable_since stays 1);
--- only their `rebase --position` does not.
+-- only their `rebase --position` does not, and once a relay that delivers exactly once has put something aside, its position can be read by this
+-- version alone.
 
 -- Events were published for it that nobody counted: its leader died between Kafka's commit and the database's. `events` are so many at least.
 alter table outbox.request add uncounted boolean not null default false;
@@ -13,10 +14,9 @@ begin
     if exists (select from outbox.paused_topic t where t.relay = side_apply.relay and t.number = side_apply.number) then
         perform outbox.topic_settle(side_apply.relay, side_apply.number, side_apply.progress, null, null, null);
     else
-        -- (the largest progress is that of an end, behind pages that were counted)
         update outbox.request r set uncounted = true
          where r.relay = side_apply.relay and r.number = side_apply.number and r.done_at is null and r.kind <> 'copy'
-           and side_apply.progress not in (r.progress, 9223372036854775807);
+           and side_apply.progress not in (r.progress, coalesce(r.freed_id, -1));
         perform outbox.request_settle(side_apply.relay, side_apply.number, side_apply.progress, 0,
                                       case when progress = 9223372036854775807 then 'done' end, null);
     end if;
@@ -33,8 +33,62 @@ as $$
      where r.name <> rebase_others.relay and r.retired_at is null and (n.last).exact_seq is not null
 $$;
 
+-- As in version 7, but a dead letter is an event of this database also when its slot was emptied.
+create or replace function outbox.rebase_judge(out records bigint, out published bigint, out phantoms bigint, out reused bigint,
+                                    out untold bigint, out highest bigint, out sequence bigint)
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+    horizon timestamptz := clock_timestamp() - (select max(r.retention) from outbox.relay r where r.retired_at is null);
+begin
+    analyze pg_temp.outboxd_record;
+    sequence := coalesce(pg_sequence_last_value('outbox.event_id_seq'), 0);
+    create temporary table outboxd_phantom as
+        select k.id, k.topic, k.partition, k.at, k.created_at, k.id > sequence or k.created_at >= horizon as certain,
+               exists (select from outbox.event e where e.id = k.id) as reused
+          from pg_temp.outboxd_record k
+          left join outbox.event e on e.id = k.id and e.topic = k.topic
+               and case when k.appended then e.key is not distinct from k.key and e.payload is not distinct from k.payload
+                        else date_trunc('milliseconds', e.created_at) = k.created_at end
+          left join outbox.dead_letter l on l.event_id = k.id and l.topic = k.topic
+               and case when k.appended then l.key is not distinct from k.key and l.payload is not distinct from k.payload
+                        else date_trunc('milliseconds', l.created_at) = k.created_at end
+         where e.id is null and l.event_id is null;
+    create temporary table outboxd_published as
+        select distinct k.id from pg_temp.outboxd_record k
+         where not exists (select from pg_temp.outboxd_phantom p
+                            where p.id = k.id and p.topic = k.topic and p.partition = k.partition and p.at = k.at);
+    analyze pg_temp.outboxd_published;
+    select count(*), coalesce(max(k.id), 0) into records, highest from pg_temp.outboxd_record k;
+    select count(*) into published from pg_temp.outboxd_published;
+    select count(distinct p.id) filter (where p.certain or p.reused), count(distinct p.id) filter (where p.reused),
+           count(distinct p.id) filter (where not p.certain and not p.reused) into phantoms, reused, untold
+      from pg_temp.outboxd_phantom p;
+    delete from pg_temp.outboxd_phantom p where not p.certain and not p.reused;
+    create unique index on pg_temp.outboxd_published (id);
+    create index on pg_temp.outboxd_phantom (id);
+end
+$$;
+
+-- Which topics are to be read back, and since when: what a retry has published has the time of its events, which may be far before all that is not
+-- confirmed. (NULL: since then.) relay: NULL: nobody decides, and what is put aside is no matter.
+create function outbox.rebase_topics(relay text) returns table (topic text, since timestamptz)
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+    with aside as materialized (
+        select a.topic, min(a.created_at) as since
+          from (select l.topic, l.created_at from outbox.dead_letter l where l.relay = rebase_topics.relay
+                union all
+                select e.topic, e.created_at from outbox.held_event h join outbox.event e on e.id = h.event_id
+                 where h.relay = rebase_topics.relay) a
+         group by a.topic)
+    select t.topic, a.since from (select distinct e.topic from outbox.event e union select a.topic from aside a) t
+      left join aside a on a.topic = t.topic order by t.topic
+$$;
+
 -- Dead letters of this relay, and events held behind them, that are in Kafka (pg_temp.outboxd_published): a retry has published them, and this
--- database has not heard of it. What is held is held no more, and the retry goes on, or has ended. Returns how many events these were.
+-- database has not heard of it. What is held is held no more, and what was held before it neither, which was published in front of it and is not
+-- shown any more; and the retry goes on, or has ended. Returns how many events these were.
 create function outbox.rebase_retried(relay text) returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -45,8 +99,10 @@ declare
     found_letters bigint := 0;
     waits boolean;
 begin
-    delete from outbox.held_event h using pg_temp.outboxd_published p
-     where h.relay = rebase_retried.relay and p.id = h.event_id;
+    delete from outbox.held_event h using (
+        select distinct on (f.hold) f.hold, f.tick, f.event_id from outbox.held_event f join pg_temp.outboxd_published p on p.id = f.event_id
+         where f.relay = rebase_retried.relay order by f.hold, f.tick desc, f.event_id desc) upto
+     where h.relay = rebase_retried.relay and h.hold = upto.hold and (h.tick, h.event_id) <= (upto.tick, upto.event_id);
     get diagnostics freed = row_count;
     for letter in select l.event_id, l.tick, l.hold from outbox.dead_letter l join pg_temp.outboxd_published p on p.id = l.event_id
                    where l.relay = rebase_retried.relay order by l.tick, l.event_id

@@ -90,7 +90,7 @@ tell(void *context, const char *topic, int32_t partition)
 
 static bool
 read_topics(struct rebase *rebase, const struct settings *settings, const struct topic_names *topics,
-            int64_t since_ms, struct error *error)
+            const int64_t *since_ms, struct error *error)
 {
     struct reading reading = {.rebase = rebase, .topics = topics->count};
     const struct published_reading wanted = {.topics = topics->list,
@@ -106,25 +106,47 @@ read_topics(struct rebase *rebase, const struct settings *settings, const struct
     return good || error_prefix(error, "nothing was changed");
 }
 
+/* A retry has published events with times of their own: where some are put aside, it is read from before them. */
+static int64_t *
+choose_since(const struct topic_names *topics, const struct rebase_topic *here, size_t count,
+             int64_t since_ms)
+{
+    int64_t *chosen = must_calloc(topics->count, sizeof *chosen);
+    for (size_t i = 0; i < topics->count; i++) {
+        chosen[i] = since_ms;
+        for (size_t j = 0; j < count; j++)
+            if (strcmp(topics->list[i], here[j].name) == 0 && here[j].since_ms > 0 &&
+                here[j].since_ms < since_ms)
+                chosen[i] = here[j].since_ms;
+    }
+    return chosen;
+}
+
 static bool
 read_records(struct rebase *rebase, const struct rebase_wish *wish, struct rebase_report *report,
              struct error *error)
 {
     const struct settings *settings = wish->settings;
-    char **here = NULL;
+    struct rebase_topic *here = NULL;
     size_t count = 0;
-    if (!rebase_topics(rebase, &here, &count, error))
+    if (!rebase_topics(rebase, wish->position ? settings->relay : NULL, &here, &count, error))
         return false;
+    char **names = must_calloc(count, sizeof *names);
+    for (size_t i = 0; i < count; i++)
+        names[i] = here[i].name;
     /* of other topics, whoever they belong to, nothing is read */
     struct topic_names topics = {0};
-    topic_names_select(&topics, (const char *const *)settings->topics, settings->topics_count, here, count);
-    topic_names_select(&topics, wish->topics.texts, wish->topics.count, here, count);
-    bool good = read_topics(rebase, settings, &topics, report->since_ms, error) &&
+    topic_names_select(&topics, (const char *const *)settings->topics, settings->topics_count, names, count);
+    topic_names_select(&topics, wish->topics.texts, wish->topics.count, names, count);
+    int64_t *since_ms = choose_since(&topics, here, count, report->since_ms);
+    bool good = read_topics(rebase, settings, &topics, since_ms, error) &&
                 rebase_kafka_judge(rebase, &report->found, error);
     report->topics = topics.count;
+    free(since_ms);
     free(topics.list);
     for (size_t i = 0; i < count; i++)
-        free(here[i]);
+        free(names[i]);
+    free(names);
     free(here);
     return good;
 }

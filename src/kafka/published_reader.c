@@ -119,7 +119,8 @@ begin(struct reader *reader, struct source_topic *topic, struct error *error)
 {
     if (!find_parts(reader, topic, error))
         return false;
-    if (topic->count > 0 && !find_starts(reader, topic, reader->reading->since_ms, error))
+    if (topic->count > 0 &&
+        !find_starts(reader, topic, reader->reading->since_ms[topic - reader->topics], error))
         return false;
     if (!find_ends(reader, topic, error))
         return false;

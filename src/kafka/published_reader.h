@@ -12,15 +12,15 @@ typedef void published_listener(void *context, const char *topic, int32_t partit
 struct published_reading {
     const char *const *topics;
     size_t count;
-    int64_t since_ms;
-    int64_t patience_us; /* so long nothing may come */
+    const int64_t *since_ms; /* of each topic */
+    int64_t patience_us;     /* so long nothing may come */
     published_sink *sink;
     published_listener *listener;
     void *context; /* of both */
 };
 
 /* Gives the sink each record of these topics whose header `source` is ours, of each partition in its order, from the first record with a
- * time of `since_ms` or later to the end as it is now, records of open transactions included: it waits for them to be committed or aborted,
+ * time of its topic's `since_ms` or later to the end as it is now, records of open transactions included: it waits for them to be committed or aborted,
  * since what was committed behind them is visible only then. A topic that does not exist has none. The principal must be allowed to READ
  * the topics. False: ERROR_UNUSABLE, a transaction that stays open too, or what the sink says. */
 MUST_CHECK bool published_read(const struct settings *settings, const struct published_reading *reading,

@@ -80,16 +80,23 @@ rebase_common(struct rebase *rebase, const char *relay, const struct rebase_hist
     return true;
 }
 
+/* As many milliseconds as a time has, ten minutes early; 0 for NULL. */
+#define SQL_EARLY(time)                                                                                      \
+    " coalesce(floor(extract(epoch from " time " - interval '10 minutes') * 1000), 0)::bigint"
+
 bool
-rebase_topics(struct rebase *rebase, char ***names, size_t *count, struct error *error)
+rebase_topics(struct rebase *rebase, const char *relay, struct rebase_topic **topics, size_t *count,
+              struct error *error)
 {
+    static const char sql[] = "select t.topic," SQL_EARLY("t.since") " from outbox.rebase_topics($1) t";
     PGresult *result;
-    if (!rebase_ask(rebase, "select distinct topic from outbox.event order by topic", &result, error))
+    if (!rebase_ask_with(rebase, sql, 1, &relay, &result, error))
         return error_prefix(error, "cannot look at the outbox");
     *count = (size_t)PQntuples(result);
-    *names = must_calloc(*count, sizeof **names);
+    *topics = must_calloc(*count, sizeof **topics);
     for (size_t i = 0; i < *count; i++)
-        (*names)[i] = must_strdup(PQgetvalue(result, (int)i, 0));
+        (*topics)[i] =
+            (struct rebase_topic){must_strdup(PQgetvalue(result, (int)i, 0)), cell_number(result, (int)i, 1)};
     PQclear(result);
     return true;
 }
@@ -97,9 +104,7 @@ rebase_topics(struct rebase *rebase, char ***names, size_t *count, struct error 
 bool
 rebase_since(struct rebase *rebase, const char *relay, bool position, int64_t *since_ms, struct error *error)
 {
-    static const char sql[] =
-        "select coalesce(floor(extract(epoch from t - interval '10 minutes') * 1000), 0)::bigint"
-        " from outbox.rebase_since($1, $2) t";
+    static const char sql[] = "select" SQL_EARLY("t") " from outbox.rebase_since($1, $2) t";
     const char *values[] = {relay, position ? "false" : "true"};
     PGresult *result;
     if (!rebase_ask_with(rebase, sql, 2, values, &result, error))

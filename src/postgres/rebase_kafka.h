@@ -34,8 +34,14 @@ struct rebase_history {
 MUST_CHECK bool rebase_common(struct rebase *rebase, const char *relay, const struct rebase_history *history,
                               int64_t *seq, struct error *error);
 
-/* Topics of the events that are here; the caller frees each and the list. */
-MUST_CHECK bool rebase_topics(struct rebase *rebase, char ***names, size_t *count, struct error *error);
+/* A topic of events that are here, or were put aside. */
+struct rebase_topic {
+    char *name;
+    int64_t since_ms; /* ten minutes before what the relay has put aside; 0: nothing */
+};
+/* relay: who decides; NULL: nobody, and what is put aside is no matter. The caller frees each name and the list. */
+MUST_CHECK bool rebase_topics(struct rebase *rebase, const char *relay, struct rebase_topic **topics,
+                              size_t *count, struct error *error);
 
 /* Since when something may be in Kafka of which this database does not know, ten minutes early for what took long to commit: what is
  * not confirmed (`position`), or the last promotion that the journal remembers; 0: none. */

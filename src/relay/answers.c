@@ -337,6 +337,8 @@ answers_read(struct relay *relay)
         break;
     case REQUEST_CONFIRM:
         good = answers_appended(relay, &written, &error);
+        if (good && written && exact_anchors(relay))
+            exact_rely(relay);
         break;
     case REQUEST_REGISTER_LATER:
         good = telling_registered(relay, &error);

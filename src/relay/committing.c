@@ -126,25 +126,34 @@ commit_events(struct relay *relay)
     exact_commit(relay, &record, serial);
 }
 
-/* When nothing is sent any more, the record is written once again without the side work that the database knows for sure by now: a rebase that
- * has forgotten such work does not find it there, and a copy of the database finds the row that knows it. */
+/* When nothing is sent any more, and before the lead is given away, the record is written once again without the side work that the database knows
+ * for sure by now: a rebase that has forgotten such work does not find it there, and a copy of the database finds the row that knows it. */
 #define QUIET_US (INT64_C(1) * 1000000)
+
+bool
+exact_tidies(const struct relay *relay)
+{
+    const struct exact *exact = &relay->exact;
+    bool quiet = relay->state == RELAY_DRAINING || relay->pipeline.pages == 0;
+    struct record_sides sides = exact->committed.sides;
+    if (!relay->owns || !leading_holds_lease(relay) || relay->undurable || !quiet ||
+        !loading_is_done(relay) || exact->state != EXACT_ON || exact->committing || exact->events > 0 ||
+        producer_state(relay->producer) != PRODUCER_READY)
+        return false;
+    keep_sides_at_work(relay, &sides);
+    return sides.count < exact->committed.sides.count;
+}
 
 static int64_t
 tidy(struct relay *relay)
 {
-    const struct exact *exact = &relay->exact;
-    struct record record = exact->committed;
-    bool leads = relay->state == RELAY_LEADING && leading_holds_lease(relay) && !relay->undurable;
-    if (!leads || exact->state != EXACT_ON || exact->committing || record.sides.count == 0 ||
-        !loading_is_done(relay) || relay->pipeline.pages > 0 ||
-        producer_state(relay->producer) != PRODUCER_READY)
+    int64_t at_us = relay->exact.committed_us + (relay->state == RELAY_DRAINING ? 0 : QUIET_US);
+    if (!exact_tidies(relay))
         return INT64_MAX;
+    if (relay->now_us < at_us)
+        return at_us;
+    struct record record = relay->exact.committed;
     keep_sides_at_work(relay, &record.sides);
-    if (record.sides.count == exact->committed.sides.count)
-        return INT64_MAX;
-    if (relay->now_us < exact->committed_us + QUIET_US)
-        return exact->committed_us + QUIET_US;
     exact_commit(relay, &record, relay->pipeline.committed);
     return INT64_MAX;
 }

@@ -26,9 +26,10 @@ exact_begin(struct relay *relay, bool kept)
 {
     struct exact *exact = &relay->exact;
     exact->journal = relay->seen.exact;
-    exact_rely(relay);
-    if (kept)
+    if (kept) /* what we were not told that it is written is written again */
         return;
+    exact_rely(relay);
+    exact->anchors = false;
     exact->told = relay->seen.exact;
     if (exact->told.position.seq == JOURNAL_EXACT_ANEW && !is_wanted(relay))
         exact->told.on = false;
@@ -44,6 +45,19 @@ void
 exact_rely(struct relay *relay)
 {
     relay->exact.aside = (struct journal_name){relay->self.seq, relay->self.nonce};
+    relay->exact.anchors = false;
+}
+
+void
+exact_anchor(struct relay *relay)
+{
+    relay->exact.anchors = exact_is_on(relay);
+}
+
+bool
+exact_anchors(const struct relay *relay)
+{
+    return relay->exact.anchors;
 }
 
 /* A durable row says already that Kafka is the truth. */

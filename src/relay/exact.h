@@ -31,6 +31,9 @@ struct exact {
     struct journal_name
         aside; /* the last row of ours by which something was put aside or settled, or the lead was taken */
 
+    bool
+        anchors; /* requests were seen that no row of ours stands behind yet: their work waits for one (exact_anchor) */
+
     /* the transaction */
     bool committing;
     struct record asked;   /* committing: what the position will be .. */

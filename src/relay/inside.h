@@ -224,8 +224,14 @@ void sending_count(void *relay, const struct event *event);
 
 /* exact.c */
 void exact_begin(struct relay *relay, bool kept); /* the lead was taken */
-void
-exact_rely(struct relay *relay); /* the position relies on the newest row of ours, and what came with it */
+/* The position relies on the newest row of ours, and what came with it. */
+void exact_rely(struct relay *relay);
+/* People have asked for work: a row of ours is to stand behind that before anything of it is published, so that a copy of the database which lacks
+ * the request lacks a row that the position names. It is, until the next such row. */
+void exact_anchor(struct relay *relay);
+bool exact_anchors(const struct relay *relay);
+bool exact_tidies(
+    const struct relay *relay); /* the record names side work that the database knows for sure by now */
 bool exact_is_on(const struct relay *relay);      /* instances of the producer are transactional */
 bool exact_is_settled(const struct relay *relay); /* nothing but events is in the way of sending */
 void exact_text(const struct relay *relay, char *text, size_t size); /* what is */

@@ -214,7 +214,7 @@ confirm_is_due(const struct relay *relay)
 static void
 ask_while_draining(struct relay *relay)
 {
-    bool nothing_out = relay->pipeline.events_out == 0 && !exact_is_open(relay);
+    bool nothing_out = relay->pipeline.events_out == 0 && !exact_is_open(relay) && !exact_tidies(relay);
     if (nothing_out)
         side_stop(relay);
     if (relay->owns && loading_is_done(relay) && aside_writes(relay))
@@ -330,7 +330,11 @@ leading_ask(struct relay *relay)
     } else if (!exact_lets_read(relay)) {
         if (heartbeat_due)
             ask_confirm(relay, false);
-    } else if (!asks_aside(relay, heartbeat_due)) {
+    } else if (asks_aside(relay, heartbeat_due)) {
+        return;
+    } else if (exact_anchors(relay)) {
+        ask_confirm(relay, false);
+    } else {
         ask_in_turns(relay, confirm_due, heartbeat_due);
     }
 }
@@ -346,6 +350,8 @@ leading_deadline(const struct relay *relay)
     int64_t confirm_us = relay->appended_at_us + confirm_interval_us(relay);
     if (relay->dirty && confirm_us < deadline)
         deadline = confirm_us;
+    if (exact_anchors(relay))
+        deadline = relay->now_us;
     int64_t beside_us = loading_is_done(relay) ? side_deadline(relay, leading_has_room(relay)) : CLOCK_NEVER;
     if (relay->state == RELAY_LEADING && beside_us < deadline)
         deadline = beside_us;

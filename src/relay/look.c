@@ -90,6 +90,7 @@ take_request(struct relay *relay, struct waiting_request *request)
     side->after = request->first_id > 0 ? request->first_id - 1 : 0;
     if (request->progress > side->after)
         side->after = request->progress;
+    exact_anchor(relay);
     log_info("request begins", LOG_INT("number", request->number),
              LOG_STR("kind", waiting_kind_name(request->kind)), LOG_INT("event", request->event_id), LOG_END);
     return true;

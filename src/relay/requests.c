@@ -56,7 +56,7 @@ bool
 requests_wants(const struct relay *relay, const struct side *side)
 {
     bool behind = relay->confirmed.seq >= relay->aside.ahead_tick;
-    if (side->out || side->cancelled || relay->now_us < side->next_us || !behind)
+    if (side->out || side->cancelled || relay->now_us < side->next_us || !behind || exact_anchors(relay))
         return false;
     if (side->request.kind == REQUEST_KIND_REPLAY)
         return has_turn(relay, side);

@@ -224,7 +224,7 @@ read_back(const struct setup *setup, struct story *story, int64_t since_ms, int6
                                 .kafka_count = 1};
     struct published_reading reading = {.topics = &story->topic,
                                         .count = 1,
-                                        .since_ms = since_ms,
+                                        .since_ms = (const int64_t[]){since_ms},
                                         .patience_us = patience_us,
                                         .sink = note,
                                         .listener = listener,

@@ -59,14 +59,16 @@ mark(const struct scene *scene)
     postgres_exec(scene->setup.admin, "select pg_create_restore_point('before')");
 }
 
-/* The relay has stopped as asked, and the backup is what is left of its database: as it was at the restore point. */
+/* The relay stops, if it runs, and the backup is what is left of its database: as it was at the restore point. */
 static struct postgres *
 recover(struct scene *scene)
 {
     struct setup *setup = &scene->setup;
     struct postgres *lost = setup->postgres;
-    setup_wait_confirmed(setup, 20000);
-    cr_assert_eq(daemon_terminate(setup->relay), 0);
+    if (daemon_running(setup->relay)) {
+        setup_wait_confirmed(setup, 20000);
+        cr_assert_eq(daemon_terminate(setup->relay), 0);
+    }
     PQfinish(setup->admin);
     PQfinish(setup->app);
     postgres_archive_all(lost);
@@ -148,6 +150,54 @@ Test(relay_failover_aside, a_retry_that_is_lost_is_not_done_again__P1__P3__rows_
                   verdict.reordered == 0 && verdict.changed == 0 && verdict.phantom == 1 /* event 4 */,
               "%s", verdict.examples);
     scene_end(&scene, lost);
+}
+
+/* Nothing else was written down after it, and the relay was killed: the copy lacks the request as well. */
+Test(relay_failover_aside, a_retry_that_was_asked_for_in_what_is_lost_is_not_done_again__P3__rows_59_72)
+{
+    struct scene scene = scene_begin();
+    struct setup *setup = &scene.setup;
+    postgres_exec(setup->app, "select outbox.emit('%s', null, " LARGE ")", scene.narrow);
+    wait_for(dead_letters(&scene) == 1, 20000);
+    setup_wait_confirmed(setup, 20000);
+    mark(&scene);
+    broker_configure_topic(setup->broker, scene.narrow, "max.message.bytes", "100000");
+    postgres_exec(setup->admin, "select outbox.dead_retry('main', event_id) from outbox.dead_letter");
+    wait_for(dead_letters(&scene) == 0, 20000);
+    daemon_kill(setup->relay);
+    struct postgres *lost = recover(&scene);
+    cr_assert_eq(dead_letters(&scene), 1);
+    setup_expect_refusal(setup, scene.exact, 70, "this database does not have that row",
+                         "outboxd rebase --position main");
+    setup_rebase(setup, "--position=main", "\n1 dead letters and events held behind one are in Kafka");
+    setup_run(setup, scene.exact);
+    cr_expect_eq(dead_letters(&scene), 0);
+    setup_expect_all_once(setup, 20000);
+    scene_end(&scene, lost);
+}
+
+/* A clean stop leaves nothing in Kafka that the journal does not know. */
+Test(relay_failover_aside,
+     after_a_clean_stop_a_rebase_asks_nothing_more_of_a_topic_that_has_caught_up__P5__row_72)
+{
+    struct setup setup = setup_begin_on(postgres_start(NULL), broker_shared());
+    const char *topic = setup_topic(&setup, "waits", 1, NULL);
+    const char *const *exact = setup_exact(&setup, true);
+    setup_run(&setup, exact);
+    postgres_exec(setup.admin, "select outbox.pause('main', '%s')", topic);
+    wait_for(daemon_log_contains(setup.relay, "topic paused by hand"), 20000);
+    postgres_exec(setup.app, "select outbox.emit('%s', 'k', to_jsonb(i)) from generate_series(1, 50) i",
+                  topic);
+    wait_for(postgres_int(setup.admin, "select count(*) from outbox.paused_topic") == 1, 20000);
+    postgres_exec(setup.admin, "select outbox.resume('main', '%s')", topic);
+    wait_for(postgres_int(setup.admin, "select count(*) from outbox.paused_topic") == 0, 20000);
+    cr_assert_eq(daemon_terminate(setup.relay), 0);
+    postgres_exec(setup.admin, "select setval('outbox.event_id_seq', 1)");
+    setup_rebase(&setup, NULL, "relay main goes on with 0 unconfirmed events");
+    setup_run(&setup, exact);
+    postgres_exec(setup.app, "select outbox.emit('%s', 'k', '51')", topic);
+    setup_expect_all_once(&setup, 20000);
+    setup_end(&setup);
 }
 
 /* Killed between Kafka's commit of a page and the database's; then the events are numbered anew by a rebase that asks the journal alone. */

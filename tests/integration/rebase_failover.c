@@ -300,6 +300,44 @@ Test(rebase_failover, a_retry_ends_at_the_next_dead_letter_of_the_key__P1__row_5
     outbox_close(&outbox);
 }
 
+/* Its slot was emptied long ago. Its record has the time of the event, and so have those of what was held behind it: read from there. */
+Test(rebase_failover, a_retry_of_an_event_whose_slot_was_emptied_is_found_too__P3__row_59)
+{
+    struct outbox outbox = hold_behind_letters(0);
+    PGconn *admin = outbox.admin;
+    stage_events(admin, "2, 3, 4, 5, 6, 7", false);
+    postgres_exec(admin, "update outbox.event set created_at = created_at - interval '2 d' where id = 4");
+    postgres_exec(admin, "update outbox.dead_letter set created_at = created_at - interval '1 d'");
+    postgres_exec(admin,
+                  "update pg_temp.outboxd_record set created_at = created_at - interval '1 d' where id = 2");
+    postgres_exec(admin,
+                  "update pg_temp.outboxd_record set created_at = created_at - interval '2 d' where id = 4");
+    postgres_exec(admin, "delete from outbox.event where id = 2");
+    cr_expect_eq(postgres_int(admin, "select count(*) from outbox.rebase_topics('main') t, outbox.event e"
+                                     " where e.id = 4 and t.since = e.created_at"),
+                 1);
+    cr_expect_eq(
+        postgres_int(admin, "select count(*) from outbox.rebase_topics(null) t where t.since is null"), 1);
+    judge(admin);
+    cr_expect_eq(judged(admin, "phantoms") + judged(admin, "untold"), 0);
+    position(admin, -1, 7);
+    cr_expect_eq(postgres_int(admin, "select retried from positioned"), 6);
+    expect_letters(admin, " | ");
+    outbox_close(&outbox);
+}
+
+/* Of a compacted topic, say, the last record of the key is left. */
+Test(rebase_failover, what_was_held_before_an_event_that_is_in_Kafka_was_published_before_it__P2__P3__row_59)
+{
+    struct outbox outbox = hold_behind_letters(0);
+    stage_events(outbox.admin, "5", false);
+    judge(outbox.admin);
+    position(outbox.admin, -1, 7);
+    cr_expect_eq(postgres_int(outbox.admin, "select retried from positioned"), 3);
+    expect_letters(outbox.admin, "2 | 6 7");
+    outbox_close(&outbox);
+}
+
 /* Its dead letter was given up in what is lost. */
 Test(rebase_failover, what_was_held_and_is_in_Kafka_waits_no_more_behind_a_dead_letter_that_stays__P3__row_59)
 {

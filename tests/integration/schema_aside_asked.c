@@ -254,7 +254,7 @@ Test(schema_aside_asked, what_Kafka_says_of_a_replay_is_not_taken_for_a_count, .
     EXPECT_TEXT("6 3 t", "select concat_ws(' ', progress, events, uncounted) from outbox.request");
     number = postgres_int(outbox.relay, REPLAY("main"));
     postgres_exec(outbox.relay, "select outbox.side_apply('main', %" PRId64 ", 9223372036854775807)", number);
-    EXPECT_TEXT("done f",
+    EXPECT_TEXT("done t",
                 "select concat_ws(' ', outcome, uncounted) from outbox.request where number = %" PRId64,
                 number);
 }
