@@ -16,9 +16,9 @@
 struct asked {
     struct asking *asking;
     bool discard;
-    int64_t *ids;
+    struct dead_meant meant; /* those that are dead letters */
+    const int64_t *ids;      /* what is asked for, also of what is none */
     size_t id_count;
-    size_t present;   /* so many of them are dead letters */
     int64_t *numbers; /* of the requests */
     size_t count;
     size_t absent; /* no such dead letter */
@@ -173,34 +173,26 @@ judge(const struct asked *asked, struct error *error)
 static bool
 find_meant(struct asked *asked, const struct dead_options *options, int64_t *events, struct error *error)
 {
-    struct dead_list dead;
-    bool good = dead_read_list(asked->asking->session, asked->asking->settings->relay, options->topic,
-                               INT64_MAX, &dead, error);
-    asked->id_count = options->all && good ? dead.count : options->id_count;
-    asked->ids = must_calloc(asked->id_count, sizeof *asked->ids);
-    if (!options->all)
-        memcpy(asked->ids, options->ids, asked->id_count * sizeof *asked->ids);
-    for (size_t i = 0; good && i < dead.count; i++) {
-        bool meant = options->all;
-        if (options->all)
-            asked->ids[i] = dead.list[i].id;
-        for (size_t k = 0; !meant && k < options->id_count; k++)
-            meant = options->ids[k] == dead.list[i].id;
-        asked->present += meant;
-        *events += meant ? dead.list[i].held + !asked->discard : 0;
-    }
-    dead_list_free(&dead);
+    struct session *session = asked->asking->session;
+    const char *relay = asked->asking->settings->relay;
+    bool good = options->all
+                    ? dead_find_all(session, relay, options->topic, &asked->meant, error)
+                    : dead_find_ids(session, relay, options->ids, options->id_count, &asked->meant, error);
+    asked->ids = options->all ? asked->meant.ids : options->ids;
+    asked->id_count = options->all ? asked->meant.count : options->id_count;
+    *events = asked->meant.held + (asked->discard ? 0 : (int64_t)asked->meant.count);
     return good;
 }
 
 static bool
 agree(const struct asked *asked, int64_t events, const struct dead_options *options, struct error *error)
 {
-    bool one = asked->present == 1;
-    if (!asked->discard || asked->present == 0)
+    size_t present = asked->meant.count;
+    bool one = present == 1;
+    if (!asked->discard || present == 0)
         return true;
-    printf("%zu event%s will never be published; %" PRId64 " that %s held behind %s will be\n",
-           asked->present, one ? "" : "s", events, events == 1 ? "is" : "are", one ? "it" : "them");
+    printf("%zu event%s will never be published; %" PRId64 " that %s held behind %s will be\n", present,
+           one ? "" : "s", events, events == 1 ? "is" : "are", one ? "it" : "them");
     return command_confirm("dead discard", "Discard?", options->yes, error);
 }
 
@@ -234,6 +226,6 @@ dead_ask_leader(struct asking *asking, const struct dead_options *options, struc
         good = agree(&asked, events, options, error) && ask_all(&asked, options->reason, error) &&
                await(&asked, events, options, error);
     free(asked.numbers);
-    free(asked.ids);
+    dead_meant_free(&asked.meant);
     return good;
 }

@@ -102,9 +102,11 @@ put_totals(FILE *to, const struct dead_list *dead)
         fputs("no dead letters\n", to);
         return;
     }
-    fprintf(to, "%" PRId64 " dead letter%s, the oldest refused %s ago; %" PRId64 " event%s held behind %s\n",
-            dead->letters, dead->letters == 1 ? "" : "s", print_age(dead->oldest_us, age), dead->held,
-            dead->held == 1 ? "" : "s", dead->letters == 1 ? "it" : "them");
+    fprintf(to,
+            "%" PRId64 " dead letter%s, the oldest refused %s ago; %s%" PRId64 " event%s held behind %s\n",
+            dead->letters, dead->letters == 1 ? "" : "s", print_age(dead->oldest_us, age),
+            dead->held_exact ? "" : "at least ", dead->held, dead->held == 1 ? "" : "s",
+            dead->letters == 1 ? "it" : "them");
     if ((int64_t)dead->count >= dead->letters)
         return;
     if (dead->count == 1)
@@ -270,6 +272,7 @@ dead_print_list_json(const struct dead_list *dead, FILE *to)
         json_array_append_new(letters, entry_object(&dead->list[i]));
     fields_set_integer(object, "dead_letters", dead->letters);
     fields_set_integer(object, "held_events", dead->held);
+    fields_set_flag(object, "held_exact", dead->held_exact);
     fields_set_seconds(object, "oldest_seconds", dead->letters > 0 ? dead->oldest_us : -1);
     json_object_set_new(object, "list", letters);
     dump(object, to);

@@ -23,6 +23,18 @@
     "(select q.number, q.kind, " SQL_WAITS("q") " as waits from outbox.request q where q.relay = " l ".relay and q.event_id = " l ".event_id"\
     " and q.done_at is null and q.kind in ('retry', 'discard') limit 1)"
 #define MEANT "l.relay = $1 and ($2 is null or l.topic = any ($2))"
+/* Of the dead letters `l`, a relation: with each hold once, for two of one key may have the same. One look-up each takes seconds where there
+ * are millions: so of all there are, held is counted as it is, and else behind the first of them. */
+#define HELD_BEHIND_FIRST                                                                                    \
+    "(select coalesce(sum(c.held), 0) from"                                                                  \
+    " (select distinct f.hold from (select l.hold from l limit " SQL_NUMBER(DEAD_HELD_COUNTED) ") f where f.hold is not null) d" \
+    " cross join lateral (select count(*) as held from outbox.held_event h where h.relay = $1 and h.hold = d.hold) c)"
+#define HELD_BEHIND_MEANT                                                                                    \
+    "case when $2 is null then (select count(*) from outbox.held_event h where h.relay = $1) else " HELD_BEHIND_FIRST " end"
+/* `limit` keeps the planner from turning it around, which would read all dead letters. */
+#define NAMED                                                                                                \
+    "select l.event_id, l.hold from (select distinct u from unnest($2) u) i(id) cross join lateral"          \
+    " (select l.event_id, l.hold from outbox.dead_letter l where l.relay = $1 and l.event_id = i.id limit 1) l"
 #define EVENT " event_id, created_at, topic, key, payload, headers, null::boolean from "
 
 static const char prepare_sql[] =
@@ -33,8 +45,13 @@ static const char prepare_sql[] =
     " from outbox.dead_letter l left join lateral " UNDER_WAY("l") " q on true"
     " where " MEANT " order by l.event_id limit $3;"
     "prepare outboxd_dead_totals(text, text[]) as"
-    " select count(*), coalesce(sum(t.held), 0), coalesce(" SQL_AGE("min(t.first_at)") ", 0)"
-    " from (select l.first_at, " HELD_BEHIND("l") " as held from outbox.dead_letter l where " MEANT ") t;"
+    " with l as materialized (select l.hold, l.first_at from outbox.dead_letter l where " MEANT ")"
+    " select count(*), " HELD_BEHIND_MEANT ", coalesce(" SQL_AGE("min(l.first_at)") ", 0) from l;"
+    "prepare outboxd_dead_meant(text, text[]) as"
+    " with l as materialized (select l.event_id, l.hold from outbox.dead_letter l where " MEANT ")"
+    " select l.event_id, " HELD_BEHIND_MEANT " from l order by l.event_id;"
+    "prepare outboxd_dead_named(text, bigint[]) as with l as materialized (" NAMED ")"
+    " select l.event_id, " HELD_BEHIND_FIRST " from l order by l.event_id;"
     "prepare outboxd_dead_topics(text) as select distinct l.topic from outbox.dead_letter l where l.relay = $1;"
     "prepare outboxd_dead_event(text, bigint) as select * from ("
     " select" EVENT "outbox.dead_letter where relay = $1 and event_id = $2"
@@ -140,6 +157,7 @@ read_entries(struct session *session, const char *relay, const char *topics, int
         return false;
     dead->letters = cell_number(result, 0, 0);
     dead->held = cell_number(result, 0, 1);
+    dead->held_exact = topics == NULL || dead->letters <= DEAD_HELD_COUNTED;
     dead->oldest_us = cell_number(result, 0, 2);
     PQclear(result);
     return true;
@@ -172,6 +190,57 @@ dead_list_free(struct dead_list *dead)
     }
     free(dead->list);
     *dead = (struct dead_list){0};
+}
+
+/* ---- those that are meant ---- */
+
+static bool
+find(struct session *session, const char *name, const char *relay, const char *which,
+     struct dead_meant *meant, struct error *error)
+{
+    const char *values[] = {relay, which};
+    struct oneshot_statement statement = {name, 2, values, false};
+    PGresult *result = NULL;
+    if (!oneshot_run(session, &statement, &result, error))
+        return error_prefix(error, "cannot find the dead letters");
+    meant->count = (size_t)PQntuples(result);
+    meant->ids = must_calloc(meant->count, sizeof *meant->ids);
+    for (size_t i = 0; i < meant->count; i++)
+        meant->ids[i] = cell_number(result, (int)i, 0);
+    if (meant->count > 0)
+        meant->held = cell_number(result, 0, 1);
+    PQclear(result);
+    return true;
+}
+
+bool
+dead_find_all(struct session *session, const char *relay, const char *pattern, struct dead_meant *meant,
+              struct error *error)
+{
+    char *topics = NULL;
+    *meant = (struct dead_meant){0};
+    bool good = (pattern == NULL || find_topics(session, relay, pattern, &topics, error)) &&
+                find(session, "outboxd_dead_meant", relay, topics, meant, error);
+    free(topics);
+    return good;
+}
+
+bool
+dead_find_ids(struct session *session, const char *relay, const int64_t *ids, size_t count,
+              struct dead_meant *meant, struct error *error)
+{
+    char *array = requests_array(ids, count);
+    *meant = (struct dead_meant){0};
+    bool good = find(session, "outboxd_dead_named", relay, array, meant, error);
+    free(array);
+    return good;
+}
+
+void
+dead_meant_free(struct dead_meant *meant)
+{
+    free(meant->ids);
+    *meant = (struct dead_meant){0};
 }
 
 /* ---- one of them ---- */

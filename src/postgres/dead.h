@@ -28,11 +28,16 @@ struct dead_entry {
     struct request_wait wait;  /* of that request */
 };
 
+/* Dead letters of some topics, behind which held events are counted: some tenths of a second. */
+#define DEAD_HELD_COUNTED 100000
+
 struct dead_list {
     struct dead_entry *list; /* in the order of the ids */
     size_t count;
-    int64_t letters, held; /* of all that were meant, also where the list ends before */
-    int64_t oldest_us;     /* the first refusal of any of them, so long ago */
+    int64_t letters;   /* of all that were meant, also where the list ends before */
+    int64_t held;      /* behind any of those; counted once behind two of them */
+    bool held_exact;   /* false: there are at least so many, behind DEAD_HELD_COUNTED of them */
+    int64_t oldest_us; /* the first refusal of any of them, so long ago */
 };
 
 /* Before the others, once a session. */
@@ -42,6 +47,21 @@ MUST_CHECK bool dead_prepare(struct session *session, struct error *error);
 MUST_CHECK bool dead_read_list(struct session *session, const char *relay, const char *pattern, int64_t limit,
                                struct dead_list *dead, struct error *error);
 void dead_list_free(struct dead_list *dead);
+
+/* Dead letters that are meant, and how many events are held behind any of them: at least so many, as in a list. */
+struct dead_meant {
+    int64_t *ids; /* in their order */
+    size_t count;
+    int64_t held;
+};
+
+/* As dead_read_list() finds them, all of them. To be freed in any case. */
+MUST_CHECK bool dead_find_all(struct session *session, const char *relay, const char *pattern,
+                              struct dead_meant *meant, struct error *error);
+/* Of these ids those that are dead letters, and no other one is looked at. To be freed in any case. */
+MUST_CHECK bool dead_find_ids(struct session *session, const char *relay, const int64_t *ids, size_t count,
+                              struct dead_meant *meant, struct error *error);
+void dead_meant_free(struct dead_meant *meant);
 
 #define DEAD_HELD_SHOWN 10
 

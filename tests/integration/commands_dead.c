@@ -102,6 +102,33 @@ Test(commands_dead, list_of_a_topic_and_its_totals_leave_the_others_out, .init =
     json_decref(object);
 }
 
+/* Each of them holds an event; counting those of a topic ends behind the first 100,000, of all of them it does not. */
+Test(commands_dead, what_very_many_of_a_topic_hold_is_counted_to_an_end__P5, .init = open_all,
+     .fini = close_all)
+{
+    postgres_exec(
+        outbox.admin,
+        "with l as (insert into outbox.dead_letter (relay, event_id, tick, hold, topic, created_at, error, "
+        "message)"
+        " select 'main', i, 5, i, 'orders', now(), 'E', 'm' from generate_series(1, 100500) i returning hold)"
+        " insert into outbox.held_event (relay, event_id, tick, hold, slot) select 'main', 200000 + hold, 5, "
+        "hold, 0"
+        " from l");
+    EXPECT(0, "100500 dead letters, the oldest refused ", "", "list", "--limit", "1");
+    EXPECT(0, " ago; 100500 events held behind them\n", "", "list", "--limit", "1");
+    EXPECT(0, "100500 dead letters, the oldest refused ", "", "list", "--limit", "1", "--topic", "ord*");
+    EXPECT(0, " ago; at least 100000 events held behind them\n", "", "list", "--limit", "1", "--topic",
+           "ord*");
+    json_t *object = OBJECT("list", "--limit", "1", "--topic", "ord*");
+    cr_expect_eq(status_integer(object, "held_events"), 100000);
+    cr_expect(json_is_false(json_object_get(object, "held_exact")));
+    json_decref(object);
+    object = OBJECT("list", "--limit", "1");
+    cr_expect_eq(status_integer(object, "held_events"), 100500);
+    cr_expect(json_is_true(json_object_get(object, "held_exact")));
+    json_decref(object);
+}
+
 /* Keys and payloads are anybody's. */
 Test(commands_dead, bytes_of_events_steer_no_terminal, .init = open_all, .fini = close_all)
 {

@@ -3,6 +3,9 @@
 #include "commands_leader.h"
 
 #include "command/command.h"
+#include "postgres/dead.h"
+#include "postgres/oneshot.h"
+#include "support/wait.h"
 
 #include <criterion/criterion.h>
 #include <signal.h>
@@ -44,14 +47,20 @@ count(const char *from)
 
 /* More dead letters, of topic mail, with nothing behind them: ids 5 to 4 + `more`. */
 static void
-put_more(int more)
+put_more_by(PGconn *relay, int more)
 {
     emit_events(outbox.writer, "mail", more);
-    postgres_exec(outbox.relay,
+    postgres_exec(relay,
                   "select outbox.put_aside('main', jsonb_build_object('dead', (select "
                   "jsonb_agg(jsonb_build_object('id', i,"
                   " 'tick', 6, 'hold', null, 'error', 'E', 'message', 'm')) from generate_series(5, %d) i)))",
                   4 + more);
+}
+
+static void
+put_more(int more)
+{
+    put_more_by(outbox.relay, more);
 }
 
 Test(commands_dead_asked, a_retry_waits_until_all_behind_it_is_published, .init = open_all, .fini = close_all)
@@ -123,6 +132,71 @@ Test(commands_dead_asked, ids_that_are_absent_keep_none_of_the_others_back, .ini
     EXPECT(64, "1  published", "2 of 3 are no dead letters", "retry", "1", "1", "2", "9223372036854775807");
     leader_end(leader);
     cr_expect_eq(count("request"), 1);
+}
+
+/* What the server counts, of a session when that has ended. */
+static int64_t
+counted(const char *what)
+{
+    return postgres_int(outbox.admin,
+                        "select %s from pg_stat_user_tables t join pg_stat_user_indexes i using (relid)"
+                        " where i.indexrelname = 'dead_letter_pkey'",
+                        what);
+}
+
+#define READ "t.seq_tup_read + t.idx_tup_fetch + i.idx_tup_read"
+#define EXPECT_FEW_READ(...)                                                                                 \
+    do {                                                                                                     \
+        int64_t before = counted(READ);                                                                      \
+        EXPECT(0, "asked for: ", "", __VA_ARGS__, "--no-wait");                                              \
+        wait_for(counted(READ) > before, 20000);                                                             \
+        cr_expect_lt(counted(READ) - before, 100);                                                           \
+    } while (0)
+
+/* However many there are: whoever has millions of them retries one. */
+Test(commands_dead_asked, a_retry_by_ids_reads_no_other_dead_letter__P5, .init = open_all, .fini = close_all)
+{
+    enum { OTHERS = 3000 };
+    PGconn *relay = postgres_open(outbox.server, outbox.database, POSTGRES_RELAY);
+    put_more_by(relay, OTHERS);
+    PQfinish(relay);
+    wait_for(counted("t.n_tup_ins") >= OTHERS, 20000);
+    EXPECT_FEW_READ("retry", "1", "5", "7");
+    EXPECT_FEW_READ("discard", "9", "--reason", "x", "--yes");
+}
+
+Test(commands_dead_asked,
+     of_ids_those_that_are_dead_letters_are_found_with_what_is_held_behind_any_of_them__P5, .init = open_all,
+     .fini = close_all)
+{
+    struct error error;
+    struct session *session;
+    struct dead_meant meant;
+    struct settings settings = {
+        .postgres_conninfo = must_strdup(postgres_conninfo(outbox.server, outbox.database, POSTGRES_RELAY))};
+    put_more(4);
+    postgres_exec(outbox.admin, "update outbox.dead_letter set hold = 7 where event_id = 5"); /* of one key */
+    cr_assert(oneshot_open(&session, &settings, &error) && dead_prepare(session, &error), "%s",
+              error.message);
+    cr_assert(dead_find_ids(session, "main", (int64_t[]){6, 1, 5, 2, 1, 4711}, 6, &meant, &error));
+    cr_expect_eq(meant.count, 3);
+    cr_expect_arr_eq(meant.ids, ((int64_t[]){1, 5, 6}), 3 * sizeof *meant.ids);
+    cr_expect_eq(meant.held, 3, "events that two of them hold are counted once");
+    dead_meant_free(&meant);
+    cr_assert(dead_find_ids(session, "main", (int64_t[]){2, 6}, 2, &meant, &error));
+    cr_expect(meant.count == 1 && meant.ids[0] == 6 && meant.held == 0);
+    dead_meant_free(&meant);
+    cr_assert(dead_find_all(session, "main", "mail", &meant, &error));
+    cr_expect(meant.count == 4 && meant.ids[0] == 5 && meant.held == 3);
+    dead_meant_free(&meant);
+    cr_assert(dead_find_all(session, "main", NULL, &meant, &error));
+    cr_expect(meant.count == 5 && meant.ids[0] == 1 && meant.held == 3);
+    dead_meant_free(&meant);
+    cr_assert(dead_find_all(session, "main", "none", &meant, &error));
+    cr_expect(meant.count == 0 && meant.held == 0);
+    dead_meant_free(&meant);
+    session_free(session);
+    free(settings.postgres_conninfo);
 }
 
 Test(commands_dead_asked, who_names_what_is_held_or_discarded_is_told_so, .init = open_all, .fini = close_all)
