@@ -17,7 +17,7 @@ struct asked {
     struct asking *asking;
     bool discard;
     struct dead_meant meant; /* those that are dead letters */
-    const int64_t *ids;      /* what is asked for, also of what is none */
+    int64_t *ids;            /* what is asked for, also of what is none; each once */
     size_t id_count;
     int64_t *numbers; /* of the requests */
     size_t count;
@@ -65,7 +65,6 @@ note(struct asked *asked, int64_t id, int64_t number, int64_t before, char befor
     return true;
 }
 
-/* Ids that were given twice have one request. */
 static int
 compare(const void *a, const void *b)
 {
@@ -73,15 +72,16 @@ compare(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-static void
-sort_numbers(struct asked *asked)
+/* Sorts them and leaves each once; returns how many are left. */
+static size_t
+sort_once(int64_t *list, size_t count)
 {
     size_t kept = 0;
-    qsort(asked->numbers, asked->count, sizeof *asked->numbers, compare);
-    for (size_t i = 0; i < asked->count; i++)
-        if (kept == 0 || asked->numbers[i] != asked->numbers[kept - 1])
-            asked->numbers[kept++] = asked->numbers[i];
-    asked->count = kept;
+    qsort(list, count, sizeof *list, compare);
+    for (size_t i = 0; i < count; i++)
+        if (kept == 0 || list[i] != list[kept - 1])
+            list[kept++] = list[i];
+    return kept;
 }
 
 static bool
@@ -99,7 +99,7 @@ ask_all(struct asked *asked, const char *reason, struct error *error)
             if (!note(asked, asked->ids[at + i], numbers[i], before[i], kinds[i], error))
                 return false;
     }
-    sort_numbers(asked);
+    asked->count = sort_once(asked->numbers, asked->count);
     return true;
 }
 
@@ -179,7 +179,8 @@ find_meant(struct asked *asked, const struct dead_options *options, int64_t *eve
                     ? dead_find_all(session, relay, options->topic, &asked->meant, error)
                     : dead_find_ids(session, relay, options->ids, options->id_count, &asked->meant, error);
     asked->ids = options->all ? asked->meant.ids : options->ids;
-    asked->id_count = options->all ? asked->meant.count : options->id_count;
+    /* once published, the first of two would leave the second for absent */
+    asked->id_count = sort_once(asked->ids, options->all ? asked->meant.count : options->id_count);
     *events = asked->meant.held + (asked->discard ? 0 : (int64_t)asked->meant.count);
     return good;
 }

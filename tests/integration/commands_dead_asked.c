@@ -134,6 +134,21 @@ Test(commands_dead_asked, ids_that_are_absent_keep_none_of_the_others_back, .ini
     cr_expect_eq(count("request"), 1);
 }
 
+/* The leader is faster than the command can look: what is asked for is done in the same moment. */
+Test(commands_dead_asked, an_id_that_is_given_twice_is_asked_for_once_and_never_called_absent,
+     .init = open_all, .fini = close_all)
+{
+    postgres_exec(
+        outbox.admin,
+        "create function public.settle() returns trigger language plpgsql as $$ begin"
+        " delete from outbox.dead_letter where event_id = new.event_id;"
+        " new.done_at := clock_timestamp(); new.outcome := 'done'; new.events := 1; return new; end $$;"
+        "create trigger settle before insert on outbox.request for each row execute function"
+        " public.settle()");
+    EXPECT(0, "1  published\n", "", "retry", "1", "1");
+    cr_expect_eq(count("request"), 1);
+}
+
 /* What the server counts, of a session when that has ended. */
 static int64_t
 counted(const char *what)
