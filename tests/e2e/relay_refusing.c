@@ -240,8 +240,7 @@ has_said_all(const struct scene *scene, int16_t request)
 
 /* librdkafka asks again, and warns of the first request only. A commit that was sent more than once costs an instance: the next one reads what
  * came of it. The mock isolates nothing, so an event that was sent again would be there twice. */
-Test(relay_refusing,
-     fault_23_exactly_once_a_coordinator_that_is_not_ready_is_asked_again__P1_P3)
+Test(relay_refusing, fault_23_exactly_once_a_coordinator_that_is_not_ready_is_asked_again__P1_P3)
 {
     static const int16_t requests[] = {INIT_PRODUCER_ID, ADD_PARTITIONS_TO_TXN, END_TXN};
     struct scene scene = begin();
