@@ -1,7 +1,6 @@
 -- 013_found.sql: what Kafka has of work beside the stream that this database has lost or did not count. Run by `outboxd migrate` as the owner,
 -- inside one transaction; who may do what is granted by grant.sql. Binaries made for the versions before go on (readable_since stays 1);
--- only their `rebase --position` does not, and once a relay that delivers exactly once has put something aside, its position can be read by this
--- version alone.
+-- only their `rebase --position` does not, and they cannot read the position of a relay that has delivered exactly once with this version.
 
 -- Events were published for it that nobody counted: its leader died between Kafka's commit and the database's. `events` are so many at least.
 alter table outbox.request add uncounted boolean not null default false;
