@@ -228,7 +228,7 @@ broker_add_partitions(struct broker *broker, const char *topic, int partitions)
     wait_for(broker_partition_count(broker, topic) == partitions, ADMIN_MS);
 }
 
-/* A broker says so: what the controller has written down reaches it a moment later. */
+/* A broker says so, or may not be asked: what the controller has written down reaches it a moment later. */
 static bool
 topic_config_is(struct broker *broker, const char *topic, const char *name, const char *value)
 {
@@ -241,7 +241,8 @@ topic_config_is(struct broker *broker, const char *topic, const char *name, cons
         rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(event), &resources);
     const rd_kafka_ConfigEntry_t **list =
         resources == 1 ? rd_kafka_ConfigResource_configs(results[0], &entries) : NULL;
-    bool found = false;
+    bool found = resources == 1 &&
+                 rd_kafka_ConfigResource_error(results[0]) == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
     for (size_t i = 0; i < entries && !found; i++) {
         const char *is = rd_kafka_ConfigEntry_value(list[i]);
         found = strcmp(rd_kafka_ConfigEntry_name(list[i]), name) == 0 && is != NULL && strcmp(is, value) == 0;
