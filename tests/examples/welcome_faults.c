@@ -175,7 +175,8 @@ Test(welcome, two_mailers_share_the_work_and_one_takes_over_that_of_a_killed_one
     cr_expect_gt(mailer_log_count(&other, "welcome: sent "), 0);
     mailer_kill(&one);
     cr_assert_eq(stage_sign_up(&stage, 20, 0, 2 * AT_ONCE_MS), 20);
-    stage_wait_mails(&stage, 40);
+    /* not 40 mails: one of them may be a copy */
+    wait_for(postgres_int(stage.admin, "select count(*) from outbox.inbox") == 40, 60000);
     cr_expect_eq(mailer_terminate(&other), 0);
     struct mail_verdict verdict = stage_judge(&stage);
     cr_expect_eq(verdict.without + verdict.strays + verdict.twice, 0);
