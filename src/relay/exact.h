@@ -28,11 +28,10 @@ struct exact {
     struct record found;
     struct record committed; /* the last position that was committed, as far as is known */
     int64_t committed_us;    /* .. when */
-    struct journal_name
-        aside; /* the last row of ours by which something was put aside or settled, or the lead was taken */
-
-    bool
-        anchors; /* requests were seen that no row of ours stands behind yet: their work waits for one (exact_anchor) */
+    /* the last row of ours by which something was put aside or settled, or the lead was taken */
+    struct journal_name aside;
+    /* requests were seen that no row of ours stands behind yet: their work waits for one */
+    bool anchors;
 
     /* the transaction */
     bool committing;

@@ -230,8 +230,8 @@ void exact_rely(struct relay *relay);
  * the request lacks a row that the position names. It is, until the next such row. */
 void exact_anchor(struct relay *relay);
 bool exact_anchors(const struct relay *relay);
-bool exact_tidies(
-    const struct relay *relay); /* the record names side work that the database knows for sure by now */
+/* The record names side work that the database knows for sure by now. */
+bool exact_tidies(const struct relay *relay);
 bool exact_is_on(const struct relay *relay);      /* instances of the producer are transactional */
 bool exact_is_settled(const struct relay *relay); /* nothing but events is in the way of sending */
 void exact_text(const struct relay *relay, char *text, size_t size); /* what is */

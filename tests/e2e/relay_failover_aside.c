@@ -176,6 +176,18 @@ Test(relay_failover_aside, a_retry_that_was_asked_for_in_what_is_lost_is_not_don
     scene_end(&scene, lost);
 }
 
+/* Somebody has paused the topic, and 50 events of it wait. */
+static void
+run_with_paused_topic(struct setup *setup, const char *topic, const char *const *exact)
+{
+    setup_run(setup, exact);
+    postgres_exec(setup->admin, "select outbox.pause('main', '%s')", topic);
+    wait_for(daemon_log_contains(setup->relay, "topic paused by hand"), 20000);
+    postgres_exec(setup->app, "select outbox.emit('%s', 'k', to_jsonb(i)) from generate_series(1, 50) i",
+                  topic);
+    wait_for(postgres_int(setup->admin, "select count(*) from outbox.paused_topic") == 1, 20000);
+}
+
 /* A clean stop leaves nothing in Kafka that the journal does not know. */
 Test(relay_failover_aside,
      after_a_clean_stop_a_rebase_asks_nothing_more_of_a_topic_that_has_caught_up__P5__row_72)
@@ -183,12 +195,7 @@ Test(relay_failover_aside,
     struct setup setup = setup_begin_on(postgres_start(NULL), broker_shared());
     const char *topic = setup_topic(&setup, "waits", 1, NULL);
     const char *const *exact = setup_exact(&setup, true);
-    setup_run(&setup, exact);
-    postgres_exec(setup.admin, "select outbox.pause('main', '%s')", topic);
-    wait_for(daemon_log_contains(setup.relay, "topic paused by hand"), 20000);
-    postgres_exec(setup.app, "select outbox.emit('%s', 'k', to_jsonb(i)) from generate_series(1, 50) i",
-                  topic);
-    wait_for(postgres_int(setup.admin, "select count(*) from outbox.paused_topic") == 1, 20000);
+    run_with_paused_topic(&setup, topic, exact);
     postgres_exec(setup.admin, "select outbox.resume('main', '%s')", topic);
     wait_for(postgres_int(setup.admin, "select count(*) from outbox.paused_topic") == 0, 20000);
     cr_assert_eq(daemon_terminate(setup.relay), 0);
@@ -206,12 +213,7 @@ Test(relay_failover_aside, a_rebase_that_forgets_how_far_a_topic_has_caught_up_s
     struct setup setup = setup_begin_on(postgres_start(NULL), broker_shared());
     const char *topic = setup_topic(&setup, "waits", 1, NULL);
     const char *const *exact = setup_exact(&setup, true);
-    setup_run(&setup, exact);
-    postgres_exec(setup.admin, "select outbox.pause('main', '%s')", topic);
-    wait_for(daemon_log_contains(setup.relay, "topic paused by hand"), 20000);
-    postgres_exec(setup.app, "select outbox.emit('%s', 'k', to_jsonb(i)) from generate_series(1, 50) i",
-                  topic);
-    wait_for(postgres_int(setup.admin, "select count(*) from outbox.paused_topic") == 1, 20000);
+    run_with_paused_topic(&setup, topic, exact);
     postgres_exec(
         setup.admin,
         "create function public.hold() returns trigger language plpgsql as $$ begin perform pg_sleep(60); "
