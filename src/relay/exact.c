@@ -271,6 +271,7 @@ exact_answer_names(struct relay *relay, struct error *error)
     const struct reconcile_facts facts = {.relay = relay->settings->relay,
                                           .config = relay->settings->file,
                                           .kafka = exact->found_any ? &exact->found : NULL,
+                                          .last = exact->based ? &exact->committed : NULL,
                                           .cluster = producer_found(relay->producer)->cluster,
                                           .row = &row,
                                           .confirmed = relay->confirmed,

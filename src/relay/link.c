@@ -242,6 +242,22 @@ answer_set_back(struct relay *relay)
     }
 }
 
+/* A process that has not led yet does not know what was published; exactly once, the position in Kafka tells. */
+static void
+warn_promoted(const struct relay *relay)
+{
+    const struct journal_row *row = &relay->seen;
+    if (relay->timeline != 0 || row->place.timeline >= row->here.timeline ||
+        relay->settings->delivery == DELIVERY_EXACTLY_ONCE)
+        return;
+    log_warning("the server was promoted since a relay last led here: if it lacks commits (an asynchronous "
+                "standby, a restored backup), `outboxd rebase --phantoms --conninfo ADMIN --config FILE` "
+                "counts and lists what consumers know and the database has lost, and moves its id sequence "
+                "past that",
+                LOG_STR("config", relay->settings->file), LOG_INT("timeline", row->here.timeline),
+                LOG_INT("before", row->place.timeline), LOG_END);
+}
+
 static void
 answer_take(struct relay *relay)
 {
@@ -264,6 +280,7 @@ answer_take(struct relay *relay)
     relay->owns = true;
     relay->doubtful = false;
     relay->undurable = !session_durable(relay->session);
+    warn_promoted(relay);
     relay->timeline = relay->seen.here.timeline;
     relay->counters.takeovers++;
     leading_begin(relay, kept);

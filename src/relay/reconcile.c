@@ -126,6 +126,14 @@ say_namesake(const struct reconcile_facts *facts, struct reconciled *result)
              facts->kafka->relay, facts->relay);
 }
 
+/* Work beside the stream leaves the position as it is; the count of the transactions tells. Another process's are counted anew. */
+static bool
+is_before_our_last(const struct reconcile_facts *facts)
+{
+    return facts->last != NULL && facts->kafka->epoch == facts->last->epoch &&
+           facts->kafka->commit < facts->last->commit;
+}
+
 static void
 say_kafka_lost(const struct reconcile_facts *facts, struct reconciled *result)
 {
@@ -137,11 +145,16 @@ say_kafka_lost(const struct reconcile_facts *facts, struct reconciled *result)
             "Kafka has no position although up to tick %" PRId64 ", id %" PRId64
             " was committed there: its position topic was emptied, or this is another cluster; run " REBASE,
             seen->seq, seen->id, facts->relay, facts->config);
-    else
+    else if (record_compare(facts->kafka->at, *seen) < 0)
         snprintf(result->why, sizeof result->why,
                  "Kafka says tick %" PRId64 ", id %" PRId64 " although tick %" PRId64 ", id %" PRId64
                  " was committed there: it has lost events; run " REBASE,
                  facts->kafka->at.seq, facts->kafka->at.id, seen->seq, seen->id, facts->relay, facts->config);
+    else
+        snprintf(result->why, sizeof result->why,
+                 "Kafka says transaction %" PRId64 " of epoch %" PRId64 " although transaction %" PRId64
+                 " was committed there: it has lost events; run " REBASE,
+                 facts->kafka->commit, facts->kafka->epoch, facts->last->commit, facts->relay, facts->config);
 }
 
 static void
@@ -250,7 +263,8 @@ reconcile(const struct reconcile_facts *facts, struct reconciled *result)
         say_older_timeline(facts, result);
     } else if (!facts->row->exact.on) {
         begin_exactly_once(facts, result);
-    } else if (kafka == NULL || record_compare(kafka->at, facts->row->exact.position) < 0) {
+    } else if (kafka == NULL || record_compare(kafka->at, facts->row->exact.position) < 0 ||
+               is_before_our_last(facts)) {
         say_kafka_lost(facts, result);
     } else if (!is_known(facts)) {
         say_postgres_lost(facts, result);

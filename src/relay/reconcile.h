@@ -9,8 +9,9 @@
  *                     |                             |   newest tick that both know, if that is further
  *   exactly once      | of this history, >= what    | go on after the further one of k and p              GO_ON
  *                     |   the journal has seen      |
- *   exactly once      | missing, or before what     | Kafka has lost what was committed                   KAFKA_LOST
- *                     |   the journal has seen      |
+ *   exactly once      | missing, before what the    | Kafka has lost what was committed                   KAFKA_LOST
+ *                     |   journal has seen, or a    |
+ *                     |   commit before our last    |
  *   exactly once      | known, and before what the  | a rebase did not know of it                         REBASED
  *                     |   row says is confirmed     |
  *   at least once, by | not known                   | the same: the journal was lost as a whole           REBASED
@@ -43,6 +44,7 @@ enum reconcile {
 struct reconcile_facts {
     const char *relay, *config;        /* config: its file */
     const struct record *kafka;        /* k; NULL: the topic has no position */
+    const struct record *last;         /* what this process knows to be committed; NULL: nothing yet */
     const char *cluster;               /* Kafka's own name; "": not told */
     const struct journal_row *row;     /* the newest of the journal */
     struct journal_position confirmed; /* p */

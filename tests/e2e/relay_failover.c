@@ -274,6 +274,7 @@ Test(relay_failover, a_backup_recovered_to_a_moment_goes_on_where_it_stood__P1__
 {
     struct story story;
     recover_to_a_moment(&story, false);
+    wait_for(daemon_log_contains(story.relay, "promoted since a relay last led here"), 20000);
     size_t phantoms = count_phantoms(&story, "1h");
     expect_listed(&story, phantoms);
     write_on(&story);

@@ -135,6 +135,24 @@ Test(relay_reconcile, a_position_before_one_that_was_committed_is_a_loss_of_Kafk
     cr_expect_eq(verdict(), RECONCILE_KAFKA_LOST);
 }
 
+/* A dead letter was retried, say: the position stayed where it was. */
+Test(relay_reconcile, a_transaction_before_our_last_one_is_a_loss_of_Kafka_though_the_position_is_the_same)
+{
+    struct record last = kafka;
+    facts.last = &last;
+    last.epoch = kafka.epoch = 7;
+    last.commit = kafka.commit = 880;
+    expect_start(12, 0);
+    kafka.commit = 881; /* one in doubt has happened */
+    expect_start(12, 0);
+    kafka.commit = 879;
+    cr_expect_eq(verdict(), RECONCILE_KAFKA_LOST);
+    cr_expect_not_null(strstr(result.why, "transaction 879 of epoch 7 although transaction 880"), "%s",
+                       result.why);
+    kafka.epoch = 8; /* another process has led meanwhile */
+    expect_start(12, 0);
+}
+
 Test(relay_reconcile,
      a_tick_of_the_same_number_in_another_history_is_a_loss_of_Postgres_up_to_the_last_common_one)
 {
