@@ -350,7 +350,7 @@ leading_deadline(const struct relay *relay)
     int64_t confirm_us = relay->appended_at_us + confirm_interval_us(relay);
     if (relay->dirty && confirm_us < deadline)
         deadline = confirm_us;
-    if (exact_anchors(relay))
+    if (exact_anchors(relay) && relay->state == RELAY_LEADING) /* no work begins in a process that ends */
         deadline = relay->now_us;
     int64_t beside_us = loading_is_done(relay) ? side_deadline(relay, leading_has_room(relay)) : CLOCK_NEVER;
     if (relay->state == RELAY_LEADING && beside_us < deadline)
