@@ -89,6 +89,9 @@ static const struct rule rules[] = {
     FIXED("api.version.request", "true", NULL, old_broker_why),
     FIXED("socket.max.fails", "1", NULL, "must be 1: after a lost answer a connection is out of step"),
     FIXED("log.queue", "false", NULL, "must be false: nobody reads that queue"),
+    FIXED("log_level", "6", NULL,
+          "must be 6: only librdkafka's log says which topic was refused; the setting log.level chooses what "
+          "is shown"),
     {"max.in.flight", RULE_AT_MOST, "5", NULL,
      "must be at most 5: brokers recognise the repetition of 5 batches"},
     {"max.in.flight.requests.per.connection", RULE_AT_MOST, "5", NULL,

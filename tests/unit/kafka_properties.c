@@ -98,6 +98,8 @@ Test(kafka_properties, what_would_break_a_promise_is_refused_with_its_line_and_t
         {"dr_msg_cb", "x", "file"},
         {"interceptors", "x", "file"},
         {"log.queue", "true", "reads"},
+        {"log_level", "2", "which topic was refused"},
+        {"log_level", "7", "log.level"},
         {"socket.blocking.max.ms", "10", "effect"},
         {"group.id", "g", "consumer"},
         {"isolation.level", "read_committed", "consumer"},
@@ -129,6 +131,7 @@ Test(kafka_properties, our_own_values_may_be_written_down)
         {"allow.auto.create.topics", "false"},
         {"ssl.endpoint.identification.algorithm", "https"},
         {"queuing.strategy", "fifo"},
+        {"log_level", "6"},
     };
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
         expect_taken(taken[i][0], taken[i][1]);
