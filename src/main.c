@@ -1,10 +1,13 @@
-/* main.c: finds the command and calls it; its exit code is the process's. Decides nothing else. */
+/* main.c: closes the process to others, finds the command and calls it; its exit code is the process's. Decides nothing else. */
 #include "base/log.h"
 #include "base/spelling.h"
 #include "command/command.h"
+#include "postgres/session.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 
 static int command_help(int argc, char **argv);
 static int command_version(int argc, char **argv);
@@ -165,12 +168,22 @@ find_and_call(int argc, char **argv)
     return command_run(argc, argv);
 }
 
+/* Payloads and passwords do not belong in a core file, nor where other processes may look, whatever the command is. */
+static void
+keep_secrets(void)
+{
+    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+    prctl(PR_SET_DUMPABLE, 0);
+    session_hide_environment();
+}
+
 /* Both outputs in one file keep the order in which they were written, so standard output goes out line by line. A line that was lost
  * on the way is no success, even where the last one was written. */
 int
 main(int argc, char **argv)
 {
     log_guard_descriptors();
+    keep_secrets();
     setvbuf(stdout, NULL, _IOLBF, 0);
     int exit_code = find_and_call(argc, argv);
     if (exit_code == 0 && (fflush(stdout) != 0 || ferror(stdout))) {

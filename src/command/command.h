@@ -47,11 +47,13 @@ struct command_list {
     size_t count;
 };
 
-/* An option of a command's own: it sets a flag, or its value is kept as text, put on a list, or looked at by `take`. */
+/* An option of a command's own: it sets a flag, or its value is kept as text, put on a list, or looked at by `take`. A value in which a
+ * password may be is taken out of argv, where other users could read it; the caller frees it with secrets_wipe(). */
 struct command_option {
     const char *name;
     bool *flag;
     const char **text;
+    char **secret;
     struct command_list *list;
     bool (*take)(void *context, const char *value, struct error *error); /* ERROR_USAGE */
     bool given;                                                          /* was met */

@@ -2,6 +2,7 @@
  * would do it. Called by main; decides nothing about the schema itself (src/postgres/schema.h). */
 #include "command/command.h"
 
+#include "config/secrets.h"
 #include "config/units.h"
 #include "postgres/schema.h"
 
@@ -79,10 +80,11 @@ int
 command_migrate(int argc, char **argv)
 {
     struct command_list logins[SCHEMA_DUTIES] = {0};
-    const char *conninfo = NULL, *owner = NULL;
+    char *conninfo = NULL;
+    const char *owner = NULL;
     bool no_create_roles = false, print = false;
     int64_t slot_width_us = 0;
-    struct command_option options[] = {{"conninfo", .text = &conninfo},
+    struct command_option options[] = {{"conninfo", .secret = &conninfo},
                                        {"writer", .list = &logins[SCHEMA_WRITERS]},
                                        {"relay", .list = &logins[SCHEMA_RELAYS]},
                                        {"consumer", .list = &logins[SCHEMA_CONSUMERS]},
@@ -104,6 +106,7 @@ command_migrate(int argc, char **argv)
                     : error.kind == ERROR_USAGE ? command_misused("migrate", error.message)
                                                 : command_failed("migrate", &error);
     }
+    secrets_wipe(conninfo);
     for (int i = 0; i < SCHEMA_DUTIES; i++)
         free(logins[i].texts);
     return exit_code;

@@ -2,6 +2,7 @@
 #include "command/command.h"
 
 #include "base/spelling.h"
+#include "config/secrets.h"
 #include "kafka/properties.h"
 
 #include <getopt.h>
@@ -107,14 +108,27 @@ append(struct command_list *list, const char *value, int most)
     list->texts[list->count++] = value;
 }
 
+/* ps(1) shows argv as it is in our memory: ".." from now on. */
+static void
+take_out(char **secret, char *value)
+{
+    size_t size = strlen(value);
+    secrets_wipe(*secret);
+    *secret = must_strdup(value);
+    explicit_bzero(value, size);
+    memset(value, '.', size < 2 ? size : 2);
+}
+
 static bool
-take(struct command_option *option, void *context, int argc, const char *value, struct error *error)
+take(struct command_option *option, void *context, int argc, char *value, struct error *error)
 {
     option->given = true;
     if (option->flag != NULL)
         *option->flag = true;
     else if (option->text != NULL)
         *option->text = value;
+    else if (option->secret != NULL)
+        take_out(option->secret, value);
     else if (option->list != NULL)
         append(option->list, value, argc);
     else

@@ -4,6 +4,7 @@
 #include "postgres/rebase.h"
 
 #include "command/rebase_options.h"
+#include "config/secrets.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -126,6 +127,7 @@ command_rebase(int argc, char **argv)
             exit_code = work(&options, &error) ? 0 : command_failed("rebase", &error);
     }
     settings_free(settings);
+    secrets_wipe(options.conninfo);
     free(options.wish.topics.texts);
     return exit_code;
 }

@@ -74,11 +74,11 @@ rebase_options_parse(int argc, char **argv, struct rebase_options *options, int 
 {
     *options = (struct rebase_options){0};
     struct command_option own[] = {
-        {"conninfo", .text = &options->conninfo}, {"position", .text = &options->position},
-        {"phantoms", .flag = &options->phantoms}, {"since", .take = take_since},
-        {"topic", .list = &options->wish.topics}, {"same-xids", .flag = &options->same_xids},
-        {"json", .flag = &options->wish.json},    {"dry-run", .flag = &options->wish.dry_run},
-        {"yes", .flag = &options->wish.yes},      {0}};
+        {"conninfo", .secret = &options->conninfo}, {"position", .text = &options->position},
+        {"phantoms", .flag = &options->phantoms},   {"since", .take = take_since},
+        {"topic", .list = &options->wish.topics},   {"same-xids", .flag = &options->same_xids},
+        {"json", .flag = &options->wish.json},      {"dry-run", .flag = &options->wish.dry_run},
+        {"yes", .flag = &options->wish.yes},        {0}};
     struct command_line line = {.help = help, .options = own, .context = options};
     if (!command_parse(argc, argv, &line, exit_code))
         return false;

@@ -6,13 +6,14 @@
 
 struct rebase_options {
     const char *config;
-    const char *conninfo, *position;
+    char *conninfo; /* the caller's, for secrets_wipe() */
+    const char *position;
     bool same_xids, phantoms, dated;
     struct rebase_wish wish; /* but for its settings and position; the caller frees its topics */
 };
 
-/* True to go on; false with *exit_code set when help was asked for (0) or the usage was wrong (64, said on stderr). The topics
- * are to be freed in any case. */
+/* True to go on; false with *exit_code set when help was asked for (0) or the usage was wrong (64, said on stderr). Conninfo and
+ * topics are to be freed in any case. */
 MUST_CHECK bool rebase_options_parse(int argc, char **argv, struct rebase_options *options, int *exit_code);
 
 #endif

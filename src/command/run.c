@@ -8,14 +8,12 @@
 #include "base/signals.h"
 #include "command/reload.h"
 #include "http/server.h"
-#include "postgres/session.h"
 #include "relay/relay.h"
 
 #include <jemalloc/jemalloc.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 
 /* A wake-up that is lost costs no more than this. */
@@ -54,15 +52,6 @@ struct daemon {
 /* Read by jemalloc when the process starts. Payloads come and go in megabytes: what is freed goes back to the kernel within a
  * second, and the threads of librdkafka share two arenas. Keeps the resident size within the promise of `memory`. */
 const char *malloc_conf = "narenas:2,dirty_decay_ms:1000,muzzy_decay_ms:0";
-
-static void
-prepare_process(void)
-{
-    /* payloads and passwords do not belong in a core file */
-    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
-    prctl(PR_SET_DUMPABLE, 0);
-    session_hide_environment();
-}
 
 /* Two sockets and a pipe a broker, one for Postgres, 64 for HTTP: what is short of descriptors works or not by chance. */
 static void
@@ -185,7 +174,6 @@ command_run(int argc, char **argv)
     int exit_code;
     if (!command_parse(argc, argv, &line, &exit_code))
         return exit_code;
-    prepare_process();
     if (!command_load(line.config, &settings, &exit_code))
         return exit_code;
     log_configure(settings->log_level, settings->log_format);

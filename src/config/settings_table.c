@@ -42,7 +42,7 @@ const struct setting SETTINGS[] = {
      .shown = "\"host=db dbname=shop user=outboxd sslmode=verify-full\"",
      .help = "How libpq connects: keywords and values, or a URI. The environment (PGPASSFILE, PGSERVICEFILE) "
              "and the "
-             "service file work as in libpq; `run` wipes PGPASSWORD from its environment. Of several hosts "
+             "service file work as in libpq; PGPASSWORD is wiped from the environment. Of several hosts "
              "the primary is used; each has connect_timeout "
              "seconds to "
              "answer, 5 when it is not given (15 when there is one host). An application_name in here is "

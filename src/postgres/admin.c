@@ -40,7 +40,7 @@ admin_connect(PGconn **connection, const char *conninfo, const char *application
         PQfreemem(complaint);
         return false;
     }
-    PQconninfoFree(parsed);
+    conceal_options(parsed);
     /* what stands before dbname gives way to the conninfo, what stands behind it does not */
     const char *const keywords[] = {"connect_timeout", "tcp_user_timeout",          "dbname",
                                     "client_encoding", "fallback_application_name", NULL};

@@ -68,3 +68,14 @@ conceal_address(char *message)
     if (quoted != NULL && (port || (host && memchr(quoted, '@', size) != NULL)))
         conceal(quoted, size);
 }
+
+void
+conceal_options(PQconninfoOption *options)
+{
+    for (PQconninfoOption *option = options; option != NULL && option->keyword != NULL; option++) {
+        bool secret = option->dispchar[0] == '*' && option->val != NULL;
+        if (secret)
+            explicit_bzero(option->val, strlen(option->val));
+    }
+    PQconninfoFree(options);
+}

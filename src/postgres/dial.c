@@ -2,6 +2,7 @@
  * nothing else. */
 #include "postgres/dial.h"
 
+#include "config/secrets.h"
 #include "postgres/conceal.h"
 #include "postgres/hosts.h"
 #include "postgres/session.h"
@@ -40,33 +41,24 @@ struct dial {
     int64_t deadline_us;
 };
 
-/* PGPASSWORD, when dial_hide_environment() has taken it. */
-static char *environment_password;
-
-static void
-wipe(char *text)
-{
-    if (text != NULL)
-        explicit_bzero(text, strlen(text));
-    free(text);
-}
-
 void
 dial_set_password(struct dial *dial, const char *password)
 {
-    wipe(dial->password);
+    secrets_wipe(dial->password);
     dial->password = password != NULL ? must_strdup(password) : NULL;
 }
 
+/* What others see of an environment is the memory in which the process was given it; setenv() takes other memory. */
 void
 dial_hide_environment(void)
 {
     char *password = getenv("PGPASSWORD");
     if (password == NULL)
         return;
-    environment_password = must_strdup(password);
+    char *copy = must_strdup(password);
     explicit_bzero(password, strlen(password));
-    unsetenv("PGPASSWORD");
+    CHECK(setenv("PGPASSWORD", copy, 1) == 0);
+    secrets_wipe(copy);
 }
 
 bool
@@ -91,7 +83,7 @@ dial_new(struct dial **dial, const struct settings *settings, const char *applic
     made->application = must_strdup(application);
     made->conninfo = must_strdup(settings->postgres_conninfo);
     dial_set_password(made, settings->postgres_password);
-    PQconninfoFree(parsed);
+    conceal_options(parsed);
     *dial = made;
     return true;
 }
@@ -101,8 +93,8 @@ dial_free(struct dial *dial)
 {
     if (dial == NULL)
         return;
-    wipe(dial->password);
-    wipe(dial->conninfo);
+    secrets_wipe(dial->password);
+    secrets_wipe(dial->conninfo);
     free(dial->options);
     free(dial->application);
     hosts_clear(&dial->hosts);
@@ -122,7 +114,6 @@ start(const struct dial *dial)
                                    {"keepalives_count", "3"},
                                    {"tcp_user_timeout", "10000"},
                                    {"fallback_application_name", dial->application},
-                                   {"password", environment_password},
                                    {"dbname", dial->conninfo},
                                    {"host", host},
                                    {"hostaddr", hostaddr},
@@ -161,9 +152,6 @@ read_hosts(struct dial *dial, PGconn *connection)
         for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
             if (strcmp(option->keyword, wanted[i].keyword) == 0)
                 *wanted[i].value = option->val;
-        bool secret = option->dispchar[0] == '*' && option->val != NULL;
-        if (secret)
-            explicit_bzero(option->val, strlen(option->val));
     }
     hosts_set(&dial->hosts, host, hostaddr, port);
     int64_t seconds = timeout != NULL ? strtoll(timeout, NULL, 10) : 0;
@@ -171,7 +159,7 @@ read_hosts(struct dial *dial, PGconn *connection)
         dial->patience_us = (seconds < DIAL_LONGEST_S ? seconds : DIAL_LONGEST_S) * 1000000;
     else
         dial->patience_us = dial->hosts.count > 1 ? DIAL_ONE_OF_SEVERAL_US : DIAL_ALONE_US;
-    PQconninfoFree(options);
+    conceal_options(options);
 }
 
 /* libpq goes on by itself from a server or an address that refuses: each has the whole time. */

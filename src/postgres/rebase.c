@@ -2,6 +2,7 @@
  * decides nothing. */
 #include "postgres/rebase_parts.h"
 
+#include "config/secrets.h"
 #include "postgres/cells.h"
 #include "postgres/failure.h"
 #include "postgres/schema.h"
@@ -149,7 +150,7 @@ rebase_close(struct rebase *rebase)
     if (rebase->stream != NULL)
         CHECK(fclose(rebase->stream) == 0);
     free(rebase->lines);
-    free(rebase->conninfo);
+    secrets_wipe(rebase->conninfo);
     free(rebase);
 }
 

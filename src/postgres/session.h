@@ -28,8 +28,8 @@ void session_free(struct session *session); /* NULL is allowed; closes */
 /* The password of the next connections; NULL: libpq's own ways. Copied. */
 void session_set_password(struct session *session, const char *password);
 
-/* PGPASSWORD goes on being used by sessions, as the default that it is, and can be read in the process's environment no more. Once, before
- * there are threads. */
+/* PGPASSWORD goes on being used by libpq, as the default that it is, and is seen in the process's environment no more (ps e,
+ * /proc/PID/environ). Once, before there are threads. */
 void session_hide_environment(void);
 
 /* CLOSED -> CONNECTING, to the primary among the hosts of the conninfo; one that is silent loses its turn. Every setting that

@@ -5,6 +5,7 @@
 #include "command/rebase_options.h"
 #include "command/replay_options.h"
 #include "command/tail_options.h"
+#include "config/secrets.h"
 #include "config/units.h"
 
 #include "fuzz/fuzz.h"
@@ -112,12 +113,14 @@ parse_rebase(struct fuzz_arguments *given)
     if (rebase_options_parse(given->count, given->words, &options, &exit_code)) {
         const struct rebase_wish *wish = &options.wish;
         bool positions = options.position != NULL;
-        CHECK(exit_code == -1 && options.config != NULL && fuzz_was_given(given, options.conninfo));
+        CHECK(exit_code == -1 && options.config != NULL && options.conninfo != NULL);
+        CHECK(!fuzz_was_given(given, options.conninfo));
         CHECK(!positions || fuzz_was_given(given, options.position));
         CHECK(positions + options.phantoms + options.same_xids <= 1);
         CHECK(options.dated == (wish->since_us + wish->back_us > 0));
         CHECK(positions || options.phantoms || !(options.dated || wish->topics.count > 0 || wish->json));
     }
+    secrets_wipe(options.conninfo);
     free(options.wish.topics.texts);
     return exit_code;
 }

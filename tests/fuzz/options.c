@@ -2,6 +2,7 @@
  * given; what is not ends with 64 and one message, or with 0 and the help. */
 #include "command/command.h"
 #include "command/relay_options.h"
+#include "config/secrets.h"
 
 #include "fuzz/fuzz.h"
 
@@ -23,25 +24,26 @@ static int
 parse_command(struct fuzz_arguments *given)
 {
     bool json = false;
+    char *secret = NULL;
     const char *text = NULL, *taken = NULL;
     struct command_list list = {0};
-    struct command_option own[] = {{"json", .flag = &json},
-                                   {"conninfo", .text = &text},
-                                   {"topic", .list = &list},
-                                   {"one", .take = take_text},
-                                   {0}};
+    struct command_option own[] = {{"json", .flag = &json},         {"name", .text = &text},
+                                   {"conninfo", .secret = &secret}, {"topic", .list = &list},
+                                   {"one", .take = take_text},      {0}};
     struct command_line line = {.help = help, .options = own, .context = &taken, .operands_most = 2};
     int exit_code = -1;
     if (command_parse(given->count, given->words, &line, &exit_code)) {
         CHECK(exit_code == -1 && line.operand_count >= 0 && line.operand_count <= 2);
         for (int i = 0; i < line.operand_count; i++)
             CHECK(fuzz_was_given(given, line.operands[i]));
-        CHECK(json == own[0].given && (text != NULL) == own[1].given && (list.count > 0) == own[2].given);
+        CHECK(json == own[0].given && (text != NULL) == own[1].given && (list.count > 0) == own[3].given);
+        CHECK((secret != NULL) == own[2].given && (secret == NULL || !fuzz_was_given(given, secret)));
         CHECK(text == NULL || fuzz_was_given(given, text));
         CHECK(strcmp(line.config, COMMAND_DEFAULT_CONFIG) == 0 || fuzz_was_given(given, line.config));
     }
     for (size_t i = 0; i < list.count; i++)
         CHECK(fuzz_was_given(given, list.texts[i]));
+    secrets_wipe(secret);
     free(list.texts);
     return exit_code;
 }

@@ -201,16 +201,18 @@ Test(rebase_ids, under_a_hostile_load_a_healthy_database_has_nothing_to_rebase)
 
 Test(rebase_ids, mistakes_on_the_command_line_exit_64)
 {
+    /* what may hold a password is overwritten */
+    char any[] = "dbname=x", nonsense[] = "nonsense=1", nobody[] = "host=127.0.0.1 port=1";
     char *none[] = {"rebase", NULL}, *unknown[] = {"rebase", "--frobnicate", NULL},
-         *extra[] = {"rebase", "--conninfo", "dbname=x", "more", NULL},
+         *extra[] = {"rebase", "--conninfo", any, "more", NULL},
          *incomplete[] = {"rebase", "--conninfo", NULL},
-         *conninfo[] = {"rebase", "--conninfo", "nonsense=1", NULL},
-         *both[] = {"rebase", "--conninfo", "dbname=x", "--phantoms", "--position", "main", NULL},
-         *same[] = {"rebase", "--conninfo", "dbname=x", "--same-xids", "--position", "main", NULL},
-         *idle[] = {"rebase", "--conninfo", "dbname=x", "--since", "1h", NULL},
-         *when[] = {"rebase", "--conninfo", "dbname=x", "--phantoms", "--since", "noon", NULL},
-         *unread[] = {"rebase", "--conninfo", "dbname=x", "--phantoms", "--config", "/nonexistent", NULL},
-         *away[] = {"rebase", "--conninfo", "host=127.0.0.1 port=1", NULL};
+         *conninfo[] = {"rebase", "--conninfo", nonsense, NULL},
+         *both[] = {"rebase", "--conninfo", any, "--phantoms", "--position", "main", NULL},
+         *same[] = {"rebase", "--conninfo", any, "--same-xids", "--position", "main", NULL},
+         *idle[] = {"rebase", "--conninfo", any, "--since", "1h", NULL},
+         *when[] = {"rebase", "--conninfo", any, "--phantoms", "--since", "noon", NULL},
+         *unread[] = {"rebase", "--conninfo", any, "--phantoms", "--config", "/nonexistent", NULL},
+         *away[] = {"rebase", "--conninfo", nobody, NULL};
     cr_assert_eq(command_rebase(1, none), 64);
     cr_assert_eq(command_rebase(2, unknown), 64);
     cr_assert_eq(command_rebase(4, extra), 64);

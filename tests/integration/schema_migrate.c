@@ -281,9 +281,10 @@ Test(schema_migrate, refuses_role_names_that_mean_something_else)
 
 Test(schema_migrate, command_line_mistakes_exit_64)
 {
+    char nonsense[] = "nonsense=1"; /* is overwritten */
     char *none[] = {"migrate", NULL}, *unknown[] = {"migrate", "--frobnicate", NULL},
          *extra[] = {"migrate", "--print", "more", NULL}, *incomplete[] = {"migrate", "--conninfo", NULL},
-         *conninfo[] = {"migrate", "--conninfo", "nonsense=1", NULL};
+         *conninfo[] = {"migrate", "--conninfo", nonsense, NULL};
     cr_assert_eq(command_migrate(1, none), 64);
     cr_assert_eq(command_migrate(2, unknown), 64);
     cr_assert_eq(command_migrate(3, extra), 64);
@@ -303,7 +304,8 @@ Test(schema_migrate, command_says_what_it_did_and_exits_69_without_a_server)
     cr_assert(strstr(text, "created schema outbox\n") && strstr(text, "applied 001_outbox\n") &&
                   strstr(text, "outbox_writer may write events\n"),
               "%s", text);
-    char *away[] = {"migrate", "--conninfo", "host=127.0.0.1 port=1 connect_timeout=2", NULL};
+    char nobody[] = "host=127.0.0.1 port=1 connect_timeout=2",
+         *away[] = {"migrate", "--conninfo", nobody, NULL};
     cr_assert_eq(command_migrate(3, away), 69);
     free(text);
     free(output);
