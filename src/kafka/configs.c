@@ -1,6 +1,8 @@
 /* configs.c: DescribeConfigs, asked and read. Called by topics.c, inspect.c and position_reader.c; keeps nothing. */
 #include "kafka/configs.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,37 +103,75 @@ configs_refusal(rd_kafka_event_t *event, const char *name)
         return "no answer in time";
     if (resource == NULL)
         return rd_kafka_event_error_string(event);
-    if (rd_kafka_ConfigResource_error(resource) == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+    rd_kafka_resp_err_t code = rd_kafka_ConfigResource_error(resource);
+    if (code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
+        code == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED)
         return "DESCRIBE_CONFIGS is not allowed";
     return rd_kafka_ConfigResource_error_string(resource);
 }
 
+/* 0: it has said nothing that is understood. */
 static int
 read_version(const rd_kafka_ConfigResource_t *broker, char *text, size_t size)
 {
     char *end;
     const char *version = configs_value(broker, "inter.broker.protocol.version");
+    snprintf(text, size, "%s", version ? version : "");
     if (version == NULL)
         return CONFIGS_VERSION_4;
-    snprintf(text, size, "%s", version);
     long major = strtol(version, &end, 10), minor = *end == '.' ? strtol(end + 1, NULL, 10) : -1;
     return major >= 0 && major < 100 && minor >= 0 && minor < 100 ? (int)(major * 100 + minor) : 0;
 }
 
-int
-configs_version(rd_kafka_t *rk, int broker_id, int timeout_ms, char *text, size_t size)
+/* One broker's answer, which names it. */
+static void
+take_version(struct configs_versions *versions, rd_kafka_event_t *event)
 {
-    char id[16];
-    const char *name = id;
-    snprintf(id, sizeof id, "%d", broker_id);
-    text[0] = '\0';
-    rd_kafka_queue_t *answers = rd_kafka_queue_new(rk);
-    ask(rk, RD_KAFKA_RESOURCE_BROKER, &name, 1, timeout_ms, answers);
-    rd_kafka_event_t *event = rd_kafka_queue_poll(answers, timeout_ms);
+    char text[sizeof versions->text];
+    size_t count = 0;
+    const rd_kafka_DescribeConfigs_result_t *result = rd_kafka_event_DescribeConfigs_result(event);
+    const rd_kafka_ConfigResource_t **brokers =
+        result ? rd_kafka_DescribeConfigs_result_resources(result, &count) : NULL;
+    const char *id = count == 1 ? rd_kafka_ConfigResource_name(brokers[0]) : "";
     const rd_kafka_ConfigResource_t *broker = configs_find(event, id);
-    int version = broker != NULL ? read_version(broker, text, size) : 0;
-    if (event != NULL)
+    int version = broker != NULL ? read_version(broker, text, sizeof text) : 0;
+    if (version == 0)
+        snprintf(versions->untold, sizeof versions->untold, "%s",
+                 broker != NULL ? text : configs_refusal(event, id));
+    else if (versions->lowest == 0 || version < versions->lowest) {
+        versions->lowest = version;
+        memcpy(versions->text, text, sizeof text);
+    }
+}
+
+/* The others are given as long again as the first one took, and a second. */
+#define LATER_US (INT64_C(1000) * 1000)
+
+struct configs_versions
+configs_ask_versions(rd_kafka_t *rk, const rd_kafka_metadata_t *metadata, int timeout_ms)
+{
+    struct configs_versions versions = {0};
+    int64_t from_us = clock_monotonic_us(), until_us = from_us + timeout_ms * INT64_C(1000);
+    rd_kafka_queue_t *answers = rd_kafka_queue_new(rk);
+    int waiting = metadata->broker_cnt;
+    for (int i = 0; i < metadata->broker_cnt; i++) {
+        char id[16];
+        const char *name = id;
+        snprintf(id, sizeof id, "%d", (int)metadata->brokers[i].id);
+        ask(rk, RD_KAFKA_RESOURCE_BROKER, &name, 1, timeout_ms, answers); /* each is asked about itself */
+    }
+    for (int64_t now_us = from_us; waiting > 0 && now_us < until_us; now_us = clock_monotonic_us()) {
+        rd_kafka_event_t *event = rd_kafka_queue_poll(answers, (int)((until_us - now_us) / 1000) + 1);
+        if (event == NULL)
+            continue;
+        int64_t later_us = 2 * clock_monotonic_us() - from_us + LATER_US;
+        if (waiting-- == metadata->broker_cnt && later_us < until_us)
+            until_us = later_us;
+        take_version(&versions, event);
         rd_kafka_event_destroy(event);
+    }
+    if (waiting > 0)
+        snprintf(versions.untold, sizeof versions.untold, "no answer in time");
     rd_kafka_queue_destroy(answers);
-    return version;
+    return versions;
 }

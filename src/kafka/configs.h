@@ -1,5 +1,4 @@
-/* configs.h: reads the answer to DescribeConfigs. Used by topics.c for sending and by inspect.c for `check`.
- */
+/* configs.h: reads the answer to DescribeConfigs. Used by topics.c for sending, by inspect.c for `check`, and by position_reader.c. */
 #ifndef OUTBOXD_KAFKA_CONFIGS_H
 #define OUTBOXD_KAFKA_CONFIGS_H
 
@@ -30,10 +29,18 @@ const rd_kafka_ConfigResource_t *configs_find(rd_kafka_event_t *event, const cha
 /* Why configs_find() gave NULL; lives as long as the event. */
 const char *configs_refusal(rd_kafka_event_t *event, const char *name);
 
-/* Which release the brokers are of, as one of them says in its inter.broker.protocol.version: 307 for 3.7, CONFIGS_VERSION_4 for
- * brokers that have no such setting any more, 0 when it does not tell. `text` gets it as written, "" when there is none. Blocks for
- * `timeout_ms` at most. */
+/* Which release the brokers are of, as each of them says in its inter.broker.protocol.version. */
 #define CONFIGS_VERSION_4 400
-int configs_version(rd_kafka_t *rk, int broker_id, int timeout_ms, char *text, size_t size);
+struct configs_versions {
+    /* 307 for 3.7, CONFIGS_VERSION_4 for brokers that have no such setting any more; 0: none has told */
+    int lowest;
+    char text[64];    /* it as written, or "" */
+    char untold[100]; /* why one has not told; "": all have */
+};
+
+/* Asks all brokers of these metadata at once, and blocks for `timeout_ms` at most; once one has answered, not much longer than that
+ * took: one that is down is still among them for some seconds. */
+struct configs_versions configs_ask_versions(rd_kafka_t *rk, const rd_kafka_metadata_t *metadata,
+                                             int timeout_ms);
 
 #endif

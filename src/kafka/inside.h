@@ -21,6 +21,7 @@ struct producer {
     struct transaction *transaction; /* of an instance that delivers exactly once */
     size_t uncommitted;              /* records handed over since its last commit */
     uint64_t commits;                /* by all instances */
+    bool unseen_told;                /* what of Kafka cannot be judged */
     struct topics *topics;
     struct reports reports;
 

@@ -79,25 +79,27 @@ add_reasons(struct inspection *inspection, bool reached)
 }
 
 static void
-add_version(struct inspection *inspection, int broker_id)
+add_version(struct inspection *inspection, const rd_kafka_metadata_t *metadata)
 {
-    char text[64];
     int patience_ms = (inspect_remaining_ms(inspection) + 1) / 2; /* the rest is for the topics */
-    int version = configs_version(inspection->rk, broker_id, patience_ms, text, sizeof text);
-    inspection->before_4 = version > 0 && version < CONFIGS_VERSION_4;
-    if (version > 0)
-        findings_ok(inspection->findings, "broker version: %s", inspection->before_4 ? text : "4.0 or later");
+    struct configs_versions versions = configs_ask_versions(inspection->rk, metadata, patience_ms);
+    bool told = versions.lowest > 0;
+    inspection->before_4 = told && versions.lowest < CONFIGS_VERSION_4;
+    if (told)
+        findings_ok(inspection->findings, "broker version: %s",
+                    inspection->before_4 ? versions.text : "4.0 or later");
     if (inspection->settings->delivery != DELIVERY_EXACTLY_ONCE)
         return;
-    if (version == 0)
+    if (told && versions.lowest < POSITION_BROKER_LEAST)
+        findings_add(inspection->findings, FINDING_ERROR, ERROR_UNUSABLE,
+                     "upgrade the brokers, or deliver at-least-once",
+                     "delivery: exactly-once needs brokers from 3.7 on, these are %s", versions.text);
+    else if (versions.untold[0] != '\0')
         findings_add(
             inspection->findings, FINDING_WARNING, ERROR_NONE,
             "see that the brokers are of 3.7 or later; DESCRIBE_CONFIGS on the cluster lets outboxd see it",
-            "the brokers do not tell their version, and delivery: exactly-once needs 3.7");
-    else if (version < POSITION_BROKER_LEAST)
-        findings_add(inspection->findings, FINDING_ERROR, ERROR_UNUSABLE,
-                     "upgrade the brokers, or deliver at-least-once",
-                     "delivery: exactly-once needs brokers from 3.7 on, these are %s", text);
+            "%s tell their version (%s), and delivery: exactly-once needs 3.7",
+            told ? "not all brokers" : "the brokers do not", versions.untold);
 }
 
 /* Every broker of the configuration has shut us out, for a reason that no waiting mends. */
@@ -138,7 +140,7 @@ reach_brokers(struct inspection *inspection)
     if (cluster != NULL)
         rd_kafka_mem_free(inspection->rk, cluster);
     if (inspection->has_controller)
-        add_version(inspection, metadata->brokers[0].id);
+        add_version(inspection, metadata);
     rd_kafka_metadata_destroy(metadata);
     return true;
 }

@@ -168,6 +168,23 @@ judge_position(struct inspection *inspection, const rd_kafka_metadata_topic_t *m
     return false;
 }
 
+/* Of events a topic may be as it likes; the position topic may not. */
+static void
+add_untold(struct inspection *inspection, const rd_kafka_metadata_topic_t *metadata, int replicas,
+           const char *why)
+{
+    if (is_position(inspection, metadata->topic))
+        findings_add(
+            inspection->findings, FINDING_WARNING, ERROR_NONE,
+            "see that it has cleanup.policy=compact; DESCRIBE_CONFIGS on the topic lets outboxd see it",
+            "topic %s: its cleanup.policy was not told (%s): the position topic must be compacted",
+            metadata->topic, why);
+    else
+        findings_ok(inspection->findings,
+                    "topic %s: %d partition%s, replication factor %d; its configuration was not told: %s",
+                    metadata->topic, metadata->partition_cnt, plural(metadata->partition_cnt), replicas, why);
+}
+
 /* `answer` is that about configurations; NULL: none came, or nobody was asked. */
 static void
 judge_topic(struct inspection *inspection, const rd_kafka_metadata_topic_t *metadata,
@@ -189,11 +206,9 @@ judge_topic(struct inspection *inspection, const rd_kafka_metadata_topic_t *meta
                      leaderless, plural(leaderless));
     judge_copies(inspection, metadata->topic, replicas);
     if (configs == NULL) {
-        findings_ok(inspection->findings,
-                    "topic %s: %d partition%s, replication factor %d; its configuration was not told: %s",
-                    metadata->topic, metadata->partition_cnt, plural(metadata->partition_cnt), replicas,
-                    inspection->has_controller ? configs_refusal(answer, metadata->topic)
-                                               : "no broker is the controller");
+        add_untold(inspection, metadata, replicas,
+                   inspection->has_controller ? configs_refusal(answer, metadata->topic)
+                                              : "no broker is the controller");
         return;
     }
     const char *policy = configs_value(configs, "cleanup.policy");

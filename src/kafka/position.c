@@ -41,3 +41,21 @@ position_explain_id(const struct settings *settings, struct outcome *why)
     snprintf(why->message, sizeof why->message,
              "allow WRITE and DESCRIBE on the transactional id %.170s to the relay's principal", id);
 }
+
+bool
+position_explain_unseen(const char *topic, const struct position_found *found,
+                        char what[POSITION_UNSEEN_SIZE], const char **cure)
+{
+    char policy[POSITION_UNSEEN_SIZE / 2] = "", version[POSITION_UNSEEN_SIZE / 2] = "";
+    bool no_policy = found->policy_untold[0] != '\0', no_version = found->version_untold[0] != '\0';
+    if (no_policy)
+        snprintf(policy, sizeof policy, "that topic %s has cleanup.policy=compact (%s)", topic,
+                 found->policy_untold);
+    if (no_version)
+        snprintf(version, sizeof version, "that every broker is of 3.7 or later (%s)", found->version_untold);
+    snprintf(what, POSITION_UNSEEN_SIZE, "%s%s%s", policy, no_policy && no_version ? ", and " : "", version);
+    *cure = !no_version  ? "allow DESCRIBE_CONFIGS on the topic to the relay's principal"
+            : !no_policy ? "allow DESCRIBE_CONFIGS on the cluster to the relay's principal"
+                         : "allow DESCRIBE_CONFIGS on the topic and on the cluster to the relay's principal";
+    return no_policy || no_version;
+}

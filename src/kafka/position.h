@@ -31,6 +31,14 @@ void position_explain_id(const struct settings *settings, struct outcome *why);
 struct position_found {
     char *text;       /* of the newest committed record, NUL-terminated; NULL: there is none. To be freed */
     char cluster[64]; /* Kafka's name of the cluster; "": not told */
+
+    /* why the policy of the topic, and the version of a broker, could not be judged; "": they could */
+    char policy_untold[100], version_untold[100];
 };
+
+/* What was believed without having been seen, and what lets it be seen (static text), for people. False: all was seen. */
+#define POSITION_UNSEEN_SIZE 1000
+bool position_explain_unseen(const char *topic, const struct position_found *found,
+                             char what[POSITION_UNSEEN_SIZE], const char **cure);
 
 #endif

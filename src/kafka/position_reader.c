@@ -29,7 +29,7 @@ struct reader {
     rd_kafka_topic_t *topic;
     const char *name;
     int64_t deadline_us;
-    int broker_id; /* that has answered */
+    const rd_kafka_metadata_t *metadata; /* NULL: not asked yet */
     int64_t low;
     struct position_found *found;
     struct outcome *why;
@@ -90,18 +90,16 @@ may_pass(const struct reader *reader, rd_kafka_resp_err_t code)
 static bool
 judge_metadata(struct reader *reader)
 {
-    const rd_kafka_metadata_t *metadata;
     rd_kafka_resp_err_t code;
     do
-        code = rd_kafka_metadata(reader->rk, 0, reader->topic, &metadata, answer_ms(reader));
+        code = rd_kafka_metadata(reader->rk, 0, reader->topic, &reader->metadata, answer_ms(reader));
     while (may_pass(reader, code));
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         return fail(reader, code);
+    const rd_kafka_metadata_t *metadata = reader->metadata;
     rd_kafka_resp_err_t topic_code =
         metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
-    reader->broker_id = metadata->broker_cnt > 0 ? metadata->brokers[0].id : -1;
     int partitions = metadata->topic_cnt == 1 ? metadata->topics[0].partition_cnt : 0;
-    rd_kafka_metadata_destroy(metadata);
     if (topic_code != RD_KAFKA_RESP_ERR_NO_ERROR)
         return fail(reader, topic_code);
     if (partitions == 1)
@@ -114,12 +112,12 @@ judge_metadata(struct reader *reader)
 }
 
 /* Compacted, and nothing else: a policy that deletes would delete the position of an outbox that is quiet for long. A cluster that
- * does not tell is believed. */
+ * does not tell is believed, and that is found. */
 static bool
 judge_policy(struct reader *reader)
 {
     rd_kafka_queue_t *answers = rd_kafka_queue_new(reader->rk);
-    char policy[64] = "compact";
+    char policy[64] = "compact", *untold = reader->found->policy_untold;
     int patience_ms = answer_ms(reader);
     configs_ask(reader->rk, &reader->name, 1, patience_ms, answers);
     rd_kafka_event_t *event = rd_kafka_queue_poll(answers, patience_ms + SLICE_MS);
@@ -127,6 +125,8 @@ judge_policy(struct reader *reader)
     const char *value = configs != NULL ? configs_value(configs, "cleanup.policy") : NULL;
     if (value != NULL)
         snprintf(policy, sizeof policy, "%s", value);
+    else
+        snprintf(untold, sizeof reader->found->policy_untold, "%s", configs_refusal(event, reader->name));
     if (event != NULL)
         rd_kafka_event_destroy(event);
     rd_kafka_queue_destroy(answers);
@@ -143,14 +143,14 @@ judge_policy(struct reader *reader)
 static bool
 judge_version(struct reader *reader)
 {
-    char text[64];
-    int version = configs_version(reader->rk, reader->broker_id, answer_ms(reader), text, sizeof text);
-    if (version == 0 || version >= POSITION_BROKER_LEAST)
+    struct configs_versions versions = configs_ask_versions(reader->rk, reader->metadata, answer_ms(reader));
+    memcpy(reader->found->version_untold, versions.untold, sizeof versions.untold);
+    if (versions.lowest == 0 || versions.lowest >= POSITION_BROKER_LEAST)
         return true;
     classify_own(reader->why, OUTCOME_TOPIC, "BROKER_VERSION",
                  "delivery: exactly-once needs brokers from 3.7 on, these are %s: upgrade them, or deliver "
                  "at-least-once",
-                 text);
+                 versions.text);
     return false;
 }
 
@@ -272,6 +272,8 @@ position_read(rd_kafka_conf_t *conf, const char *topic, int64_t deadline_us, str
         judge_metadata(&reader) && judge_policy(&reader) && judge_version(&reader) && read_tail(&reader);
     if (good)
         ask_cluster(&reader);
+    if (reader.metadata != NULL)
+        rd_kafka_metadata_destroy(reader.metadata);
     rd_kafka_topic_destroy(reader.topic);
     rd_kafka_destroy(reader.rk);
     if (!good) {

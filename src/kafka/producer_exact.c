@@ -2,6 +2,8 @@
  * each turn; the calls that block are in transaction.c. */
 #include "kafka/inside.h"
 
+#include "base/log.h"
+
 void
 producer_commit(struct producer *producer, const char *position, int64_t now_us)
 {
@@ -39,6 +41,20 @@ producer_failure(const struct producer *producer)
     return &producer->reports.failure;
 }
 
+/* Once: a later instance would say the same. */
+static void
+tell_unseen(struct producer *producer)
+{
+    char topic[POSITION_TOPIC_SIZE], what[POSITION_UNSEEN_SIZE];
+    const char *cure;
+    position_topic(producer->settings, topic);
+    if (producer->unseen_told || !position_explain_unseen(topic, producer_found(producer), what, &cure))
+        return;
+    producer->unseen_told = true;
+    log_warning("not checked, and needed to deliver exactly once", LOG_STR("what", what),
+                LOG_STR("cure", cure), LOG_END);
+}
+
 /* What the calls in other threads came to. */
 void
 producer_turn_transaction(struct producer *producer, int64_t now_us)
@@ -52,8 +68,10 @@ producer_turn_transaction(struct producer *producer, int64_t now_us)
         producer_end(producer, now_us, producer->reports.failure.message);
         return;
     case TRANSACTION_OPEN:
-        if (producer->state == PRODUCER_STARTING)
+        if (producer->state == PRODUCER_STARTING) {
             producer_set_state(producer, PRODUCER_READY, "fenced the older ones, read the position");
+            tell_unseen(producer);
+        }
         if (state == TRANSACTION_COMMITTING) {
             producer->uncommitted = 0;
             producer->commits++;

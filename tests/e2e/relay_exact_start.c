@@ -111,6 +111,44 @@ Test(relay_exact_start, a_position_topic_that_forgets_or_is_divided_is_refused)
     setup_end(&setup);
 }
 
+/* A policy that deletes, and nobody may see it: what is believed is said, once by each process. */
+Test(relay_exact_start, what_may_not_be_seen_of_the_position_topic_and_the_brokers_is_said_by_run_and_check)
+{
+    static const char not_checked[] = "not checked, and needed to deliver exactly once";
+    struct setup setup = setup_begin_on(
+        postgres_shared(), broker_start(&(struct broker_options){.properties = BROKER_WITH_ACLS}));
+    const char *const *exact = setup_exact(&setup, false);
+    const char *topic = setup_topic(&setup, "events", 3, NULL);
+    broker_create_topic(setup.broker, setup.position, 1, (const char *[]){"cleanup.policy", "delete", NULL});
+    broker_deny(setup.broker, setup.position, "DESCRIBE_CONFIGS");
+    broker_deny_cluster(setup.broker, "DESCRIBE_CONFIGS");
+    setup_run(&setup, exact);
+    emit(&setup, 10);
+    setup_wait_confirmed(&setup, 20000);
+    broker_deny(setup.broker, topic, "WRITE");
+    emit(&setup, 10);
+    wait_for(daemon_readiness_is(setup.relay, 503, "TOPIC_AUTHORIZATION_FAILED"), 20000);
+    broker_allow(setup.broker, topic);
+    setup_expect_all_once(&setup, 40000); /* by another instance of the producer */
+    char *log = daemon_log(setup.relay), *first = strstr(log, not_checked);
+    cr_assert(first != NULL && strstr(first + 1, not_checked) == NULL, "%s", log);
+    first[strcspn(first, "\n")] = '\0';
+    cr_expect(strstr(first, setup.position) != NULL && strstr(first, "cleanup.policy=compact") != NULL &&
+                  strstr(first, "3.7 or later") != NULL &&
+                  strstr(first, "allow DESCRIBE_CONFIGS on the topic and on the cluster") != NULL,
+              "%s", first);
+    free(log);
+    setup_expect_check(&setup, NULL, 0, "its cleanup.policy was not told (DESCRIBE_CONFIGS is not allowed)",
+                       "DESCRIBE_CONFIGS on the topic lets outboxd see it");
+    setup_expect_check(&setup, NULL, 0,
+                       "the brokers do not tell their version (DESCRIBE_CONFIGS is not allowed)",
+                       "DESCRIBE_CONFIGS on the cluster lets outboxd see it");
+    cr_assert_eq(daemon_terminate(setup.relay), 0);
+    broker_allow(setup.broker, setup.position);
+    setup_expect_refusal(&setup, exact, 69, "cleanup.policy=delete", "kafka-configs.sh");
+    setup_end(&setup);
+}
+
 Test(relay_exact_start, a_position_of_another_outbox_with_the_same_names_is_78_and_stays_as_it_is)
 {
     struct setup first = setup_begin(), second = setup_begin();

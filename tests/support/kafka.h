@@ -81,10 +81,12 @@ void broker_add_partitions(struct broker *broker, const char *topic, int partiti
 /* Sets one config; the topic's other configs go back to their defaults (AlterConfigs replaces). */
 void broker_configure_topic(struct broker *broker, const char *topic, const char *name, const char *value);
 
-/* Denies an operation ("WRITE", "DESCRIBE", "READ", "CREATE", "ALL") on a topic to everyone, and no other; wants
+/* Denies an operation ("WRITE", "DESCRIBE", "DESCRIBE_CONFIGS", "READ", "CREATE", "ALL") on a topic to everyone, and no other; wants
  * BROKER_WITH_ACLS. allow: takes every such denial of the topic back. */
 void broker_deny(struct broker *broker, const char *topic, const char *operation);
 void broker_allow(struct broker *broker, const char *topic);
+/* The same on the cluster as a whole ("DESCRIBE_CONFIGS", "IDEMPOTENT_WRITE"). */
+void broker_deny_cluster(struct broker *broker, const char *operation);
 /* No principal may write to any topic, nor is an idempotent writer: no producer gets its id. broker_allow(broker, "*") allows the
  * first, which is enough. Wants BROKER_WITH_ACLS, too. */
 void broker_refuse_producers(struct broker *broker);

@@ -350,12 +350,17 @@ broker_deny(struct broker *broker, const char *topic, const char *operation)
 }
 
 void
-broker_refuse_producers(struct broker *broker)
+broker_deny_cluster(struct broker *broker, const char *operation)
 {
     static const char cluster[] = "kafka-cluster";
     create_acl(broker, RD_KAFKA_RESOURCE_BROKER, cluster, "ALL", RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW);
-    create_acl(broker, RD_KAFKA_RESOURCE_BROKER, cluster, "IDEMPOTENT_WRITE",
-               RD_KAFKA_ACL_PERMISSION_TYPE_DENY);
+    create_acl(broker, RD_KAFKA_RESOURCE_BROKER, cluster, operation, RD_KAFKA_ACL_PERMISSION_TYPE_DENY);
+}
+
+void
+broker_refuse_producers(struct broker *broker)
+{
+    broker_deny_cluster(broker, "IDEMPOTENT_WRITE");
     create_acl(broker, RD_KAFKA_RESOURCE_TOPIC, "*", "ALL", RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW);
     create_acl(broker, RD_KAFKA_RESOURCE_TOPIC, "*", "WRITE", RD_KAFKA_ACL_PERMISSION_TYPE_DENY);
 }
