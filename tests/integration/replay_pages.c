@@ -150,6 +150,71 @@ Test(replay_pages, nothing_that_a_pattern_means_is_left_out, .init = open_all, .
         expect_pattern(odd[i], false);
 }
 
+/* ---- when, and which key ---- */
+
+/* Event i was created i seconds behind a thousand million of 1970. */
+static void
+emit_moments(void)
+{
+    postgres_exec(outbox.admin,
+                  "insert into outbox.event (created_at, topic, key, payload)"
+                  " select to_timestamp(1000000000 + i), 't', k, 'x'"
+                  " from unnest(array['a', 'b', null, 'ab', 'a', '', 'A']::bytea[]) with ordinality e (k, i)"
+                  " order by i");
+    outbox_confirm_all(&outbox, "main");
+}
+
+/* Somebody asks for a replay of all that is so; `ids` are those of the events that come, a digit each. */
+static void
+expect_replayed(const char *since, const char *until, const char *key, const char *ids)
+{
+    char found[16] = "", every[] = "*", *patterns[] = {every};
+    struct topic_table *topics = topic_table_new(patterns, 1);
+    struct waiting waiting = {0};
+    struct error error;
+    postgres_exec(
+        outbox.admin,
+        "delete from outbox.request;"
+        " select outbox.replay('main', null, null, to_timestamp(%s), to_timestamp(%s), null, %s, null)",
+        since, until, key);
+    waiting_ask(driver->session, "main", &(struct waiting_wish){.without = "{}"}, clock_monotonic_us());
+    driver_wait(driver);
+    cr_assert(waiting_read(driver->session, &waiting, &error), "%s", error.message);
+    cr_assert_eq(waiting.request_count, 1);
+    struct waiting_page read = read_page(&waiting.requests[0], topics);
+    for (size_t i = 0; i < read.page->count && i < sizeof found - 1; i++)
+        found[i] = (char)('0' + read.page->events[i].id);
+    cr_expect_str_eq(found, ids, "%s instead of %s, since %s until %s of key %s", found, ids, since, until,
+                     key);
+    page_free(read.page);
+    waiting_clear(&waiting);
+    topic_table_free(topics);
+}
+
+Test(replay_pages, only_events_of_the_time_that_is_given_are_read, .init = open_all, .fini = close_all)
+{
+    emit_moments();
+    expect_replayed("null", "null", "null", "1234567");
+    expect_replayed("1000000003", "null", "null", "34567");
+    expect_replayed("1000000003.000001", "null", "null", "4567");
+    expect_replayed("1000000008", "null", "null", "");
+    expect_replayed("null", "1000000003", "null", "12");
+    expect_replayed("null", "1000000003.000001", "null", "123");
+    expect_replayed("null", "1000000001", "null", "");
+    expect_replayed("1000000002", "1000000006", "null", "2345");
+}
+
+Test(replay_pages, only_events_of_the_key_that_is_given_are_read, .init = open_all, .fini = close_all)
+{
+    emit_moments();
+    expect_replayed("null", "null", "'a'", "15");
+    expect_replayed("null", "null", "'ab'", "4");
+    expect_replayed("null", "null", "''", "6");
+    expect_replayed("null", "null", "'nobody'", "");
+    expect_replayed("1000000002", "null", "'a'", "5");
+    expect_replayed("null", "1000000005", "'a'", "1");
+}
+
 /* ---- where it goes on ---- */
 
 static int64_t
