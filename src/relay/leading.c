@@ -210,10 +210,12 @@ confirm_is_due(const struct relay *relay)
            (!relay->progress_told || relay->now_us - relay->appended_at_us >= confirm_interval_us(relay));
 }
 
-/* How far side work is, is written down before the lead is given away: a clean stop repeats nothing. */
+/* How far side work is, is written down before the lead is given away: a clean stop repeats nothing. The answer that has just come may be all
+ * that stood before what was acknowledged long ago: the last row says so too. */
 static void
 ask_while_draining(struct relay *relay)
 {
+    leading_settle(relay);
     bool nothing_out = relay->pipeline.events_out == 0 && !exact_is_open(relay) && !exact_tidies(relay);
     if (nothing_out)
         side_stop(relay);

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -363,5 +364,34 @@ Test(relay_dead, a_copy_that_was_refused_is_made_by_the_next_retry_that_is_refus
         wait_requests(&setup);
     }
     cr_expect_eq(consumer_count(broker_bootstrap(setup.broker), copies), 1, "one copy and no more");
+    setup_end(&setup);
+}
+
+/* ---- a stop ---- */
+
+/* What is held is written down only when the leader stops already; what came behind it was acknowledged before. */
+Test(relay_dead, a_clean_stop_while_held_events_are_written_down_repeats_nothing__P1__row_48)
+{
+    struct setup setup = setup_begin();
+    const char *topic = begin(&setup, false, "dead_letter/policy=hold-key");
+    expect_held(&setup);
+    int64_t published = setup_count(&setup);
+    PGconn *other = postgres_open(setup.postgres, setup.database, POSTGRES_ADMIN);
+    postgres_exec(other, "begin; lock table outbox.held_event in exclusive mode");
+    postgres_exec(setup.app,
+                  "insert into outbox.event (topic, key, payload) values ('%s', 'sick', 'held'), ('%s', "
+                  "'sound', 'behind')",
+                  topic, topic);
+    wait_for(setup_count(&setup) == published + 1, 20000);
+    kill(daemon_pid(setup.relay), SIGTERM);
+    wait_for(daemon_log_contains(setup.relay, "to=draining"), 5000);
+    postgres_exec(other, "commit");
+    PQfinish(other);
+    cr_assert_eq(daemon_wait_exit(setup.relay, 20000), 0);
+    daemon_again(setup.relay);
+    emit(&setup, topic, "sound", 3);
+    setup_wait_confirmed(&setup, 20000);
+    cr_expect_eq(setup_count(&setup), published + 2);
+    cr_expect_eq(count(&setup, "held_event"), 57);
     setup_end(&setup);
 }
