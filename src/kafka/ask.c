@@ -14,6 +14,9 @@ enum { ANSWER_TIMEOUT_MS = 10000 };
 enum { RETRY_US = 200 * 1000 };
 /* librdkafka connects and asks for the brokers by itself; so soon we look whether it has. */
 enum { FIRST_ANSWER_US = 5 * 1000 };
+/* Longer than both questions together. librdkafka's own time-outs go by the clock on the wall: one that is set back amid a question
+ * may keep it from coming back at all. */
+static const int64_t HANGS_US = INT64_C(30) * 1000 * 1000;
 /* An operator who changes a limit of a topic sees the effect within this time; one request for all topics. */
 static const int64_t REFRESH_US = INT64_C(300) * 1000 * 1000;
 /* How often brokers are asked about a topic that takes nothing. */
@@ -258,6 +261,12 @@ take_answer(struct topics *topics, int64_t now_us)
     }
 }
 
+bool
+topics_hang(const struct topics *topics, int64_t now_us)
+{
+    return topics->asking_for != ASKING_NOTHING && now_us - topics->lookup_us >= HANGS_US;
+}
+
 int64_t
 topics_turn(struct topics *topics, int64_t now_us)
 {
@@ -265,7 +274,7 @@ topics_turn(struct topics *topics, int64_t now_us)
         return CLOCK_NEVER;
     take_answer(topics, now_us);
     if (topics->asking_for != ASKING_NOTHING)
-        return CLOCK_NEVER;
+        return topics->lookup_us + HANGS_US;
     enum question question = topics->asking > 0 || topics->watching ? ABOUT_NEW : ABOUT_KNOWN;
     int64_t due_us = question == ABOUT_NEW ? topics->retry_us : topics->refresh_us;
     if (now_us < due_us)
@@ -273,5 +282,5 @@ topics_turn(struct topics *topics, int64_t now_us)
     if (rd_kafka_controllerid(topics->user->rk, 0) < 0)
         return now_us + FIRST_ANSWER_US; /* no broker has answered yet */
     ask_metadata(topics, question, now_us);
-    return topics->asking_for == ASKING_NOTHING ? topics->refresh_us : CLOCK_NEVER;
+    return topics->asking_for == ASKING_NOTHING ? topics->refresh_us : now_us + HANGS_US;
 }

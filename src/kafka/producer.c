@@ -318,6 +318,8 @@ turn_ready(struct producer *producer, int64_t now_us)
         handle_settled(producer->instance.handle);
     if (producer->reports.failed)
         producer_end(producer, now_us, producer->reports.failure.message);
+    else if (topics_hang(producer->topics, now_us))
+        producer_end(producer, now_us, "librdkafka does not come back from a question about topics");
     else if (producer->reshape && producer->reports.out == 0 && !producer_wants_commit(producer))
         reshape(producer, now_us);
     else if (now_us >= producer->watchdog_us)

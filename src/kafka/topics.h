@@ -71,6 +71,9 @@ void topics_batch_refused(struct topic_facts *facts, int64_t batch_bytes);
 /* Takes an answer, asks the next question; never blocks. Returns when it wants to be called again at the latest. */
 int64_t topics_turn(struct topics *topics, int64_t now_us);
 
+/* librdkafka does not come back from a question (30 s): no topic is asked about any more until there is another instance. */
+bool topics_hang(const struct topics *topics, int64_t now_us);
+
 /* Marks the topics that have something out and had no acknowledgement for `patience_us`; true when there are
  * any. The clock of a topic stands still while no broker is `answering`. */
 bool topics_stalled(struct topics *topics, int64_t now_us, int64_t patience_us, bool answering);

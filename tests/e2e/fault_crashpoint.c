@@ -162,37 +162,6 @@ Test(fault_crashpoint,
     story_end(&story);
 }
 
-/* Both block, and librdkafka may not come back from them: nobody waits for its threads. What is open has 20 s to be finished; a start has
- * nothing open. */
-Test(fault_crashpoint, exactly_once_a_stuck_transactional_call_does_not_stop_SIGTERM__P1_P3__row_48)
-{
-    static const struct {
-        const char *rule;
-        int most_ms;
-    } stuck[] = {{"rd_kafka_init_transactions:1:before:delay=300000", 5000},
-                 {"rd_kafka_commit_transaction:1:before:delay=300000", 25000}};
-    struct story story;
-    struct crashpoint *crashpoint = crashpoint_new();
-    story_begin(&story, &(struct story_options){.exact = true, .pause_us = 20000});
-    story_start_load(&story);
-    for (int i = 0; i < (int)(sizeof stuck / sizeof *stuck); i++) {
-        story_await_confirmed(&story);
-        cr_assert_eq(daemon_terminate(story.relay), 0);
-        start_by(&story, crashpoint, stuck[i].rule);
-        wait_for(crashpoint_hits(crashpoint, "action=delay\n") == i + 1, HIT_MS);
-        int64_t from_us = clock_monotonic_us();
-        cr_expect_eq(daemon_terminate(story.relay), 0);
-        int64_t took_ms = (clock_monotonic_us() - from_us) / 1000;
-        fprintf(stderr, "crashpoint: %s: stopped within %" PRId64 " ms\n", stuck[i].rule, took_ms);
-        cr_expect_leq(took_ms, stuck[i].most_ms);
-        daemon_again(story.relay);
-    }
-    story_finish(&story, story.relay);
-    cr_expect_eq(story_judge(&story).duplicates, 0);
-    crashpoint_free(crashpoint);
-    story_end(&story);
-}
-
 /* Between taking the lead and reading the journal back: its fourth statement. The rows that it wants are gone when it wakes up. */
 Test(fault_crashpoint, a_leader_that_slept_for_longer_than_the_journal_is_kept_stands_by__I4__row_45)
 {
