@@ -209,6 +209,73 @@ Test(fault_crashpoint, calls_that_fail_cost_a_connection_or_an_instance_and_no_e
     story_end(&story);
 }
 
+/* The k-th call of a function in the life of a process. */
+struct failing {
+    const char *function;
+    int call;
+    const char *when, *error;
+};
+
+static char *
+join_rules(const struct failing *failing, size_t count)
+{
+    char *rules = must_format("%s", "");
+    for (size_t i = 0; i < count; i++) {
+        char *more = must_format("%s%s%s:%d:%s:%s", rules, i > 0 ? ";" : "", failing[i].function,
+                                 failing[i].call, failing[i].when, failing[i].error);
+        free(rules);
+        rules = more;
+    }
+    return rules;
+}
+
+static void
+await_failure(const struct crashpoint *crashpoint, const struct failing *failing)
+{
+    char *hit = must_format("function=%s call=%d when=%s action=error\n", failing->function, failing->call,
+                            failing->when);
+    wait_for(crashpoint_hits(crashpoint, hit) == 1, HIT_MS);
+    free(hit);
+}
+
+/* Before: it has done nothing. After: it has, a commit too, and nobody but the position in Kafka says so. Starts fail when nothing is in
+ * doubt, and behind such a commit; a transaction that cannot be begun fails when the last one is committed. -185: timed out, -195: the
+ * connection is lost, -144: fenced. */
+Test(fault_crashpoint,
+     exactly_once_transactional_calls_that_fail_cost_an_instance_and_repeat_nothing__P1_P3__row_8)
+{
+    static const char init[] = "rd_kafka_init_transactions", begin[] = "rd_kafka_begin_transaction",
+                      commit[] = "rd_kafka_commit_transaction";
+    static const struct failing failing[] = {
+        {init, 1, "before", "error=-195"},    {init, 2, "after", "error"},
+        {begin, 1, "before", "error"},        {begin, 2, "after", "error"},
+        {commit, 1, "after", "error=-185"},   {init, 6, "before", "error"},
+        {init, 7, "after", "error=-185"},     {commit, 2, "before", "error"},
+        {commit, 4, "after", "error"},        {commit, 5, "after", "error"},
+        {begin, 12, "before", "error"},       {begin, 17, "after", "error"},
+        {commit, 20, "before", "error=-185"}, {commit, 27, "after", "error=-144"},
+        {commit, 40, "after", "error"}};
+    enum { FAILURES = sizeof failing / sizeof *failing };
+    struct story story;
+    struct crashpoint *crashpoint = crashpoint_new();
+    char *rules = join_rules(failing, FAILURES);
+    story_begin(&story, &(struct story_options){.exact = true, .pause_us = 20000});
+    cr_assert_eq(daemon_terminate(story.relay), 0);
+    story_start_load(&story);
+    commit_many(&story);
+    start_by(&story, crashpoint, rules);
+    for (size_t i = 0; i < FAILURES; i++)
+        await_failure(crashpoint, &failing[i]);
+    story_await_events(&story, 200);
+    story_await_confirmed(&story);
+    cr_expect_geq(story_instances(&story), FAILURES + 1);
+    story_finish(&story, story.relay);
+    cr_expect_eq(story_judge(&story).duplicates, 0);
+    free(rules);
+    crashpoint_free(crashpoint);
+    story_end(&story);
+}
+
 Test(fault_crashpoint, the_shim_counts_what_the_relay_calls_and_not_what_the_libraries_call_themselves)
 {
     struct setup setup = setup_begin();
