@@ -104,18 +104,22 @@ discard_impossible(struct beside *beside)
                                       " from outbox.dead_letter where created_at < '1970-01-01'");
 }
 
-/* Remembers which of them have to come: those that are confirmed, wait nowhere, and are refused by nobody. */
-static void
-replay(struct beside *beside)
+static int64_t
+newest_confirmed(struct beside *beside)
 {
-    int64_t newest =
-        postgres_int(beside->admin, "select hi_id from outbox.journal where relay = 'main' and seq ="
-                                    " (select max(confirmed_seq) from outbox.journal where relay = 'main')");
-    int64_t first = newest - draw(beside, REPLAYED_MOST), last = first + draw(beside, REPLAYED_MOST);
+    return postgres_int(beside->admin,
+                        "select hi_id from outbox.journal where relay = 'main' and seq ="
+                        " (select max(confirmed_seq) from outbox.journal where relay = 'main')");
+}
+
+/* Remembers which of them have to come: those that are confirmed, wait nowhere, and are refused by nobody. Rate 0: any. */
+static void
+ask_replay(struct beside *beside, int64_t first, int64_t last, int rate)
+{
     postgres_exec(
         beside->admin,
         "with asked as materialized (select outbox.replay('main', %" PRId64 ", %" PRId64
-        ", null, null, null, null, null) as number),"
+        ", null, null, null, null, nullif(%d, 0)) as number),"
         " tick as materialized (select c.snapshot from outbox.journal n join outbox.journal c on c.relay = "
         "n.relay"
         "   and c.seq = n.confirmed_seq where n.relay = 'main' order by n.seq desc limit 1)"
@@ -125,7 +129,21 @@ replay(struct beside *beside)
         "  and e.created_at between '1970-01-01' and clock_timestamp() + interval '10 minutes'"
         "  and not exists (select from outbox.held_event h where h.event_id = e.id)"
         "  and not exists (select from outbox.dead_letter l where l.event_id = e.id)",
-        first > 0 ? first : 1, last > 0 ? last : 1, beside->refusing, first, last);
+        first > 0 ? first : 1, last > 0 ? last : 1, rate, beside->refusing, first, last);
+}
+
+static void
+replay(struct beside *beside)
+{
+    int64_t first = newest_confirmed(beside) - draw(beside, REPLAYED_MOST);
+    ask_replay(beside, first, first + draw(beside, REPLAYED_MOST), 0);
+}
+
+void
+beside_replay(struct beside *beside, int64_t ids, int rate)
+{
+    int64_t newest = newest_confirmed(beside);
+    ask_replay(beside, newest - ids + 1, newest, rate);
 }
 
 /* ---- one thing at a time ---- */
@@ -146,6 +164,12 @@ static void
 emit_large(struct beside *beside)
 {
     emit(beside, "clock_timestamp()", LARGE_BYTES);
+}
+
+void
+beside_refuse(struct beside *beside)
+{
+    emit_large(beside);
 }
 
 static void

@@ -32,6 +32,12 @@ void beside_begin(struct beside *beside, struct story *story, bool denies);
 /* One thing that somebody does; returns after some milliseconds. */
 void beside_turn(struct beside *beside);
 
+/* Emits an event that its topic refuses, as long as no turn has let it take more: it becomes a dead letter, or waits behind one. */
+void beside_refuse(struct beside *beside);
+
+/* So many ids, up to the newest confirmed one, are to be replayed at this rate. */
+void beside_replay(struct beside *beside, int64_t ids, int rate);
+
 /* Everything is healed, resumed, retried, and what nobody will ever take is given up; returns when nothing waits any more. */
 void beside_settle(struct beside *beside);
 
