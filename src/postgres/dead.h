@@ -77,7 +77,7 @@ struct dead_letter {
     bool holds;         /* later events of its topic and key wait */
     int64_t held;       /* so many do; the first ids of them: */
     char *held_first;   /* "[4, 2, 3]", DEAD_HELD_SHOWN at most */
-    char *discarded_by; /* NULL: it waits */
+    char *discarded_by; /* NULL: it waits; else who discarded it last */
     char *discarded_at, *reason;
 };
 
@@ -90,7 +90,7 @@ void dead_letter_free(struct dead_letter *letter);
 /* Why an event is no dead letter that waits, as far as it is known. */
 struct dead_absence {
     int64_t holder;     /* the dead letter behind which it is held; 0: it is not */
-    char *discarded_by; /* NULL: it was not discarded */
+    char *discarded_by; /* NULL: it was not discarded; the last time counts */
     char *discarded_at; /* UTC, ISO 8601 */
 };
 

@@ -11,7 +11,7 @@
 
 /* The version that this binary is made for: the number of the newest file in schema/. It works with a
  * database whose version is at least this one and whose readable_since is at most this one. */
-#define SCHEMA_VERSION 13
+#define SCHEMA_VERSION 14
 
 /* One file of schema/; made by packaging/embed-sql.sh. */
 struct schema_file {

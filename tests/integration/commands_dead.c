@@ -203,6 +203,10 @@ Test(commands_dead, show_finds_what_was_discarded, .init = open_all, .fini = clo
     cr_expect_str_eq(status_text(object, "discarded_by"), "relay");
     json_decref(object);
     EXPECT(0, "no dead letters\n", "", "list");
+    postgres_exec(outbox.admin, "insert into outbox.discarded select (jsonb_populate_record(d,"
+                                " '{\"request\": 1000, \"reason\": \"again\"}')).* from outbox.discarded d");
+    EXPECT(0, "reason      again\n", "", "show", "1");
+    EXPECT(64, "1  no dead letter any more: it was discarded, 20", "", "retry", "1");
 }
 
 /* What is given up with a relay is said before; a retired relay's dead letters are still there to be looked at. */

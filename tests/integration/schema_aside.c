@@ -227,6 +227,20 @@ Test(schema_aside, what_is_discarded_stays_readable_with_its_reason, .init = ope
     cr_expect_eq(postgres_int(outbox.admin, "select count(*) from outbox.event"), 4, "no event is deleted");
 }
 
+/* A rebase without a journal publishes it again, and it is refused again. */
+Test(schema_aside, each_discard_of_an_event_leaves_its_reason__P5, .init = open_all, .fini = close_all)
+{
+    hold_three();
+    settle(ask("dead_discard('main', 1, 'first')"), ALL, 3, "'done'", "null");
+    postgres_exec(outbox.relay, "select outbox.put_aside('main', '{\"dead\": [{\"id\": 1, \"tick\": 9, "
+                                "\"hold\": null, \"error\": \"E2\", \"message\": \"m\"}]}')");
+    settle(ask("dead_discard('main', 1, 'second')"), ALL, 0, "'done'", "null");
+    EXPECT_TEXT("first MSG_SIZE_TOO_LARGE t, second E2 t",
+                "select string_agg(concat_ws(' ', d.reason, d.error, r.reason = d.reason), ', ' order by"
+                " d.request) from outbox.discarded d join outbox.request r on r.number = d.request");
+    cr_expect_eq(count("dead_letter"), 0);
+}
+
 /* The next one of its key becomes the dead letter; the discarded one is gone all the same. */
 Test(schema_aside, a_discard_whose_next_event_is_refused_is_done, .init = open_all, .fini = close_all)
 {

@@ -53,6 +53,33 @@ create_version_1(struct postgres *server)
     return database;
 }
 
+/* What version 13 knew of a discard: one an event. */
+Test(schema_upgrade, what_was_discarded_gets_the_number_of_its_request_where_that_is_known)
+{
+    struct outbox outbox = outbox_open();
+    char *sql = text_of_file("014_audit");
+    postgres_exec(
+        outbox.admin,
+        "set role outbox_owner; alter table outbox.discarded drop constraint discarded_pkey;"
+        "alter table outbox.discarded drop column request, add primary key (relay, event_id);"
+        "drop function if exists outbox.rebase_position_plan(text, bigint, bigint, bigint);"
+        "insert into outbox.discarded (relay, event_id, topic, created_at, error, message, attempts,"
+        " refused_at, reason, discarded_by, discarded_at)"
+        " select 'main', i, 't', now(), 'E', 'm', 1, now(), 'x', 'y', now() from generate_series(1, 2) i;"
+        "insert into outbox.request (relay, number, kind, event_id, reason, asked_by, done_at, outcome)"
+        " values ('main', 7, 'discard', 1, 'x', 'y', now(), 'done'),"
+        "  ('main', 8, 'discard', 1, 'x', 'y', now() + interval '1 s', 'done'),"
+        "  ('main', 9, 'discard', 2, 'z', 'y', now(), 'done')");
+    postgres_exec(outbox.admin, "%s", sql);
+    char *known = postgres_text(outbox.admin,
+                                "select string_agg(concat_ws(' ', event_id, request), ', ' order by event_id)"
+                                " from outbox.discarded");
+    cr_expect_str_eq(known, "1 7, 2 0");
+    free(known);
+    free(sql);
+    outbox_close(&outbox);
+}
+
 /* What a relay of the first version writes: a tick, by a statement that names the columns of its own time. */
 static const char old_step[] =
     "prepare old_step as insert into outbox.journal (relay, seq, epoch, holder, snapshot, lo_id, hi_id, "
