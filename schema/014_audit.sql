@@ -1,5 +1,6 @@
--- 014_audit.sql: every discard leaves a row. Run by `outboxd migrate` as the owner, inside one transaction; who may do what is granted by
--- grant.sql. Binaries made for the versions before go on (readable_since stays 1).
+-- 014_audit.sql: every discard leaves a row, and what was published before a
+-- failover is looked for from before the oldest transaction that was open then. Run by `outboxd migrate` as the owner, inside one transaction;
+-- who may do what is granted by grant.sql. Binaries made for the versions before go on (readable_since stays 1).
 
 -- An event that was discarded may be refused again, and discarded again: after a rebase without a journal, or by a replay.
 alter table outbox.discarded add request bigint not null default 0;    -- outbox.request.number; 0: not known, by a version before this one
@@ -102,6 +103,33 @@ begin
         end if;
         delete from outbox.dead_letter l where l.relay = letter.relay and l.event_id = letter.event_id;
     end if;
+end
+$$;
+
+-- As in version 7, but a transaction that was open when the last row of an older timeline was written may have written events long before, and have
+-- committed behind it: since the newest row that is older than all of them, or the oldest that is kept. (Copies of a row have its w.)
+create or replace function outbox.rebase_since(relay text, fork boolean) returns timestamptz
+language plpgsql stable set search_path = pg_catalog, pg_temp
+    set jit = off
+as $$
+declare
+    since timestamptz;
+    n outbox.journal;
+begin
+    if fork then
+        select j.* into n from outbox.journal j cross join outbox.place() here
+         where j.relay = rebase_since.relay and j.timeline < here.timeline order by j.seq desc limit 1;
+        return (select min(j.written_at) from outbox.journal j
+                 where j.relay = n.relay and j.seq <= n.seq
+                   and j.w >= coalesce((select o.w from outbox.journal o
+                                         where o.relay = n.relay and o.seq < n.seq and o.sysid = n.sysid
+                                           and o.w <= pg_snapshot_xmin(n.snapshot) order by o.w desc limit 1), '0'));
+    end if;
+    execute format('with look as materialized (select * from outbox.rebase_look(false) l where l.relay = $1)
+                    select least((select (l.confirmed).written_at from look l),
+                                 (select min(e.created_at) from outbox.event e where e.xid >= $2 and %s <> 0))',
+                   outbox.rebase_unconfirmed()) into since using relay, outbox.rebase_oldest(false, relay);
+    return since;
 end
 $$;
 

@@ -44,7 +44,7 @@ MUST_CHECK bool rebase_topics(struct rebase *rebase, const char *relay, struct r
                               size_t *count, struct error *error);
 
 /* Since when something may be in Kafka of which this database does not know, ten minutes early for what took long to commit: what is
- * not confirmed (`position`), or the last promotion that the journal remembers; 0: none. */
+ * not confirmed (`position`), or what was open at the last promotion, as far as the journal remembers; 0: no promotion. */
 MUST_CHECK bool rebase_since(struct rebase *rebase, const char *relay, bool position, int64_t *since_ms,
                              struct error *error);
 
