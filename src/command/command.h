@@ -6,6 +6,8 @@
 #include "base/error.h"
 #include "config/settings.h"
 
+#include <stdio.h>
+
 #define COMMAND_DEFAULT_CONFIG "/etc/outboxd/config.yaml"
 
 /* The daemon, in the foreground. */
@@ -98,6 +100,9 @@ MUST_CHECK bool command_load(const char *path, struct settings **settings, int *
 /* Before something that cannot be taken back: true when `yes` was given, or when a person on the terminal answers yes. What it
  * is about has been printed. ERROR_USAGE: not agreed, or nobody to ask. */
 MUST_CHECK bool command_confirm(const char *command, const char *question, bool yes, struct error *error);
+/* Asks on standard error, where standard output is for a program. */
+MUST_CHECK bool command_confirm_on(FILE *to, const char *command, const char *question, bool yes,
+                                   struct error *error);
 
 /* An admin_listener whose context is the command's name: what it waits for, on stderr. */
 void command_waits(void *command, const char *what);

@@ -8,14 +8,20 @@
 bool
 command_confirm(const char *command, const char *question, bool yes, struct error *error)
 {
+    return command_confirm_on(stdout, command, question, yes, error);
+}
+
+bool
+command_confirm_on(FILE *to, const char *command, const char *question, bool yes, struct error *error)
+{
     char answer[16] = "";
     if (yes)
         return true;
-    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
+    if (!isatty(STDIN_FILENO) || !isatty(fileno(to)))
         return error_set(error, ERROR_USAGE, "not done: without a terminal to ask on, %s needs --yes",
                          command);
-    printf("%s Type \"yes\": ", question);
-    fflush(stdout);
+    fprintf(to, "%s Type \"yes\": ", question);
+    fflush(to);
     if (fgets(answer, sizeof answer, stdin) != NULL && strcmp(answer, "yes\n") == 0)
         return true;
     return error_set(error, ERROR_USAGE, "not done: the answer was not \"yes\"");

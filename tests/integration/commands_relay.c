@@ -3,13 +3,11 @@
 
 #include "command/command.h"
 #include "support/scratch.h"
+#include "support/terminal.h"
 
 #include <criterion/criterion.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 TestSuite(commands_relay, .timeout = 60);
 
@@ -104,24 +102,9 @@ Test(commands_relay, retire_in_a_script_wants_yes_and_says_what_is_given_up, .in
 static int
 retire_on_terminal(const char *answer)
 {
-    signal(SIGHUP, SIG_IGN); /* it may become this process's own terminal, and is closed below */
-    int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-    cr_assert(terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0);
-    char *name = must_strdup(ptsname(terminal)), *of = must_strdup(config), said[4096] = "";
-    cr_assert_eq(write(terminal, answer, strlen(answer)), (ssize_t)strlen(answer));
-    cr_assert(freopen(name, "r", stdin) != NULL && freopen(name, "w", stdout) != NULL);
-    char *argv[] = {"relay", "retire", "main", "--config", of, NULL};
-    int exit_code = command_relay(5, argv);
-    cr_assert_eq(fcntl(terminal, F_SETFL, O_NONBLOCK), 0);
-    for (size_t size = 0; strstr(said, "Retire it? Type \"yes\"") == NULL; size = strlen(said)) {
-        ssize_t more = read(terminal, said + size, sizeof said - 1 - size);
-        cr_assert_gt(more, 0, "it did not ask: %s", said);
-    }
-    cr_assert(freopen("/dev/null", "r", stdin) != NULL && freopen("/dev/null", "w", stdout) != NULL);
-    close(terminal);
-    free(of);
-    free(name);
-    return exit_code;
+    char said[TERMINAL_SAID];
+    return terminal_run(command_relay, (const char *[]){"relay", "retire", "main", "--config", config, NULL},
+                        answer, NULL, "Retire it? Type \"yes\"", said);
 }
 
 Test(commands_relay, retire_on_a_terminal_asks, .init = open_all, .fini = close_all)
