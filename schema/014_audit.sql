@@ -1,4 +1,4 @@
--- 014_audit.sql: every discard leaves a row, and what was published before a
+-- 014_audit.sql: every discard leaves a row, what `rebase --position` would do is counted before anybody is asked, and what was published before a
 -- failover is looked for from before the oldest transaction that was open then. Run by `outboxd migrate` as the owner, inside one transaction;
 -- who may do what is granted by grant.sql. Binaries made for the versions before go on (readable_since stays 1).
 
@@ -132,5 +132,49 @@ begin
     return since;
 end
 $$;
+
+-- What rebase_position would do, without its locks. (Doing it and rolling that back would use up ids: no sequence gives back what was drawn.)
+-- unconfirmed: events that the relay's journal does not confirm, nor common, what both know; passed_over of them are in Kafka.
+create function outbox.rebase_position_plan(relay text, common_seq bigint, common_id bigint, known bigint, out unconfirmed bigint,
+                                            out passed_over bigint, out renumbered bigint, out retried bigint)
+language plpgsql set search_path = pg_catalog, pg_temp
+    set jit = off
+as $$
+declare
+    reused bigint := (select min(e.id) from pg_temp.outboxd_phantom p join outbox.event e on e.id = p.id);
+begin
+    retried := 0;
+    if exists (select from outbox.dead_letter l join pg_temp.outboxd_published k on k.id = l.event_id where l.relay = rebase_position_plan.relay)
+       or exists (select from outbox.held_event h join pg_temp.outboxd_published k on k.id = h.event_id where h.relay = rebase_position_plan.relay)
+    then
+        retried := outbox.rebase_retried(relay);    -- undone below
+    end if;
+    -- rebase_look, as it is behind the row that rebase_position would write
+    execute format('with looked as materialized (
+                        select l.*, l.relay = $1 and ($2, $3) > ((l.last).confirmed_seq, coalesce((l.last).confirmed_id, 0)) as beyond
+                          from outbox.rebase_look(false) l),
+                    look as materialized (
+                        select l.relay, l.mask, l.same, l.seen, case when l.beyond then c else l.confirmed end as confirmed,
+                               case when l.beyond then p else l.partly end as partly,
+                               case when l.beyond then jsonb_populate_record(l.last, jsonb_build_object(''confirmed_id'', nullif($3, 0)))
+                                    else l.last end as last
+                          from looked l left join outbox.journal c on c.relay = l.relay and c.seq = $2
+                          left join outbox.journal p on p.relay = l.relay and p.seq = $2 + 1 and $3 <> 0),
+                    counted as (select e.id, %s as mask, %s as new, k.id is not null as there
+                                  from outbox.event e left join pg_temp.outboxd_published k on k.id = e.id where e.xid >= $4)
+                    select count(*) filter (where u.mask & l.mask <> 0), count(*) filter (where u.mask & l.mask <> 0 and u.there),
+                           count(*) filter (where u.mask <> 0 and u.new and ($5 or u.id >= $6) and not (u.mask & l.mask <> 0 and u.there))
+                      from look l left join counted u on true where l.relay = $1', outbox.rebase_unconfirmed(), outbox.rebase_new())
+       into unconfirmed, passed_over, renumbered
+      using relay, common_seq, common_id, outbox.rebase_oldest(false, null),
+            (select r.set_back from outbox.rebase_plan(false, known, reused) r), reused;
+    if retried > 0 then
+        raise exception 'undone' using errcode = 'UNDO1';
+    end if;
+exception when sqlstate 'UNDO1' then
+    return;
+end
+$$;
+comment on function outbox.rebase_position_plan(text, bigint, bigint, bigint) is 'outboxd: what rebase_position would do';
 
 revoke all on all functions in schema outbox from public;

@@ -175,19 +175,24 @@ find_since(struct rebase *rebase, const struct rebase_wish *wish, int64_t *since
 /* ---- what is done ---- */
 
 static bool
+agree(const struct rebase_wish *wish, const char *question, struct error *error)
+{
+    return command_confirm_on(wish->json ? stderr : stdout, "rebase", question, wish->yes, error);
+}
+
+static bool
 decide(struct rebase *rebase, const struct rebase_wish *wish, struct rebase_report *report,
        const struct journal_position *common, struct error *error)
 {
     const char *relay = wish->settings->relay;
     int64_t highest = report->found.highest;
     if (wish->position)
-        return command_confirm("rebase", "Is the journal right?", wish->yes, error) &&
+        return agree(wish, "Is the journal right?", error) &&
                rebase_position_run(rebase, relay, &report->position, *common, highest, command_waits,
                                    "rebase", &report->done, error);
     if (highest <= report->found.sequence)
         return true;
-    return command_confirm("rebase", "Move the id sequence?", wish->yes, error) &&
-           rebase_pass_ids(rebase, highest, error);
+    return agree(wish, "Move the id sequence?", error) && rebase_pass_ids(rebase, highest, error);
 }
 
 bool
@@ -208,7 +213,14 @@ rebase_with_kafka(struct rebase *rebase, const struct rebase_wish *wish, struct 
         return false;
     if (wish->position && report.position.exact && !read_position(rebase, settings, &common, error))
         return false;
-    if (!read_records(rebase, wish, &report, error) || !rebase_print_found(rebase, &report, error))
+    if (!read_records(rebase, wish, &report, error))
+        return false;
+    if (wish->position &&
+        !rebase_position_plan(rebase, settings->relay, common, report.found.highest, &report.plan, error))
+        return false;
+    report.asks =
+        !wish->dry_run && !wish->yes && (wish->position || report.found.highest > report.found.sequence);
+    if (!rebase_print_found(rebase, &report, error))
         return false;
     if (!wish->dry_run && !decide(rebase, wish, &report, &common, error))
         return false;

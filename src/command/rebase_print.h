@@ -7,14 +7,15 @@
 struct rebase_report {
     const char *relay, *source;
     bool json, decides; /* a line of JSON for each; the position is to be written anew */
+    bool asks;          /* somebody is asked what is to be done, and reads it on the terminal before */
     int64_t since_ms;
     size_t topics; /* that were read */
     struct rebase_position position;
     struct rebase_found found;
-    struct rebase_positioned done;
+    struct rebase_positioned plan, done;
 };
 
-/* For people, the first phantoms and how many there are; as JSON, all of them. */
+/* For people, the first phantoms and how many there are; as JSON, all of them, and for who is asked the rest on standard error. */
 MUST_CHECK bool rebase_print_found(struct rebase *rebase, const struct rebase_report *report,
                                    struct error *error);
 /* As JSON, the line that ends the list: all the numbers. */

@@ -266,6 +266,28 @@ bool
 rebase_position_run(struct rebase *rebase, const char *relay, const struct rebase_position *looked,
                     struct journal_position common, int64_t known, admin_listener *waits, void *context,
                     struct rebase_positioned *done, struct error *error)
+bool
+rebase_position_plan(struct rebase *rebase, const char *relay, struct journal_position common, int64_t known,
+                     struct rebase_positioned *plan, struct error *error)
+{
+    static const char sql[] = "select unconfirmed, passed_over, renumbered, retried"
+                              " from outbox.rebase_position_plan($1, $2, $3, $4)";
+    char seq[24], id[24], highest[24];
+    const char *values[] = {relay, seq, id, highest};
+    PGresult *result;
+    snprintf(seq, sizeof seq, "%" PRId64, common.seq);
+    snprintf(id, sizeof id, "%" PRId64, common.id);
+    snprintf(highest, sizeof highest, "%" PRId64, known);
+    if (!rebase_ask_with(rebase, sql, 4, values, &result, error))
+        return error_prefix(error, "cannot compare what Kafka has");
+    *plan = (struct rebase_positioned){.unconfirmed = cell_number(result, 0, 0),
+                                       .passed_over = cell_number(result, 0, 1),
+                                       .renumbered = cell_number(result, 0, 2),
+                                       .retried = cell_number(result, 0, 3)};
+    PQclear(result);
+    return true;
+}
+
 {
     PGresult *result = NULL;
     *done = (struct rebase_positioned){0};

@@ -3,7 +3,7 @@
  * decided in schema/007_failover.sql. For `outboxd rebase`; blocks.
  *
  *   rebase_position_look -> rebase_since -> rebase_kafka_begin -> rebase_kafka_add .. -> rebase_kafka_judge
- *     -> rebase_each_phantom -> rebase_position_run or rebase_pass_ids */
+ *     -> rebase_position_plan -> rebase_each_phantom -> rebase_position_run or rebase_pass_ids */
 #ifndef OUTBOXD_POSTGRES_REBASE_KAFKA_H
 #define OUTBOXD_POSTGRES_REBASE_KAFKA_H
 
@@ -75,13 +75,19 @@ typedef void rebase_phantom_sink(void *context, const struct rebase_phantom *pha
 MUST_CHECK bool rebase_each_phantom(struct rebase *rebase, int64_t most, rebase_phantom_sink *sink,
                                     void *context, struct error *error);
 
-/* Declares the journal right, but for what Kafka has: up to `common`, and what was added. The next leader that delivers exactly once
- * writes that to the position topic. Ids up to `known` are given to no new event. Waits as rebase_run(). */
 struct rebase_positioned {
+    int64_t unconfirmed; /* events that the journal does not confirm; of a plan only */
     int64_t passed_over; /* events that Kafka had although the journal did not know it */
     int64_t renumbered;  /* new events that had ids which consumers know */
     int64_t retried;     /* dead letters and held events that it had */
 };
+
+/* What rebase_position_run() would do. No lock is in the way of writers, and none in that of a relay unless Kafka has its retries. */
+MUST_CHECK bool rebase_position_plan(struct rebase *rebase, const char *relay, struct journal_position common,
+                                     int64_t known, struct rebase_positioned *plan, struct error *error);
+
+/* Declares the journal right, but for what Kafka has: up to `common`, and what was added. The next leader that delivers exactly once
+ * writes that to the position topic. Ids up to `known` are given to no new event. Waits as rebase_run(). */
 MUST_CHECK bool rebase_position_run(struct rebase *rebase, const char *relay,
                                     const struct rebase_position *looked, struct journal_position common,
                                     int64_t known, admin_listener *waits, void *context,

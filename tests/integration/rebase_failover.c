@@ -51,16 +51,28 @@ judge(PGconn *admin)
     postgres_exec(admin, "create temporary table judged as select * from outbox.rebase_judge()");
 }
 
+/* What is said before is what is done. */
 static void
-position(PGconn *admin, int64_t common_seq, int known)
+position_at(PGconn *admin, int64_t common_seq, int64_t common_id, int known)
 {
+    postgres_exec(admin,
+                  "create temporary table planned as"
+                  " select * from outbox.rebase_position_plan('main', %lld, %lld, %d)",
+                  (long long)common_seq, (long long)common_id, known);
     postgres_exec(
         admin,
         "create temporary table positioned as select * from outbox.rebase_position('main', (select"
         " outbox.rebase_seen(j) from outbox.journal j where relay = 'main' order by seq desc limit 1),"
-        " outbox.rebase_others('main'), %lld, 0, %d)",
-        (long long)common_seq, known);
+        " outbox.rebase_others('main'), %lld, %lld, %d)",
+        (long long)common_seq, (long long)common_id, known);
     cr_assert_eq(postgres_int(admin, "select done::int from positioned"), 1);
+    cr_expect_eq(postgres_int(admin, "select count(*) from planned natural join positioned"), 1);
+}
+
+static void
+position(PGconn *admin, int64_t common_seq, int known)
+{
+    position_at(admin, common_seq, 0, known);
 }
 
 static void
@@ -92,6 +104,7 @@ publish_what_is_found(bool appended)
     cr_expect_eq(judged(admin, "reused"), 1);
     cr_expect_eq(judged(admin, "highest"), 12);
     position(admin, -1, 12);
+    cr_expect_eq(postgres_int(admin, "select unconfirmed from planned"), 6);
     cr_expect_eq(postgres_int(admin, "select passed_over from positioned"), 2);
     cr_expect_eq(postgres_int(admin, "select renumbered from positioned"), 2);
     cr_expect_eq(postgres_int(admin, "select count(*) from outbox.published"), 0);
@@ -145,8 +158,23 @@ Test(rebase_failover, ticks_that_both_know_are_confirmed_even_when_Kafka_has_del
     stage_events(admin, "6", false);
     judge(admin);
     position(admin, postgres_int(admin, "select max(seq) from outbox.journal"), 6);
+    cr_expect_eq(postgres_int(admin, "select unconfirmed from planned"), 2);
     cr_expect_eq(postgres_int(admin, "select passed_over from positioned"), 1);
     expect_ticks(&outbox, "main", REBASE_IDS(7));
+    outbox_close(&outbox);
+}
+
+Test(rebase_failover, of_a_tick_that_both_know_in_part_that_part_is_confirmed__P1__P3)
+{
+    struct outbox outbox = rebase_open_own();
+    PGconn *admin = outbox.admin;
+    rebase_three_of_seven(&outbox, "main");
+    stage(admin);
+    stage_events(admin, "6", false);
+    judge(admin);
+    position_at(admin, postgres_int(admin, "select max(confirmed_seq) from outbox.journal"), 4, 6);
+    cr_expect_eq(postgres_int(admin, "select unconfirmed from planned"), 3);
+    expect_ticks(&outbox, "main", REBASE_IDS(5, 7));
     outbox_close(&outbox);
 }
 
