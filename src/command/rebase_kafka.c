@@ -67,14 +67,34 @@ read_position(struct rebase *rebase, const struct settings *settings, struct jou
 
 struct reading {
     struct rebase *rebase;
+    const struct rebase_wish *wish;
+    struct rebase_report *report;
     struct progress *progress;
     size_t topics;
 };
 
+static struct rebase_place
+place_of(const struct published *record)
+{
+    struct rebase_place place = {.id = record->id, .offset = record->offset, .partition = record->partition};
+    snprintf(place.topic, sizeof place.topic, "%s", record->topic);
+    return place;
+}
+
+/* Whoever may write into the topic says what stands in the headers. */
 static bool
 take(void *context, const struct published *record, struct error *error)
 {
     const struct reading *reading = context;
+    struct rebase_report *report = reading->report;
+    int64_t most = reading->wish->highest_id;
+    if (record->id == 0 || (most > 0 && record->id > most)) {
+        if (report->strange++ == 0)
+            report->first = place_of(record);
+        return true;
+    }
+    if (record->id > report->highest.id)
+        report->highest = place_of(record);
     return rebase_kafka_add(reading->rebase, record, error);
 }
 
@@ -89,10 +109,10 @@ tell(void *context, const char *topic, int32_t partition)
 }
 
 static bool
-read_topics(struct rebase *rebase, const struct settings *settings, const struct topic_names *topics,
-            const int64_t *since_ms, struct error *error)
+read_topics(struct rebase *rebase, const struct rebase_wish *wish, const struct topic_names *topics,
+            const int64_t *since_ms, struct rebase_report *report, struct error *error)
 {
-    struct reading reading = {.rebase = rebase, .topics = topics->count};
+    struct reading reading = {.rebase = rebase, .wish = wish, .report = report, .topics = topics->count};
     const struct published_reading wanted = {.topics = topics->list,
                                              .count = topics->count,
                                              .since_ms = since_ms,
@@ -101,7 +121,7 @@ read_topics(struct rebase *rebase, const struct settings *settings, const struct
                                              .listener = tell,
                                              .context = &reading};
     reading.progress = progress_begin("rebase", "reading %zu topics from Kafka", topics->count);
-    bool good = rebase_kafka_begin(rebase, error) && published_read(settings, &wanted, error);
+    bool good = rebase_kafka_begin(rebase, error) && published_read(wish->settings, &wanted, error);
     progress_end(reading.progress);
     return good || error_prefix(error, "nothing was changed");
 }
@@ -139,7 +159,7 @@ read_records(struct rebase *rebase, const struct rebase_wish *wish, struct rebas
     topic_names_select(&topics, (const char *const *)settings->topics, settings->topics_count, names, count);
     topic_names_select(&topics, wish->topics.texts, wish->topics.count, names, count);
     int64_t *since_ms = choose_since(&topics, here, count, report->since_ms);
-    bool good = read_topics(rebase, settings, &topics, since_ms, error) &&
+    bool good = read_topics(rebase, wish, &topics, since_ms, report, error) &&
                 rebase_kafka_judge(rebase, &report->found, error);
     report->topics = topics.count;
     free(since_ms);
@@ -173,6 +193,29 @@ find_since(struct rebase *rebase, const struct rebase_wish *wish, int64_t *since
 }
 
 /* ---- what is done ---- */
+
+/* An id that is forged or broken would use up those that are left. */
+static bool
+judge_highest(const struct rebase_wish *wish, const struct rebase_report *report, struct error *error)
+{
+    const struct rebase_place *highest = &report->highest;
+    int64_t sequence = report->found.sequence;
+    if (wish->highest_id > 0)
+        return wish->highest_id >= sequence ||
+               error_set(error, ERROR_USAGE,
+                         "--highest-id: this database has given out ids up to %" PRId64
+                         " itself; nothing was changed",
+                         sequence);
+    return highest->id - sequence <= REBASE_IDS_AT_ONCE ||
+           error_set(error, ERROR_UNUSABLE,
+                     "nothing was changed: the id sequence is at %" PRId64 ", and a record in topic %s, "
+                     "partition %d, at offset %" PRId64 " says that it is event %" PRId64
+                     ". If that is an event of this outbox, say so with --highest-id %" PRId64
+                     "; if not, give the largest id that one has had, %" PRId64
+                     " at least: records with larger ones count for nothing then",
+                     sequence, highest->topic, (int)highest->partition, highest->offset, highest->id,
+                     highest->id, sequence);
+}
 
 static bool
 agree(const struct rebase_wish *wish, const char *question, struct error *error)
@@ -220,7 +263,7 @@ rebase_with_kafka(struct rebase *rebase, const struct rebase_wish *wish, struct 
         return false;
     report.asks =
         !wish->dry_run && !wish->yes && (wish->position || report.found.highest > report.found.sequence);
-    if (!rebase_print_found(rebase, &report, error))
+    if (!rebase_print_found(rebase, &report, error) || !judge_highest(wish, &report, error))
         return false;
     if (!wish->dry_run && !decide(rebase, wish, &report, &common, error))
         return false;

@@ -10,6 +10,7 @@ struct rebase_wish {
     bool position; /* the journal is right, but for what Kafka has; else only phantoms, and the sequence */
     struct command_list topics; /* patterns, beside those of the configuration */
     int64_t since_us, back_us;  /* a time, or how long ago; 0: what the journal says */
+    int64_t highest_id;         /* no event has a larger one; 0: not said */
     bool dry_run, yes, json;
 };
 

@@ -2,11 +2,13 @@
 #include "command/rebase_options.h"
 
 #include "command/moment.h"
+#include "config/units.h"
 
 static const char help[] =
     "Usage: outboxd rebase --conninfo ADMIN [--same-xids] [--dry-run] [--yes]\n"
     "       outboxd rebase --conninfo ADMIN --position RELAY | --phantoms [--since TIME]\n"
-    "                      [--topic PATTERN].. [--json] [--config FILE] [--dry-run] [--yes]\n"
+    "                      [--topic PATTERN].. [--highest-id ID] [--json] [--config FILE] [--dry-run] "
+    "[--yes]\n"
     "\n"
     "Lets the relays of a database go on when it is not the one in which they stood: a dump that was\n"
     "restored, a clone, a cluster after pg_upgrade; or when the id sequence was set back, or the journal is\n"
@@ -37,6 +39,9 @@ static const char help[] =
     "                         the last promotion, as far as the journal remembers (--phantoms)\n"
     "      --topic PATTERN    in these topics, too; may be given several times. In any case: those that the\n"
     "                         relay selects by name, and those it selects that the outbox has events of\n"
+    "      --highest-id ID    no event of this outbox has had a larger id: records that say so count for\n"
+    "                         nothing. Without it, nothing is done where a record's id is more than ten\n"
+    "                         million above the id sequence, for that may be a forged or a broken one\n"
     "      --json             one JSON object a line: each phantom, then the numbers\n"
     "  -c, --config FILE      configuration (default " COMMAND_DEFAULT_CONFIG "); read only for these two,\n"
     "                         of which ADMIN takes the place of its postgres.conninfo\n"
@@ -53,6 +58,15 @@ take_since(void *context, const char *value, struct error *error)
     return moment_parse("--since", value, &options->wish.since_us, &options->wish.back_us, error);
 }
 
+static bool
+take_highest(void *context, const char *value, struct error *error)
+{
+    struct rebase_options *options = context;
+    int64_t *id = &options->wish.highest_id;
+    return (units_parse_count(value, id, error) && *id > 0 && *id <= PUBLISHED_ID_MOST) ||
+           error_set(error, ERROR_USAGE, "--highest-id: '%.60s' is no event id", value);
+}
+
 /* NULL: nothing contradicts anything. */
 static const char *
 contradiction(const struct rebase_options *options)
@@ -64,8 +78,9 @@ contradiction(const struct rebase_options *options)
         return "--position and --same-xids are two things: one after the other";
     if (options->phantoms && (options->position != NULL || options->same_xids))
         return "--phantoms goes alone; --position lists phantoms, too";
-    if (!reads && (options->dated || options->wish.topics.count > 0 || options->wish.json))
-        return "--since, --topic and --json are for --position and --phantoms";
+    if (!reads && (options->dated || options->wish.topics.count > 0 || options->wish.highest_id > 0 ||
+                   options->wish.json))
+        return "--since, --topic, --highest-id and --json are for --position and --phantoms";
     return NULL;
 }
 
@@ -73,12 +88,17 @@ bool
 rebase_options_parse(int argc, char **argv, struct rebase_options *options, int *exit_code)
 {
     *options = (struct rebase_options){0};
-    struct command_option own[] = {
-        {"conninfo", .secret = &options->conninfo}, {"position", .text = &options->position},
-        {"phantoms", .flag = &options->phantoms},   {"since", .take = take_since},
-        {"topic", .list = &options->wish.topics},   {"same-xids", .flag = &options->same_xids},
-        {"json", .flag = &options->wish.json},      {"dry-run", .flag = &options->wish.dry_run},
-        {"yes", .flag = &options->wish.yes},        {0}};
+    struct command_option own[] = {{"conninfo", .secret = &options->conninfo},
+                                   {"position", .text = &options->position},
+                                   {"phantoms", .flag = &options->phantoms},
+                                   {"since", .take = take_since},
+                                   {"topic", .list = &options->wish.topics},
+                                   {"highest-id", .take = take_highest},
+                                   {"same-xids", .flag = &options->same_xids},
+                                   {"json", .flag = &options->wish.json},
+                                   {"dry-run", .flag = &options->wish.dry_run},
+                                   {"yes", .flag = &options->wish.yes},
+                                   {0}};
     struct command_line line = {.help = help, .options = own, .context = options};
     if (!command_parse(argc, argv, &line, exit_code))
         return false;

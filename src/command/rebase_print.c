@@ -70,6 +70,11 @@ print_numbers(const struct rebase_report *report, FILE *to)
             "  in Kafka since %s, in %zu topics: %" PRId64 " records of source %s, of %" PRId64
             " events that are here\n",
             since, report->topics, found->records, report->source, found->events);
+    if (report->strange > 0)
+        fprintf(to,
+                "  beside them, records of this source that count for nothing, for no event has their id: "
+                "%" PRId64 ",\n  the first is %s[%d] at %" PRId64 "\n",
+                report->strange, report->first.topic, (int)report->first.partition, report->first.offset);
     fprintf(to, "  phantoms, which consumers know and this database has lost: %" PRId64 "\n",
             found->phantoms);
 }
@@ -139,6 +144,7 @@ print_done_json(const struct rebase_report *report, bool dry_run)
     json_t *object = json_object();
     fields_set_text(object, "relay", report->relay);
     fields_set_integer(object, "records", found->records);
+    fields_set_integer(object, "strange", report->strange);
     fields_set_integer(object, "phantoms", found->phantoms);
     fields_set_integer(object, "reused", found->reused);
     fields_set_integer(object, "untold", found->untold);

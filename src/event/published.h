@@ -7,8 +7,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* A larger number is no id: no outbox gives out so many, and its sequence would have little room left above it. */
+#define PUBLISHED_ID_MOST (INT64_MAX / 2)
+
 struct published {
-    int64_t id; /* the event's, as its header says */
+    int64_t id; /* the event's, as its header says; 0: what it says is no id */
     const char *topic;
     int32_t partition;
     int64_t offset;

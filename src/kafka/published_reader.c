@@ -10,6 +10,7 @@
 #include "kafka/published_reader.h"
 
 #include "base/clock.h"
+#include "config/units.h"
 #include "kafka/position_reader.h"
 
 #include <inttypes.h>
@@ -149,37 +150,44 @@ header(rd_kafka_message_t *message, const char *name, size_t *size)
     return value;
 }
 
-/* False: a record of somebody else. */
 static bool
-read_id(const struct reader *reader, rd_kafka_message_t *message, int64_t *id)
+is_ours(const struct reader *reader, rd_kafka_message_t *message)
 {
-    size_t source_size, id_size;
+    size_t size;
+    const char *ours = reader->settings->source, *source = header(message, "source", &size);
+    return source != NULL && size == strlen(ours) && memcmp(source, ours, size) == 0;
+}
+
+/* As the relay writes it; 0: it has written no such thing. */
+static int64_t
+read_id(rd_kafka_message_t *message)
+{
+    size_t size;
     char text[24];
-    const char *ours = reader->settings->source;
-    const char *source = header(message, "source", &source_size), *digits = header(message, "id", &id_size);
-    bool known = source != NULL && digits != NULL && source_size == strlen(ours) &&
-                 memcmp(source, ours, source_size) == 0 && id_size > 0 && id_size < sizeof text;
-    if (!known)
-        return false;
-    memcpy(text, digits, id_size);
-    text[id_size] = '\0';
-    char *end;
-    *id = strtoll(text, &end, 10);
-    return *end == '\0' && *id > 0;
+    int64_t id;
+    struct error strange;
+    const char *digits = header(message, "id", &size);
+    if (digits == NULL || size >= sizeof text)
+        return 0;
+    memcpy(text, digits, size);
+    text[size] = '\0';
+    bool good = strlen(text) == size && units_parse_count(text, &id, &strange);
+    return good && id <= PUBLISHED_ID_MOST ? id : 0;
 }
 
 static bool
 take_record(struct reader *reader, rd_kafka_message_t *message, struct error *error)
 {
     rd_kafka_timestamp_type_t type;
-    struct published record = {.topic = rd_kafka_topic_name(message->rkt),
+    struct published record = {.id = read_id(message),
+                               .topic = rd_kafka_topic_name(message->rkt),
                                .partition = message->partition,
                                .offset = message->offset,
                                .key = message->key,
                                .payload = message->payload,
                                .key_size = message->key_len,
                                .payload_size = message->len};
-    if (!read_id(reader, message, &record.id))
+    if (!is_ours(reader, message))
         return true;
     record.time_ms = rd_kafka_message_timestamp(message, &type);
     record.appended = type != RD_KAFKA_TIMESTAMP_CREATE_TIME;

@@ -19,7 +19,7 @@ struct published_reading {
     void *context; /* of both */
 };
 
-/* Gives the sink each record of these topics whose header `source` is ours, of each partition in its order, from the first record with a
+/* Gives the sink each record of these topics whose header `source` is ours, whatever its `id` says, of each partition in its order, from the first record with a
  * time of its topic's `since_ms` or later to the end as it is now, records of open transactions included: it waits for them to be committed or aborted,
  * since what was committed behind them is visible only then. A topic that does not exist has none. The principal must be allowed to READ
  * the topics. False: ERROR_UNUSABLE, a transaction that stays open too, or what the sink says. */

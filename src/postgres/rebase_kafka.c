@@ -144,11 +144,15 @@ write_bytes(FILE *stream, const void *bytes, size_t size)
         fprintf(stream, "%02x", at[i]);
 }
 
+/* The end of the year 9999: what a record says of its time may be anything, and Postgres does not take every year. */
+#define LATEST_MS INT64_C(253402300799999)
+
 static void
-write_time(FILE *stream, int64_t time_ms)
+write_time(FILE *stream, int64_t said_ms)
 {
     char text[64];
     struct tm parts;
+    int64_t time_ms = said_ms < LATEST_MS ? said_ms : LATEST_MS;
     time_t seconds = (time_t)(time_ms / 1000);
     CHECK(gmtime_r(&seconds, &parts) != NULL);
     strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &parts);
@@ -263,10 +267,6 @@ rebase_each_phantom(struct rebase *rebase, int64_t most, rebase_phantom_sink *si
 /* ---- the decision ---- */
 
 bool
-rebase_position_run(struct rebase *rebase, const char *relay, const struct rebase_position *looked,
-                    struct journal_position common, int64_t known, admin_listener *waits, void *context,
-                    struct rebase_positioned *done, struct error *error)
-bool
 rebase_position_plan(struct rebase *rebase, const char *relay, struct journal_position common, int64_t known,
                      struct rebase_positioned *plan, struct error *error)
 {
@@ -288,6 +288,10 @@ rebase_position_plan(struct rebase *rebase, const char *relay, struct journal_po
     return true;
 }
 
+bool
+rebase_position_run(struct rebase *rebase, const char *relay, const struct rebase_position *looked,
+                    struct journal_position common, int64_t known, admin_listener *waits, void *context,
+                    struct rebase_positioned *done, struct error *error)
 {
     PGresult *result = NULL;
     *done = (struct rebase_positioned){0};
@@ -311,14 +315,18 @@ rebase_position_plan(struct rebase *rebase, const char *relay, struct journal_po
            error_set(error, ERROR_UNUSABLE, "nothing was changed: relay \"%s\" was retired meanwhile", relay);
 }
 
+/* Far ahead of writers, setval cannot set it back. */
 bool
 rebase_pass_ids(struct rebase *rebase, int64_t id, struct error *error)
 {
+    static const char sql[] =
+        "select case when $1::bigint - coalesce(pg_sequence_last_value('outbox.event_id_seq'), 0) > 10000000"
+        " then setval('outbox.event_id_seq', $1::bigint) else outbox.sequence_pass($1::bigint) end";
     char text[24];
     const char *values[] = {text};
     PGresult *result;
     snprintf(text, sizeof text, "%" PRId64, id);
-    if (!rebase_ask_with(rebase, "select outbox.sequence_pass($1)", 1, values, &result, error))
+    if (!rebase_ask_with(rebase, sql, 1, values, &result, error))
         return error_prefix(error, "cannot move the id sequence");
     PQclear(result);
     return true;

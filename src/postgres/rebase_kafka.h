@@ -93,7 +93,11 @@ MUST_CHECK bool rebase_position_run(struct rebase *rebase, const char *relay,
                                     int64_t known, admin_listener *waits, void *context,
                                     struct rebase_positioned *done, struct error *error);
 
-/* Moves the id sequence to `id` at least; nobody waits. */
+/* So far the id sequence is moved unless somebody says that it is right: more would be the work of some hours of the busiest outbox, or a
+ * header that is forged or broken. As in outbox.sequence_pass. */
+#define REBASE_IDS_AT_ONCE INT64_C(10000000)
+
+/* Moves the id sequence to `id` at least, however far that is; nobody waits. */
 MUST_CHECK bool rebase_pass_ids(struct rebase *rebase, int64_t id, struct error *error);
 
 #endif

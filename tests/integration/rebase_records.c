@@ -52,3 +52,50 @@ Test(rebase_records, what_was_lost_is_looked_for_since_before_the_oldest_transac
     PQfinish(open_one);
     outbox_close(&outbox);
 }
+
+/* ---- records ---- */
+
+static struct rebase *
+open_rebase(const struct outbox *outbox)
+{
+    struct rebase *rebase;
+    struct error error;
+    cr_assert(
+        rebase_open(&rebase, postgres_conninfo(outbox->server, outbox->database, POSTGRES_ADMIN), &error),
+        "%s", error.message);
+    return rebase;
+}
+
+Test(rebase_records, a_time_that_Postgres_does_not_have_is_taken_for_the_last_one_that_it_has)
+{
+    static const int64_t times_ms[] = {INT64_MAX, INT64_C(253402300800000), -1, 0};
+    struct outbox outbox = rebase_open_own();
+    struct error error;
+    struct rebase_found found;
+    outbox_register(&outbox);
+    struct rebase *rebase = open_rebase(&outbox);
+    cr_assert(rebase_kafka_begin(rebase, &error), "%s", error.message);
+    for (size_t i = 0; i < sizeof times_ms / sizeof *times_ms; i++) {
+        struct published record = {
+            .id = (int64_t)i + 1, .topic = "t", .offset = (int64_t)i, .time_ms = times_ms[i]};
+        cr_assert(rebase_kafka_add(rebase, &record, &error), "%s", error.message);
+    }
+    cr_assert(rebase_kafka_judge(rebase, &found, &error), "%s", error.message);
+    cr_expect_eq(found.records, 4);
+    rebase_close(rebase);
+    outbox_close(&outbox);
+}
+
+Test(rebase_records, the_id_sequence_is_moved_as_far_as_somebody_says)
+{
+    struct outbox outbox = rebase_open_own();
+    struct error error;
+    struct rebase *rebase = open_rebase(&outbox);
+    cr_expect(rebase_pass_ids(rebase, 100, &error), "%s", error.message);
+    cr_expect_eq(rebase_emit(outbox.writer), 101);
+    cr_expect(rebase_pass_ids(rebase, PUBLISHED_ID_MOST, &error), "%s", error.message);
+    cr_expect(rebase_pass_ids(rebase, 200, &error), "%s", error.message);
+    cr_expect_eq(rebase_emit(outbox.writer), PUBLISHED_ID_MOST + 1);
+    rebase_close(rebase);
+    outbox_close(&outbox);
+}
