@@ -29,7 +29,6 @@ exact_begin(struct relay *relay, bool kept)
     if (kept) /* what we were not told that it is written is written again */
         return;
     exact_rely(relay);
-    exact->anchors = false;
     exact->told = relay->seen.exact;
     if (exact->told.position.seq == JOURNAL_EXACT_ANEW && !is_wanted(relay))
         exact->told.on = false;
