@@ -170,7 +170,7 @@ configs_ask_versions(rd_kafka_t *rk, const rd_kafka_metadata_t *metadata, int ti
         take_version(&versions, event);
         rd_kafka_event_destroy(event);
     }
-    if (waiting > 0)
+    if (waiting == metadata->broker_cnt)
         snprintf(versions.untold, sizeof versions.untold, "no answer in time");
     rd_kafka_queue_destroy(answers);
     return versions;

@@ -35,11 +35,11 @@ struct configs_versions {
     /* 307 for 3.7, CONFIGS_VERSION_4 for brokers that have no such setting any more; 0: none has told */
     int lowest;
     char text[64];    /* it as written, or "" */
-    char untold[100]; /* why one has not told; "": all have */
+    char untold[100]; /* why one that has answered, or all, did not tell; "": they did */
 };
 
 /* Asks all brokers of these metadata at once, and blocks for `timeout_ms` at most; once one has answered, not much longer than that
- * took: one that is down is still among them for some seconds. */
+ * took: one that is down is still among them for some seconds, and is done without. */
 struct configs_versions configs_ask_versions(rd_kafka_t *rk, const rd_kafka_metadata_t *metadata,
                                              int timeout_ms);
 

@@ -54,8 +54,9 @@ position_explain_unseen(const char *topic, const struct position_found *found,
     if (no_version)
         snprintf(version, sizeof version, "that every broker is of 3.7 or later (%s)", found->version_untold);
     snprintf(what, POSITION_UNSEEN_SIZE, "%s%s%s", policy, no_policy && no_version ? ", and " : "", version);
-    *cure = !no_version  ? "allow DESCRIBE_CONFIGS on the topic to the relay's principal"
-            : !no_policy ? "allow DESCRIBE_CONFIGS on the cluster to the relay's principal"
-                         : "allow DESCRIBE_CONFIGS on the topic and on the cluster to the relay's principal";
+    *cure = !no_version ? "see that it is so; DESCRIBE_CONFIGS on the topic lets the relay see it"
+            : !no_policy
+                ? "see that it is so; DESCRIBE_CONFIGS on the cluster lets the relay see it"
+                : "see that it is so; DESCRIBE_CONFIGS on the topic and on the cluster lets the relay see it";
     return no_policy || no_version;
 }
