@@ -14,155 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-void
-judge_sending(const struct process *process, const struct event *event)
-{
-    int64_t tick = event->page->tick_seq;
-    if (tick > database.durable_seq)
-        world_find("I3: process %d sends event %" PRId64 " of tick %" PRId64 ", which is not durable",
-                   process->number, event->id, tick);
-    int64_t fenced_us = (world.now_us - process->fenced_from_us) * process->clock_permille / 1000;
-    if (process->fenced_from_us != 0 && fenced_us > process->settings.lease_us / 2)
-        world_find("I4: process %d sends event %" PRId64 ", although another one has led for %" PRId64
-                   " ms, which is more than half a lease",
-                   process->number, event->id, fenced_us / MS);
-}
-
-void
-judge_asking(const struct process *process, const char *statement)
-{
-    const struct instance *instance = process->instance;
-    bool commits = instance != NULL && instance->committing && !instance->over;
-    if (commits && (strcmp(statement, "outboxd_held") == 0 || strcmp(statement, "outboxd_copy") == 0))
-        world_find("process %d reads %s, of which nothing can be sent while it commits", process->number,
-                   statement);
-}
-
-/* ---- I1 and I2, as things happen ---- */
-
-static bool
-is_somewhere(const struct row *row)
-{
-    return row->published != 0 || row->discarded || tables_letter(row->id) != NULL ||
-           tables_held(row->id) != NULL || tables_wait_for_topic(row);
-}
-
-void
-judge_position(bool in_kafka, int64_t seq, int64_t id)
-{
-    for (size_t i = 0; i < database.rows_count; i++) {
-        struct row *row = database.rows[i];
-        bool behind = row->tick != 0 && (row->tick <= seq || (row->tick == seq + 1 && row->id <= id));
-        if (row->passed == 0 && behind)
-            row->passed = ++world.order;
-        if (row->confirmed == 0 && !in_kafka && row->tick != 0 && row->tick <= seq)
-            row->confirmed = ++world.order;
-        if (row->passed != 0 && row->published == 0 && !is_somewhere(row))
-            world_find("I1: %s says %" PRId64 "/%" PRId64 ", and event %" PRId64 " of tick %" PRId64
-                       " is nowhere",
-                       in_kafka ? "the position in Kafka" : "the journal", seq, id, row->id, row->tick);
-    }
-}
-
-void
-judge_record(const char *text)
-{
-    int64_t seq, id;
-    CHECK(sscanf(text, "v1 relay=%*s seq=%" SCNd64 " id=%" SCNd64, &seq, &id) == 2);
-    judge_position(true, seq, id);
-}
-
-static bool
-is_given_up(const struct row *row)
-{
-    for (size_t i = 0; i < tables.requests_count; i++)
-        if (tables.requests[i]->row == row && strcmp(tables.requests[i]->kind, "discard") == 0)
-            return true;
-    return false;
-}
-
-/* In Kafka, or in the transaction that is open. */
-static bool
-is_appended(const struct row *row)
-{
-    const struct kafka_log *log = &cluster.logs[model_lane(row->topic, row->key, row->id)];
-    for (size_t i = 0; i < log->count; i++) {
-        const struct copy *copy = log->copies[i];
-        bool stands = cluster_shows(copy) || copy->transaction == cluster.ongoing;
-        if (copy->row == row && cluster_is_first_hand(copy) && stands)
-            return true;
-    }
-    return false;
-}
-
 /* With the policy `skip` those of its key do not wait for an event that was refused, whether anybody has written that down or not. */
-static bool
-is_out_of_order(const struct row *row)
+bool
+judge_out_of_order(const struct row *row)
 {
     return row->skipped ||
            (row->refused && (model.policy_switches || model.settings.dead_letter_policy == DEAD_LETTER_SKIP));
-}
-
-void
-judge_append(const struct copy *copy)
-{
-    const struct row *row = copy->row;
-    for (size_t i = 0; i < tables.letters_count; i++) {
-        const struct letter *letter = tables.letters[i];
-        bool before =
-            row->tick >= letter->row->tick && row->id > letter->row->id; /* in any order that P2 allows */
-        bool holds = letter->hold != 0 && letter->row->topic == copy->topic && letter->row->key == row->key;
-        bool waits = holds && !is_out_of_order(letter->row);
-        if (!before || !waits || copy->replay != 0 || is_appended(letter->row) || is_given_up(letter->row))
-            continue;
-        world_find("I2: event %" PRId64 " of key %s is published, and event %" PRId64
-                   " before it is a dead letter",
-                   row->id, model_key_name(row->key), letter->row->id);
-    }
-}
-
-void
-judge_letter(const struct letter *letter)
-{
-    if (!letter->row->refused)
-        world_find("event %" PRId64 " is a dead letter, and Kafka has never refused it", letter->row->id);
-}
-
-static bool
-is_there(const struct row *row, int topic, int64_t replay)
-{
-    const struct kafka_log *log = &cluster.logs[model_lane(topic, row->key, row->id)];
-    for (size_t i = 0; i < log->count; i++) {
-        const struct copy *copy = log->copies[i];
-        if (copy->row == row && copy->topic == topic && copy->replay == replay && cluster_shows(copy))
-            return true;
-    }
-    return false;
-}
-
-/* It had been published and confirmed when the replay was asked for, and Kafka has never refused it. A topic that takes nothing for a while
- * is waited for. */
-static bool
-is_to_be_replayed(const struct asked *asked, const struct row *row)
-{
-    bool wanted = row->id >= asked->first_id && (asked->last_id == 0 || row->id <= asked->last_id) &&
-                  (asked->topic == NULL || model_topic(asked->topic) == row->topic) &&
-                  (asked->key == MODEL_KEYS || asked->key == row->key);
-    return wanted && row->aside == 0 && !row->refused && row->confirmed != 0 && row->confirmed < asked->order;
-}
-
-void
-judge_request(const struct asked *asked)
-{
-    if (!asked->done || strcmp(asked->outcome, "done") != 0)
-        return;
-    if (asked->row != NULL && !is_there(asked->row, MODEL_COPIES, 0))
-        world_find("request %" PRId64 ": there is no copy of event %" PRId64, asked->number, asked->row->id);
-    for (size_t i = 0; asked->row == NULL && i < database.rows_count; i++) {
-        const struct row *row = database.rows[i];
-        if (is_to_be_replayed(asked, row) && !is_there(row, row->topic, asked->number))
-            world_find("request %" PRId64 ": event %" PRId64 " is not replayed", asked->number, row->id);
-    }
 }
 
 /* ---- at the end ---- */
@@ -293,7 +150,7 @@ judge_order(int lane, int key, const struct copy *only)
         const struct copy *copy = log->copies[i];
         struct row *row = copy->row;
         bool counts =
-            cluster_shows(copy) && cluster_is_first_hand(copy) && row->key == key && !is_out_of_order(row);
+            cluster_shows(copy) && cluster_is_first_hand(copy) && row->key == key && !judge_out_of_order(row);
         if (!counts || (only != NULL && !is_same_run(copy, only)))
             continue;
         if (row->looked == look && only != NULL)

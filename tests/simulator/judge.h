@@ -11,6 +11,7 @@ struct process;
 struct copy;
 struct letter;
 struct asked;
+struct row;
 
 /* I3, I4: may this process hand over this event now? */
 void judge_sending(const struct process *process, const struct event *event);
@@ -27,6 +28,11 @@ void judge_append(const struct copy *copy);
 void judge_letter(const struct letter *letter);
 /* A replay or a copy has ended: it is there. */
 void judge_request(const struct asked *asked);
+/* A lead is given back: a clean stop repeats nothing, unless something of it was never acknowledged. */
+void judge_release(int64_t epoch);
+
+/* Its order is not promised: with the policy `skip` those of its key do not wait for an event that was refused. */
+bool judge_out_of_order(const struct row *row);
 
 /* Every committed event is in Kafka, and the journal says so. */
 bool judge_is_drained(void);

@@ -179,6 +179,8 @@ lane_send(struct instance *instance, const struct ticket *sent)
     struct ticket *ticket = world_alloc(sizeof *ticket);
     *ticket = *sent;
     ticket->lead = instance->process->epoch;
+    if (!instance->exact && sent->replay == 0 && sent->topic == row->topic)
+        sent->row->sent = ticket->lead;
     add(&lane->waiting, ticket);
     instance->out++;
     leave(lane);

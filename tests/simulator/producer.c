@@ -95,6 +95,12 @@ producer_start(struct producer *producer, size_t batch_events, bool exact, struc
     return true;
 }
 
+static bool
+is_first_hand(const struct ticket *ticket)
+{
+    return ticket->replay == 0 && ticket->topic == ticket->row->topic && ticket->row->sent == ticket->lead;
+}
+
 static void
 serve(struct producer *producer)
 {
@@ -103,6 +109,8 @@ serve(struct producer *producer)
     instance->reports = (struct tickets){0};
     for (const struct ticket *ticket = tickets.first; ticket != NULL; ticket = ticket->next) {
         instance->out--;
+        if (ticket->outcome.kind == OUTCOME_ACKNOWLEDGED && is_first_hand(ticket))
+            ticket->row->heard = ticket->lead;
         producer->report(producer->context, ticket->event, &ticket->outcome);
     }
 }

@@ -151,6 +151,8 @@ commit(void *subject)
     database_name_ticks(line);
     request->effect = effect_run(request);
     judge_position(false, line->confirmed.seq, line->confirmed.id);
+    if (line->released)
+        judge_release(line->epoch);
     finish(request);
 }
 
