@@ -1,8 +1,7 @@
-/* judge.c: see judge.h. Called by producer.c at each event, and by run.c at the end. It knows nothing of ticks: it looks at what was
+/* judge.c: see judge.h; what is looked at in the end. Called by run.c. It knows nothing of ticks: it looks at what was
  * committed when, and at what stands in Kafka in which order. */
 #include "simulator/judge.h"
 
-#include "event/page.h"
 #include "http/snapshot.h"
 #include "simulator/cluster.h"
 #include "simulator/instance.h"
@@ -12,7 +11,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* With the policy `skip` those of its key do not wait for an event that was refused, whether anybody has written that down or not. */
 bool
