@@ -169,7 +169,8 @@ setup_kill_unconfirmed(struct setup *setup)
 {
     daemon_kill(setup->relay);
     wait_for(postgres_int(setup->admin,
-                          "select count(*) from pg_stat_activity where usename = '" POSTGRES_RELAY "'") == 0,
+                          "select count(*) from pg_stat_activity where datname = current_database() and "
+                          "usename = '" POSTGRES_RELAY "'") == 0,
              20000); /* what it has asked for may still be carried out */
     postgres_exec(setup->admin, "drop trigger hold on outbox.journal; drop function public.hold()");
     cr_assert(!setup_confirmed(setup), "the journal knows of everything");
