@@ -320,13 +320,15 @@ bool
 rebase_pass_ids(struct rebase *rebase, int64_t id, struct error *error)
 {
     static const char sql[] =
-        "select case when $1::bigint - coalesce(pg_sequence_last_value('outbox.event_id_seq'), 0) > 10000000"
+        "select case when $1::bigint - coalesce(pg_sequence_last_value('outbox.event_id_seq'), 0) > "
+        "$2::bigint"
         " then setval('outbox.event_id_seq', $1::bigint) else outbox.sequence_pass($1::bigint) end";
-    char text[24];
-    const char *values[] = {text};
+    char text[24], at_once[24];
+    const char *values[] = {text, at_once};
     PGresult *result;
     snprintf(text, sizeof text, "%" PRId64, id);
-    if (!rebase_ask_with(rebase, sql, 1, values, &result, error))
+    snprintf(at_once, sizeof at_once, "%" PRId64, REBASE_IDS_AT_ONCE);
+    if (!rebase_ask_with(rebase, sql, 2, values, &result, error))
         return error_prefix(error, "cannot move the id sequence");
     PQclear(result);
     return true;

@@ -130,26 +130,11 @@ Test(commands_secrets, an_argument_that_was_not_quoted_is_not_repeated__row_83)
 
 /* ---- what others see of a process ---- */
 
-/* With blanks for the zero bytes between the words. */
-static char *
-read_proc(pid_t pid, const char *name)
-{
-    char *path = must_format("/proc/%d/%s", (int)pid, name), *text = must_calloc(1, 65536);
-    FILE *file = fopen(path, "re");
-    cr_assert_not_null(file, "%s", path);
-    size_t size = fread(text, 1, 65535, file);
-    fclose(file);
-    for (size_t i = 0; i < size; i++)
-        text[i] = text[i] == '\0' ? ' ' : text[i];
-    free(path);
-    return text;
-}
-
 static void
 hunt_in_process(pid_t pid, const char *shown)
 {
-    char *words = read_proc(pid, "cmdline"), *environment = read_proc(pid, "environ"),
-         *limits = read_proc(pid, "limits");
+    char *words = scratch_read_proc(pid, "cmdline"), *environment = scratch_read_proc(pid, "environ"),
+         *limits = scratch_read_proc(pid, "limits");
     const char *core = strstr(limits, "Max core file size");
     unsigned long soft = 1, hard = 1;
     cr_expect(strstr(words, SECRET) == NULL && strstr(words, shown) != NULL, "%s", words);

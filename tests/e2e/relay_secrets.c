@@ -31,20 +31,12 @@ hunt_in(const char *where, const char *text)
                    found != NULL && found - text > 100 ? found - 100 : text);
 }
 
-/* As /proc shows a process, with zero bytes between the words. */
 static void
 hunt_in_proc(pid_t pid, const char *name)
 {
-    char *path = must_format("/proc/%d/%s", (int)pid, name), *text = must_calloc(1, 65536);
-    FILE *file = fopen(path, "re");
-    cr_assert_not_null(file, "%s", path);
-    size_t size = fread(text, 1, 65535, file);
-    fclose(file);
-    for (size_t i = 0; i < size; i++)
-        text[i] = text[i] == '\0' ? ' ' : text[i];
-    hunt_in(path, text);
+    char *text = scratch_read_proc(pid, name);
+    hunt_in(name, text);
     free(text);
-    free(path);
 }
 
 static void

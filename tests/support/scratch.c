@@ -152,6 +152,21 @@ scratch_read_file(const char *path)
     return text;
 }
 
+char *
+scratch_read_proc(pid_t pid, const char *name)
+{
+    char *path = must_format("/proc/%d/%s", (int)pid, name), *text = must_calloc(1, 65536);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        test_fail("%s: %s", path, strerror(errno));
+    size_t size = fread(text, 1, 65535, file);
+    fclose(file);
+    for (size_t i = 0; i < size; i++)
+        text[i] = text[i] == '\0' ? ' ' : text[i];
+    free(path);
+    return text;
+}
+
 void
 scratch_write_file(const char *path, const char *text)
 {

@@ -31,6 +31,9 @@ int scratch_port(void);
 
 /* Whole file as a string with a NUL behind it; "" when there is no such file. The caller frees it. */
 char *scratch_read_file(const char *path);
+/* What /proc shows of a process, with blanks for the zero bytes between words; of 64 KiB the beginning. The test fails when it is gone. The caller
+ * frees it. */
+char *scratch_read_proc(pid_t pid, const char *name);
 void scratch_write_file(const char *path, const char *text);
 /* The first `old` in the file becomes `new`; the test fails when there is none. */
 void scratch_replace_in_file(const char *path, const char *old, const char *new);
