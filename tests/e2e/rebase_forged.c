@@ -2,39 +2,12 @@
  * event can have, and moves the id sequence far only when somebody says so (row 59). */
 #include "relay_setup.h"
 
-#include <librdkafka/rdkafka.h>
+#include "support/stranger.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 TestSuite(rebase_forged, .timeout = 180);
-
-#define ANSWER_MS 30000
-
-static rd_kafka_t *
-open_producer(const struct setup *setup)
-{
-    char why[256];
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    rd_kafka_conf_set(conf, "bootstrap.servers", broker_bootstrap(setup->broker), NULL, 0);
-    rd_kafka_t *producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
-    cr_assert_not_null(producer, "%s", why);
-    return producer;
-}
-
-/* A record of our source, acknowledged; `id`: NULL: it says none. */
-static void
-forge(rd_kafka_t *producer, const char *topic, const char *id)
-{
-    rd_kafka_headers_t *headers = rd_kafka_headers_new(2);
-    if (id != NULL)
-        rd_kafka_header_add(headers, "id", -1, id, -1);
-    rd_kafka_header_add(headers, "source", -1, DAEMON_SOURCE, -1);
-    cr_assert_eq(__extension__ rd_kafka_producev(producer, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(0),
-                                                 RD_KAFKA_V_VALUE((void *)"x", 1),
-                                                 RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END),
-                 RD_KAFKA_RESP_ERR_NO_ERROR);
-    cr_assert_eq(rd_kafka_flush(producer, ANSWER_MS), RD_KAFKA_RESP_ERR_NO_ERROR);
-}
 
 static int64_t
 emit(const struct setup *setup)
@@ -88,9 +61,9 @@ Test(rebase_forged, what_is_no_id_counts_for_nothing_and_is_said__P1)
                                           NULL};
     enum { STRANGE = sizeof strange / sizeof *strange };
     struct setup setup = begin();
-    rd_kafka_t *producer = open_producer(&setup);
+    rd_kafka_t *producer = stranger_open(broker_bootstrap(setup.broker));
     for (size_t i = 0; i < STRANGE; i++)
-        forge(producer, setup.topics[0], strange[i]);
+        stranger_write(producer, setup.topics[0], strange[i], DAEMON_SOURCE, "x");
     char *said =
         must_format("that count for nothing, for no event has their id: %d,\n  the first is %s[0] at 3\n",
                     STRANGE, setup.topics[0]);
@@ -99,7 +72,7 @@ Test(rebase_forged, what_is_no_id_counts_for_nothing_and_is_said__P1)
         expect_rebase(&setup, doors[i], NULL, 0, "database has lost: 0\n", "");
     }
     cr_expect_eq(emit(&setup), 4);
-    rd_kafka_destroy(producer);
+    stranger_close(producer);
     free(said);
     setup_end(&setup);
 }
@@ -108,9 +81,9 @@ Test(rebase_forged, what_is_no_id_counts_for_nothing_and_is_said__P1)
 Test(rebase_forged, an_id_far_above_the_sequence_is_refused_until_somebody_says_what_it_is__P1)
 {
     struct setup setup = begin();
-    rd_kafka_t *producer = open_producer(&setup);
-    forge(producer, setup.topics[0], "4000000000000000000");
-    forge(producer, setup.topics[0], "20000007");
+    rd_kafka_t *producer = stranger_open(broker_bootstrap(setup.broker));
+    stranger_write(producer, setup.topics[0], "4000000000000000000", DAEMON_SOURCE, "x");
+    stranger_write(producer, setup.topics[0], "20000007", DAEMON_SOURCE, "x");
     char *said =
         must_format("the id sequence is at 3, and a record in topic %s, partition 0, at offset 3 says that "
                     "it is event 4000000000000000000. ",
@@ -126,10 +99,10 @@ Test(rebase_forged, an_id_far_above_the_sequence_is_refused_until_somebody_says_
     cr_expect_eq(emit(&setup), 4);
     expect_rebase(&setup, doors[1], "30000000", 0, "the id sequence was moved\n", "");
     cr_expect_eq(emit(&setup), 20000008);
-    forge(producer, setup.topics[0], "50000000");
+    stranger_write(producer, setup.topics[0], "50000000", DAEMON_SOURCE, "x");
     expect_rebase(&setup, doors[0], "60000000", 0, "it will go on above 50000000\n", "");
     cr_expect_eq(emit(&setup), 50000001);
-    rd_kafka_destroy(producer);
+    stranger_close(producer);
     free(said);
     setup_end(&setup);
 }

@@ -5,8 +5,8 @@
 #include "base/clock.h"
 #include "kafka/published_reader.h"
 #include "support/scratch.h"
+#include "support/stranger.h"
 
-#include <librdkafka/rdkafka.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,61 +14,21 @@
 
 TestSuite(rebase_open, .timeout = 180);
 
-#define ANSWER_MS 30000
-
 /* ---- another producer ---- */
 
 static void
-must(rd_kafka_error_t *error)
-{
-    if (error != NULL)
-        test_fail("the other producer: %s", rd_kafka_error_string(error));
-}
-
-static rd_kafka_t *
-open_producer(const char *bootstrap, const char *id)
-{
-    char why[256];
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    rd_kafka_conf_set(conf, "bootstrap.servers", bootstrap, NULL, 0);
-    if (id != NULL)
-        rd_kafka_conf_set(conf, "transactional.id", id, NULL, 0);
-    rd_kafka_t *producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
-    cr_assert_not_null(producer, "%s", why);
-    return producer;
-}
-
-/* Into partition 0; acknowledged. */
-static void
 write_record(rd_kafka_t *producer, const char *topic, const char *id)
 {
-    rd_kafka_headers_t *headers = rd_kafka_headers_new(2);
-    rd_kafka_header_add(headers, "id", -1, id, -1);
-    rd_kafka_header_add(headers, "source", -1, DAEMON_SOURCE, -1);
-    cr_assert_eq(__extension__ rd_kafka_producev(producer, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(0),
-                                                 RD_KAFKA_V_VALUE((void *)"x", 1),
-                                                 RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END),
-                 RD_KAFKA_RESP_ERR_NO_ERROR);
-    cr_assert_eq(rd_kafka_flush(producer, ANSWER_MS), RD_KAFKA_RESP_ERR_NO_ERROR);
+    stranger_write(producer, topic, id, DAEMON_SOURCE, "x");
 }
 
 /* A transaction that is open in the topic. */
 static rd_kafka_t *
 open_transaction(const struct setup *setup, const char *topic)
 {
-    rd_kafka_t *other = open_producer(broker_bootstrap(setup->broker), topic);
-    must(rd_kafka_init_transactions(other, ANSWER_MS));
-    must(rd_kafka_begin_transaction(other));
+    rd_kafka_t *other = stranger_begin(broker_bootstrap(setup->broker), topic);
     write_record(other, topic, "none of ours");
     return other;
-}
-
-static void
-end_transaction(rd_kafka_t *other, bool commit)
-{
-    must(commit ? rd_kafka_commit_transaction(other, ANSWER_MS)
-                : rd_kafka_abort_transaction(other, ANSWER_MS));
-    rd_kafka_destroy(other);
 }
 
 /* ---- the command ---- */
@@ -158,7 +118,7 @@ Test(rebase_open, position_waits_for_a_transaction_of_another_producer_and_sees_
     wait_for(has(rebasing.err, says) || process_ended(rebasing.pid, &exit_code), 30000);
     cr_assert(has(rebasing.err, says), "it was not waited for");
     cr_expect_not(has(rebasing.out, "are in Kafka"), "counted before all was seen");
-    end_transaction(other, false); /* what it wrote is no event */
+    stranger_end(other, false); /* what it wrote is no event */
     rebase_end(&rebasing);
     daemon_again(setup.relay);
     emit(&setup, 1);
@@ -199,7 +159,7 @@ hear(void *context, const char *topic, int32_t partition)
     cr_expect_eq(partition, 0);
     story->waits++;
     if (story->other != NULL)
-        end_transaction(story->other, true);
+        stranger_end(story->other, true);
     story->other = NULL;
 }
 
@@ -248,7 +208,7 @@ Test(rebase_open, what_is_committed_behind_an_open_transaction_is_found_by_its_t
     struct setup setup = setup_begin();
     struct error error;
     struct story story = {.topic = setup_topic(&setup, "shared", 1, NULL)};
-    rd_kafka_t *plain = open_producer(broker_bootstrap(setup.broker), NULL);
+    rd_kafka_t *plain = stranger_open(broker_bootstrap(setup.broker));
     write_record(plain, story.topic, "1");
     story.other = open_transaction(&setup, story.topic);
     write_record(plain, story.topic, "2");
@@ -260,7 +220,7 @@ Test(rebase_open, what_is_committed_behind_an_open_transaction_is_found_by_its_t
     story.ids[0] = '\0';
     cr_assert(read_back(&setup, &story, 1, INT64_C(30) * 1000000, hear, &error), "%s", error.message);
     cr_expect_str_eq(story.ids, "1 0 2 3 4 ");
-    rd_kafka_destroy(plain);
+    stranger_close(plain);
     setup_end(&setup);
 }
 
@@ -269,7 +229,7 @@ Test(rebase_open, a_transaction_that_stays_open_is_named_and_nothing_behind_it_c
     struct setup setup = setup_begin();
     struct error error;
     struct story story = {.topic = setup_topic(&setup, "shared", 1, NULL)};
-    rd_kafka_t *plain = open_producer(broker_bootstrap(setup.broker), NULL);
+    rd_kafka_t *plain = stranger_open(broker_bootstrap(setup.broker));
     write_record(plain, story.topic, "1");
     story.other = open_transaction(&setup, story.topic);
     write_record(plain, story.topic, "2");
@@ -281,7 +241,7 @@ Test(rebase_open, a_transaction_that_stays_open_is_named_and_nothing_behind_it_c
                   strstr(error.message, "kafka-transactions.sh") != NULL,
               "%s", error.message);
     free(what);
-    end_transaction(story.other, false);
-    rd_kafka_destroy(plain);
+    stranger_end(story.other, false);
+    stranger_close(plain);
     setup_end(&setup);
 }

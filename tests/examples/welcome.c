@@ -5,12 +5,12 @@
 
 #include "support/consumer.h"
 #include "support/scratch.h"
+#include "support/stranger.h"
 #include "support/wait.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <inttypes.h>
-#include <librdkafka/rdkafka.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -138,27 +138,9 @@ Test(welcome, an_event_that_names_nobody_is_recorded_and_holds_up_no_other, .tim
 static void
 produce(struct stage *stage, const char *source, bool commit)
 {
-    const char *payload = "{\"user_id\": 1}";
-    const char *settings[][2] = {{"bootstrap.servers", broker_bootstrap(stage->broker)},
-                                 {"transactional.id", "stranger"}};
-    char why[512];
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
-        cr_assert_eq(rd_kafka_conf_set(conf, settings[i][0], settings[i][1], why, sizeof why),
-                     RD_KAFKA_CONF_OK);
-    rd_kafka_t *producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
-    cr_assert_null(rd_kafka_init_transactions(producer, 30000));
-    cr_assert_null(rd_kafka_begin_transaction(producer));
-    cr_assert_eq(rd_kafka_producev(producer, RD_KAFKA_V_TOPIC(SIGNUP_TOPIC), RD_KAFKA_V_PARTITION(0),
-                                   RD_KAFKA_V_VALUE((void *)(uintptr_t)payload, strlen(payload)),
-                                   RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-                                   RD_KAFKA_V_HEADER("id", "1000000", -1),
-                                   RD_KAFKA_V_HEADER("source", source, -1), RD_KAFKA_V_END),
-                 RD_KAFKA_RESP_ERR_NO_ERROR);
-    cr_assert_eq(rd_kafka_flush(producer, 30000), RD_KAFKA_RESP_ERR_NO_ERROR);
-    cr_assert_null(commit ? rd_kafka_commit_transaction(producer, 30000)
-                          : rd_kafka_abort_transaction(producer, 30000));
-    rd_kafka_destroy(producer);
+    rd_kafka_t *stranger = stranger_begin(broker_bootstrap(stage->broker), "stranger");
+    stranger_write(stranger, SIGNUP_TOPIC, "1000000", source, "{\"user_id\": 1}");
+    stranger_end(stranger, commit);
 }
 
 /* The first is what a relay leaves that dies in exactly-once mode; the second would be a header of its own in the mail. */
