@@ -58,8 +58,9 @@ struct command_option {
     char **secret;
     struct command_list *list;
     bool (*take)(void *context, const char *value, struct error *error); /* ERROR_USAGE */
-    bool given;                                                          /* was met */
-    char letter;                                                         /* its short form; 0: none */
+    bool pattern; /* of topics: what could match none is refused */
+    bool given;   /* was met */
+    char letter;  /* its short form; 0: none */
 };
 
 /* What a command takes beside --config FILE and --help. */

@@ -116,21 +116,21 @@ judge_ids(const struct dead_options *options, struct error *error)
 static bool
 judge(const struct dead_options *options, const struct command_option *own, struct error *error)
 {
-    if (!command_judge_action(&actions[options->action], own, error))
-        return false;
-    if (options->topic != NULL && !settings_is_pattern(options->topic))
-        return error_set(error, ERROR_USAGE, "--topic: '%.300s' matches no legal topic name", options->topic);
-    return judge_ids(options, error);
+    return command_judge_action(&actions[options->action], own, error) && judge_ids(options, error);
 }
 
 bool
 dead_options_parse(int argc, char **argv, struct dead_options *options, int *exit_code)
 {
     *options = (struct dead_options){.limit = LIMIT_DEFAULT};
-    struct command_option own[] = {{"topic", .text = &options->topic},     {"limit", .take = take_limit},
-                                   {"json", .flag = &options->json},       {"all", .flag = &options->all},
-                                   {"reason", .take = take_reason},        {"yes", .flag = &options->yes},
-                                   {"no-wait", .flag = &options->no_wait}, {0}};
+    struct command_option own[] = {{"topic", .text = &options->topic, .pattern = true},
+                                   {"limit", .take = take_limit},
+                                   {"json", .flag = &options->json},
+                                   {"all", .flag = &options->all},
+                                   {"reason", .take = take_reason},
+                                   {"yes", .flag = &options->yes},
+                                   {"no-wait", .flag = &options->no_wait},
+                                   {0}};
     struct command_line line = {.help = help, .options = own, .context = options, .operands_most = argc};
     struct error error;
     if (!command_parse(argc, argv, &line, exit_code))

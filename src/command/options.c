@@ -123,6 +123,9 @@ static bool
 take(struct command_option *option, void *context, int argc, char *value, struct error *error)
 {
     option->given = true;
+    if (option->pattern && !settings_is_pattern(value))
+        return error_set(error, ERROR_USAGE, "--%s: '%.300s' matches no legal topic name", option->name,
+                         value);
     if (option->flag != NULL)
         *option->flag = true;
     else if (option->text != NULL)

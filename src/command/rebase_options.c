@@ -92,7 +92,7 @@ rebase_options_parse(int argc, char **argv, struct rebase_options *options, int 
                                    {"position", .text = &options->position},
                                    {"phantoms", .flag = &options->phantoms},
                                    {"since", .take = take_since},
-                                   {"topic", .list = &options->wish.topics},
+                                   {"topic", .list = &options->wish.topics, .pattern = true},
                                    {"highest-id", .take = take_highest},
                                    {"same-xids", .flag = &options->same_xids},
                                    {"json", .flag = &options->wish.json},

@@ -79,10 +79,6 @@ judge(const struct relay_options *options, const struct command_option *own, str
 {
     if (!command_judge_action(&actions[options->action], own, error))
         return false;
-    for (size_t i = 0; i < options->topics.count; i++)
-        if (!settings_is_pattern(options->topics.texts[i]))
-            return error_set(error, ERROR_USAGE, "--topic: '%s' matches no legal topic name",
-                             options->topics.texts[i]);
     if (options->action == RELAY_ADD && options->from == RELAY_FROM_NOWHERE)
         return error_set(error, ERROR_USAGE, "add needs --from beginning or --from now");
     return true;
@@ -111,7 +107,7 @@ relay_options_parse(int argc, char **argv, struct relay_options *options, int *e
     *options = (struct relay_options){0};
     struct command_option own[] = {{"json", .flag = &options->json},
                                    {"from", .take = take_from},
-                                   {"topic", .list = &options->topics},
+                                   {"topic", .list = &options->topics, .pattern = true},
                                    {"source", .take = take_source},
                                    {"retention", .take = take_retention},
                                    {"yes", .flag = &options->yes},

@@ -90,15 +90,6 @@ take_rate(void *context, const char *value, struct error *error)
 }
 
 static bool
-take_topic(void *context, const char *value, struct error *error)
-{
-    struct replay_options *options = context;
-    options->topic = value;
-    return settings_is_pattern(value) ||
-           error_set(error, ERROR_USAGE, "--topic: '%.300s' matches no legal topic name", value);
-}
-
-static bool
 take_key(void *context, const char *value, struct error *error)
 {
     struct replay_options *options = context;
@@ -157,7 +148,7 @@ replay_options_parse(int argc, char **argv, struct replay_options *options, int 
                                    {"until", .take = take_until},
                                    {"from", .take = take_from},
                                    {"to", .take = take_to},
-                                   {"topic", .take = take_topic},
+                                   {"topic", .text = &options->topic, .pattern = true},
                                    {"key", .take = take_key},
                                    {"key-hex", .take = take_key_hex},
                                    {"rate", .take = take_rate},

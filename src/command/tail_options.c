@@ -65,7 +65,7 @@ bool
 tail_options_parse(int argc, char **argv, struct tail_options *options, int *exit_code)
 {
     *options = (struct tail_options){.wish.last = -1};
-    struct command_option own[] = {{"topic", .list = &options->topics},
+    struct command_option own[] = {{"topic", .list = &options->topics, .pattern = true},
                                    {"key", .text = &options->wish.key},
                                    {"since", .take = take_since},
                                    {"from", .take = take_from},
@@ -74,18 +74,9 @@ tail_options_parse(int argc, char **argv, struct tail_options *options, int *exi
                                    {"json", .flag = &options->json},
                                    {0}};
     struct command_line line = {.help = help, .options = own, .context = options};
-    struct error error;
     if (!command_parse(argc, argv, &line, exit_code))
         return false;
     options->config = line.config;
-    for (size_t i = 0; i < options->topics.count; i++) {
-        const char *pattern = options->topics.texts[i];
-        if (settings_is_pattern(pattern))
-            continue;
-        error_set(&error, ERROR_USAGE, "--topic: '%s' matches no legal topic name", pattern);
-        *exit_code = command_misused("tail", error.message);
-        return false;
-    }
     const struct tail_wish *wish = &options->wish;
     if (!options->has_last && wish->from_id == 0 && wish->since_us == 0 && wish->back_us == 0)
         options->wish.last = LAST_DEFAULT;

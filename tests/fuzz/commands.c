@@ -118,6 +118,7 @@ parse_rebase(struct fuzz_arguments *given)
         CHECK(!positions || fuzz_was_given(given, options.position));
         CHECK(positions + options.phantoms + options.same_xids <= 1);
         CHECK(options.dated == (wish->since_us + wish->back_us > 0));
+        check_patterns(given, &wish->topics);
         CHECK(wish->highest_id >= 0 && wish->highest_id <= PUBLISHED_ID_MOST);
         CHECK(positions || options.phantoms ||
               !(options.dated || wish->topics.count > 0 || wish->highest_id > 0 || wish->json));

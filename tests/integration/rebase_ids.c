@@ -211,6 +211,7 @@ Test(rebase_ids, mistakes_on_the_command_line_exit_64)
          *same[] = {"rebase", "--conninfo", any, "--same-xids", "--position", "main", NULL},
          *idle[] = {"rebase", "--conninfo", any, "--since", "1h", NULL},
          *when[] = {"rebase", "--conninfo", any, "--phantoms", "--since", "noon", NULL},
+         *pattern[] = {"rebase", "--conninfo", any, "--phantoms", "--topic", "a b", NULL},
          *unread[] = {"rebase", "--conninfo", any, "--phantoms", "--config", "/nonexistent", NULL},
          *away[] = {"rebase", "--conninfo", nobody, NULL};
     cr_assert_eq(command_rebase(1, none), 64);
@@ -222,6 +223,7 @@ Test(rebase_ids, mistakes_on_the_command_line_exit_64)
     cr_assert_eq(command_rebase(6, same), 64);
     cr_assert_eq(command_rebase(5, idle), 64);
     cr_assert_eq(command_rebase(6, when), 64);
+    cr_assert_eq(command_rebase(6, pattern), 64);
     cr_assert_eq(command_rebase(6, unread), 78);
     cr_assert_eq(command_rebase(3, away), 69);
 }
