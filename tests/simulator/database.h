@@ -5,6 +5,7 @@
 #define OUTBOXD_TESTS_SIMULATOR_DATABASE_H
 
 #include "postgres/journal.h"
+#include "postgres/session.h"
 #include "simulator/world.h"
 
 enum fate { FATE_RUNNING, FATE_COMMITTED, FATE_ABORTED };
@@ -37,6 +38,7 @@ struct row {
     int64_t published;   /* .. a consumer found it, replays apart */
     int64_t aside;       /* .. it was last put aside for its own sake or its key's */
     int64_t sent, heard; /* the last lead in which it was handed over, and acknowledged, at least once */
+    char sent_by[SESSION_NAME_HOLDER + 1];
     bool discarded, skipped;
     size_t copies, transactional_copies; /* and .. */
     int64_t looked;                      /* .. by which of its looks it was seen last */

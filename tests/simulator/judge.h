@@ -12,6 +12,7 @@ struct copy;
 struct letter;
 struct asked;
 struct row;
+struct line;
 
 /* I3, I4: may this process hand over this event now? */
 void judge_sending(const struct process *process, const struct event *event);
@@ -29,7 +30,7 @@ void judge_letter(const struct letter *letter);
 /* A replay or a copy has ended: it is there. */
 void judge_request(const struct asked *asked);
 /* A lead is given back: a clean stop repeats nothing, unless something of it was never acknowledged. */
-void judge_release(int64_t epoch);
+void judge_release(const struct line *line);
 
 /* Its order is not promised: with the policy `skip` those of its key do not wait for an event that was refused. */
 bool judge_out_of_order(const struct row *row);

@@ -165,22 +165,22 @@ comes_again(const struct row *row, int64_t epoch)
     return row->heard == epoch && (row->passed == 0 || aside);
 }
 
-/* What stands behind it in the journal cannot be confirmed. */
+/* What stands behind it in the journal cannot be confirmed. A process that leads again may have it in flight from an earlier lead. */
 static bool
-is_in_doubt(const struct row *row, int64_t epoch)
+is_in_doubt(const struct row *row, const char *holder)
 {
-    return row->sent == epoch && row->heard != epoch;
+    return row->heard != row->sent && strncmp(row->sent_by, holder, SESSION_NAME_HOLDER) == 0;
 }
 
 void
-judge_release(int64_t epoch)
+judge_release(const struct line *line)
 {
     for (size_t i = 0; i < database.rows_count; i++)
-        if (is_in_doubt(database.rows[i], epoch))
+        if (is_in_doubt(database.rows[i], line->holder))
             return;
     for (size_t i = 0; i < database.rows_count; i++)
-        if (comes_again(database.rows[i], epoch))
+        if (comes_again(database.rows[i], line->epoch))
             world_find("event %" PRId64 " was acknowledged in the lead of epoch %" PRId64
                        ", which is given back, and comes again",
-                       database.rows[i]->id, epoch);
+                       database.rows[i]->id, line->epoch);
 }

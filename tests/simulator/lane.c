@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 struct batch {
     struct lane *lane;
@@ -179,8 +180,10 @@ lane_send(struct instance *instance, const struct ticket *sent)
     struct ticket *ticket = world_alloc(sizeof *ticket);
     *ticket = *sent;
     ticket->lead = instance->process->epoch;
-    if (!instance->exact && sent->replay == 0 && sent->topic == row->topic)
+    if (!instance->exact && sent->replay == 0 && sent->topic == row->topic) {
         sent->row->sent = ticket->lead;
+        memcpy(sent->row->sent_by, instance->process->holder, sizeof row->sent_by);
+    }
     add(&lane->waiting, ticket);
     instance->out++;
     leave(lane);

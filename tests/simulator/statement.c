@@ -152,7 +152,7 @@ commit(void *subject)
     request->effect = effect_run(request);
     judge_position(false, line->confirmed.seq, line->confirmed.id);
     if (line->released)
-        judge_release(line->epoch);
+        judge_release(line);
     finish(request);
 }
 
