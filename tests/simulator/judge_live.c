@@ -157,11 +157,24 @@ judge_request(const struct asked *asked)
 
 /* ---- a clean stop ---- */
 
+/* Its retry is beyond the dead letter itself: what is left of it is what waits behind. */
+static bool
+is_retried(const struct row *row)
+{
+    for (size_t i = 0; i < tables.requests_count; i++) {
+        const struct asked *asked = tables.requests[i];
+        if (asked->row == row && !asked->done && strcmp(asked->kind, "retry") == 0 && asked->progress > 0)
+            return true;
+    }
+    return false;
+}
+
 /* At least once, an event that was acknowledged in this lead comes again when no row says so. */
 static bool
 comes_again(const struct row *row, int64_t epoch)
 {
-    bool aside = tables_letter(row->id) != NULL || tables_held(row->id) != NULL || tables_wait_for_topic(row);
+    bool dead = tables_letter(row->id) != NULL && !is_retried(row);
+    bool aside = dead || tables_held(row->id) != NULL || tables_wait_for_topic(row);
     return row->heard == epoch && (row->passed == 0 || aside);
 }
 
