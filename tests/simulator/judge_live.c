@@ -169,13 +169,15 @@ is_retried(const struct row *row)
     return false;
 }
 
-/* At least once, an event that was acknowledged in this lead comes again when no row says so. */
+/* At least once, an event that was acknowledged in this lead comes again when no row says so. The stream passes over the events of a
+ * paused topic, also those that its rounds have published already. */
 static bool
 comes_again(const struct row *row, int64_t epoch)
 {
     bool dead = tables_letter(row->id) != NULL && !is_retried(row);
     bool aside = dead || tables_held(row->id) != NULL || tables_wait_for_topic(row);
-    return row->heard == epoch && (row->passed == 0 || aside);
+    bool in_stream = row->passed == 0 && tables.topics[row->topic] == NULL;
+    return row->heard == epoch && (aside || in_stream);
 }
 
 /* What stands behind it in the journal cannot be confirmed. A process that leads again may have it in flight from an earlier lead. */
