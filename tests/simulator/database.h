@@ -33,11 +33,12 @@ struct row {
     bool refused;             /* it was, once */
     int64_t tick;             /* the first row of the journal whose snapshot shows it; 0: none so far */
     /* for the judge: world.order, when .. */
-    int64_t passed;      /* .. a position had passed it */
-    int64_t confirmed;   /* .. the journal had confirmed its tick, all of it */
-    int64_t published;   /* .. a consumer found it, replays apart */
-    int64_t aside;       /* .. it was last put aside for its own sake or its key's */
-    int64_t sent, heard; /* the last lead in which it was handed over, and acknowledged, at least once */
+    int64_t passed;    /* .. a position had passed it */
+    int64_t confirmed; /* .. the journal had confirmed its tick, all of it */
+    int64_t published; /* .. a consumer found it, replays apart */
+    int64_t aside;     /* .. it was last put aside for its own sake or its key's */
+    /* at least once: the lead in which it was handed over last, and by whom; heard: the same, when that was acknowledged */
+    int64_t sent, heard;
     char sent_by[SESSION_NAME_HOLDER + 1];
     bool discarded, skipped;
     size_t copies, transactional_copies; /* and .. */

@@ -182,6 +182,7 @@ lane_send(struct instance *instance, const struct ticket *sent)
     ticket->lead = instance->process->epoch;
     if (!instance->exact && sent->replay == 0 && sent->topic == row->topic) {
         sent->row->sent = ticket->lead;
+        sent->row->heard = 0;
         memcpy(sent->row->sent_by, instance->process->holder, sizeof row->sent_by);
     }
     add(&lane->waiting, ticket);
