@@ -161,12 +161,8 @@ judge_request(const struct asked *asked)
 static bool
 is_retried(const struct row *row)
 {
-    for (size_t i = 0; i < tables.requests_count; i++) {
-        const struct asked *asked = tables.requests[i];
-        if (asked->row == row && !asked->done && strcmp(asked->kind, "retry") == 0 && asked->progress > 0)
-            return true;
-    }
-    return false;
+    const struct asked *asked = tables_asked(row, false);
+    return asked != NULL && strcmp(asked->kind, "retry") == 0 && asked->progress > 0;
 }
 
 /* At least once, an event that was acknowledged in this lead comes again when no row says so. The stream passes over the events of a

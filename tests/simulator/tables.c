@@ -39,15 +39,15 @@ open_request(int64_t number)
     return NULL;
 }
 
-static bool
-is_asked(const struct row *row, bool copy)
+const struct asked *
+tables_asked(const struct row *row, bool copy)
 {
     for (size_t i = 0; i < tables.requests_count; i++) {
         const struct asked *asked = tables.requests[i];
         if (asked->row == row && !asked->done && (strcmp(asked->kind, "copy") == 0) == copy)
-            return true;
+            return asked;
     }
-    return false;
+    return NULL;
 }
 
 static bool
@@ -171,7 +171,7 @@ tables_put_aside(const json_t *aside)
     {
         struct row *row = database_find(tables_integer(each, "id"));
         tables_put_dead(each);
-        if (copies && !is_asked(row, true))
+        if (copies && tables_asked(row, true) == NULL)
             (void)add_request("copy", row);
     }
     json_array_foreach(json_object_get(aside, "held"), i, each) tables_put_held(each);
@@ -184,7 +184,7 @@ static struct asked *
 ask_for(int64_t event_id, const char *kind)
 {
     const struct letter *letter = tables_letter(event_id);
-    return letter != NULL && !is_asked(letter->row, false) ? add_request(kind, letter->row) : NULL;
+    return letter != NULL && tables_asked(letter->row, false) == NULL ? add_request(kind, letter->row) : NULL;
 }
 
 struct asked *

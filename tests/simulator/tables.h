@@ -66,6 +66,8 @@ extern struct tables tables;
 void tables_begin(void);
 
 struct letter *tables_letter(int64_t event_id); /* NULL: there is none */
+/* The open request for its copy, or for its retry or discard, of which there is one at most; NULL: there is none. */
+const struct asked *tables_asked(const struct row *row, bool copy);
 /* The first one of the same hold that stands behind it, or before it; NULL: there is none. */
 const struct letter *tables_of_hold(const struct letter *letter, bool behind);
 struct held *tables_held(int64_t event_id);
