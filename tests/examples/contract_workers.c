@@ -92,7 +92,7 @@ Test(contract_workers, a_worker_that_lost_its_claim_stores_nothing)
     world_say_one(world, "C-1", 2, 5, "{'path': '*page=3', 'do': 'hold', 'times': 1}");
     pid_t other = world_start_worker(world, 2, NULL);
     world_wait_asked(world, "/contracts/C-1/items?page=3");
-    kill(other, SIGSTOP);
+    process_pause(other);
     world_release(world);
 
     char *said = world_wait_said(world, 1, "\n");

@@ -3,6 +3,7 @@
 #include "client_fixture.h"
 
 #include "base/clock.h"
+#include "support/scratch.h"
 #include "support/wait.h"
 
 #include <criterion/criterion.h>
@@ -246,7 +247,7 @@ freeze_and_decline(struct outbox_unit *unit, void *backend, struct outbox_error 
 {
     *(int *)backend = PQbackendPID(outbox_connection(unit));
     bool written = client_write(unit, 1, error);
-    kill(*(int *)backend, SIGSTOP);
+    process_pause(*(int *)backend);
     return written && outbox_fail(error, "no");
 }
 
@@ -273,8 +274,9 @@ write_after_all(struct outbox_unit *unit, void *how, struct outbox_error *error)
                        ? outbox_query(unit, "set transaction read write", 0, NULL, NULL, error)
                        : client_raw(unit, how);
     cr_assert(allowed);
-    return outbox_query(unit, "insert into item (id) values (1)", 0, NULL, NULL, error) &&
-           kill(PQbackendPID(outbox_connection(unit)), SIGSTOP) == 0;
+    bool written = outbox_query(unit, "insert into item (id) values (1)", 0, NULL, NULL, error);
+    process_pause(PQbackendPID(outbox_connection(unit)));
+    return written;
 }
 
 Test(client_hostile, a_read_only_unit_that_writes_after_all_is_not_said_to_have_committed_nothing)

@@ -3,6 +3,7 @@
 #include "client_fixture.h"
 
 #include "base/clock.h"
+#include "support/scratch.h"
 #include "support/wait.h"
 
 #include <criterion/criterion.h>
@@ -135,7 +136,9 @@ write_and_freeze(struct outbox_unit *unit, void *context, struct outbox_error *e
 {
     (void)context;
     backend = PQbackendPID(outbox_connection(unit));
-    return client_write(unit, 1, error) && kill(backend, SIGSTOP) == 0;
+    bool written = client_write(unit, 1, error);
+    process_pause(backend);
+    return written;
 }
 
 static bool
@@ -176,7 +179,9 @@ read_and_freeze(struct outbox_unit *unit, void *context, struct outbox_error *er
 {
     (void)context;
     backend = PQbackendPID(outbox_connection(unit));
-    return outbox_query(unit, "select 1", 0, NULL, NULL, error) && kill(backend, SIGSTOP) == 0;
+    bool read = outbox_query(unit, "select 1", 0, NULL, NULL, error);
+    process_pause(backend);
+    return read;
 }
 
 Test(client_lost, a_unit_that_wrote_nothing_is_never_unknown)
@@ -283,7 +288,7 @@ freeze_and_write(struct outbox_unit *unit, void *context, struct outbox_error *e
 {
     (void)context;
     backend = PQbackendPID(outbox_connection(unit));
-    kill(backend, SIGSTOP);
+    process_pause(backend);
     return client_write(unit, 1, error);
 }
 

@@ -256,7 +256,7 @@ void
 broker_pause(struct broker *broker)
 {
     CHECK(broker->own && broker->pid != 0);
-    kill(broker->pid, SIGSTOP);
+    process_pause(broker->pid);
 }
 
 void

@@ -253,6 +253,12 @@ postgres_stop_immediate(struct postgres *postgres)
     postgres_stop(postgres, SIGQUIT);
 }
 
+static void
+wake(pid_t pid)
+{
+    kill(pid, SIGCONT);
+}
+
 void
 postgres_kill(struct postgres *postgres)
 {
@@ -265,32 +271,33 @@ postgres_kill(struct postgres *postgres)
     /* backends notice by themselves; until the last one is gone the shared memory is in use and no start
      * succeeds */
     for (size_t i = 0; i < count; i++) {
-        kill(children[i], SIGCONT);
+        wake(children[i]);
         wait_for(process_gone(children[i]), START_MS);
     }
 }
 
+/* The server first: who is stopped starts no more of them. */
 static void
-postgres_signal_all(struct postgres *postgres, int signal)
+with_all(struct postgres *postgres, void (*act)(pid_t pid))
 {
     pid_t children[CHILDREN_MAX];
     CHECK(postgres->own && postgres->pid != 0);
-    kill(postgres->pid, signal);
+    act(postgres->pid);
     size_t count = process_children(postgres->pid, children, CHILDREN_MAX);
     for (size_t i = 0; i < count; i++)
-        kill(children[i], signal);
+        act(children[i]);
 }
 
 void
 postgres_pause(struct postgres *postgres)
 {
-    postgres_signal_all(postgres, SIGSTOP);
+    with_all(postgres, process_pause);
 }
 
 void
 postgres_continue(struct postgres *postgres)
 {
-    postgres_signal_all(postgres, SIGCONT);
+    with_all(postgres, wake);
 }
 
 void

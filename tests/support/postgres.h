@@ -54,7 +54,7 @@ void postgres_stop_fast(struct postgres *postgres);      /* SIGINT: clean, sessi
 void postgres_stop_immediate(struct postgres *postgres); /* SIGQUIT: recovery at the next start */
 void postgres_kill(struct postgres *postgres); /* kill -9 of the postmaster; returns when all of it is gone */
 void postgres_up(struct postgres *postgres); /* start again: same data, same port; returns when it answers */
-void postgres_pause(struct postgres *postgres); /* SIGSTOP to every process of it */
+void postgres_pause(struct postgres *postgres); /* SIGSTOP; when it returns, no process of it runs */
 void postgres_continue(struct postgres *postgres);
 
 int postgres_port(const struct postgres *postgres);

@@ -18,6 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define PAUSE_MS 20000
+
 static _Noreturn void
 child_failed(const char *what, const char *name)
 {
@@ -153,6 +155,31 @@ process_gone(pid_t pid)
     char state;
     pid_t parent;
     return !process_look(pid, &state, &parent) || state == 'Z';
+}
+
+/* Every thread that is left of it. */
+static bool
+process_stopped(pid_t pid)
+{
+    char path[64], state;
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *threads = opendir(path);
+    if (threads == NULL)
+        return true;
+    bool stopped = true;
+    for (const struct dirent *entry; stopped && (entry = readdir(threads)) != NULL;) {
+        pid_t thread = atoi(entry->d_name), parent;
+        stopped = thread == 0 || !process_look(thread, &state, &parent) || strchr("TtZX", state) != NULL;
+    }
+    closedir(threads);
+    return stopped;
+}
+
+void
+process_pause(pid_t pid)
+{
+    kill(pid, SIGSTOP);
+    wait_for(process_stopped(pid), PAUSE_MS);
 }
 
 long

@@ -205,7 +205,8 @@ daemon_terminate(struct daemon *daemon)
 void
 daemon_pause(struct daemon *daemon)
 {
-    daemon_signal(daemon, SIGSTOP);
+    if (daemon_running(daemon))
+        process_pause(daemon->pid);
 }
 
 void

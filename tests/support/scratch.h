@@ -72,6 +72,10 @@ long process_status_kib(pid_t pid, const char *field);
 /* The processes whose parent is `parent`, at most `capacity`; their number. */
 size_t process_children(pid_t parent, pid_t *children, size_t capacity);
 
+/* SIGSTOP, and waits until no thread of it runs: on a busy machine kill() is back long before, and the others go on meanwhile. Nothing when it is
+ * gone. SIGCONT wakes it. */
+void process_pause(pid_t pid);
+
 /* True when there is no such process, or only what is left of it until its parent looks; for those of others. */
 bool process_gone(pid_t pid);
 
