@@ -1,5 +1,5 @@
 /* kafka.c: the life of a real broker: make, start, stop, kill, pause. The JVM is our own child, so that it dies with the test;
- * how it is started is in kafka_jvm.c, what a client can do to a broker in kafka_topics.c. */
+ * how it is started is in kafka_jvm.c, what a client can do to a broker in kafka_topics.c and kafka_acls.c. */
 #include "support/kafka.h"
 
 #include "support/kafka_broker.h"

@@ -1,4 +1,4 @@
-/* kafka_broker.h: what kafka.c, kafka_jvm.c and kafka_topics.c share; tests include kafka.h. */
+/* kafka_broker.h: what the kafka_*.c files share; tests include kafka.h. */
 #ifndef OUTBOXD_TESTS_SUPPORT_KAFKA_BROKER_H
 #define OUTBOXD_TESTS_SUPPORT_KAFKA_BROKER_H
 

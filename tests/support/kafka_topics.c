@@ -1,8 +1,9 @@
-/* kafka_topics.c: topics, their configs and ACLs through librdkafka's admin requests (kafka.h); a refused
- * request ends the test with the broker's words. */
+/* kafka_topics.c: topics and their configs through librdkafka's admin requests (kafka.h); a refused request ends the test with the broker's
+ * words. */
 #include "support/kafka.h"
 
 #include "base/clock.h"
+#include "support/kafka_admin.h"
 #include "support/kafka_broker.h"
 #include "support/scratch.h"
 #include "support/wait.h"
@@ -10,67 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define ADMIN_MS 30000
-
-static void
-log_nothing(const rd_kafka_t *client, int level, const char *facility, const char *text)
-{
-    (void)client, (void)level, (void)facility,
-        (void)text; /* a broker that is down is the tests' daily bread */
-}
-
-rd_kafka_t *
-broker_client(const struct broker *broker)
-{
-    char why[512];
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    rd_kafka_conf_set_log_cb(conf, log_nothing);
-    rd_kafka_conf_set(conf, "reconnect.backoff.ms", "20", NULL, 0);
-    rd_kafka_conf_set(conf, "reconnect.backoff.max.ms", "100", NULL, 0);
-    if (rd_kafka_conf_set(conf, "bootstrap.servers", broker->bootstrap, why, sizeof why) != RD_KAFKA_CONF_OK)
-        test_fail("%s: %s", broker->bootstrap, why);
-    rd_kafka_t *client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
-    if (client == NULL)
-        test_fail("rd_kafka_new: %s", why);
-    return client;
-}
-
-/* One admin request from its making to its answer. */
-struct admin {
-    rd_kafka_t *client;
-    rd_kafka_queue_t *queue;
-    rd_kafka_AdminOptions_t *options;
-};
-
-static struct admin
-admin_open(const struct broker *broker)
-{
-    struct admin admin = {.client = broker_client(broker)};
-    admin.queue = rd_kafka_queue_new(admin.client);
-    admin.options = rd_kafka_AdminOptions_new(admin.client, RD_KAFKA_ADMIN_OP_ANY);
-    return admin;
-}
-
-static rd_kafka_event_t *
-admin_answer(const struct admin *admin, const char *what, const char *name)
-{
-    rd_kafka_event_t *event = rd_kafka_queue_poll(admin->queue, ADMIN_MS);
-    if (event == NULL)
-        test_fail("%s %s: no answer from Kafka", what, name);
-    if (rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR)
-        test_fail("%s %s: %s", what, name, rd_kafka_event_error_string(event));
-    return event;
-}
-
-static void
-admin_close(struct admin *admin, rd_kafka_event_t *event)
-{
-    rd_kafka_event_destroy(event);
-    rd_kafka_AdminOptions_destroy(admin->options);
-    rd_kafka_queue_destroy(admin->queue);
-    rd_kafka_destroy(admin->client);
-}
 
 static void
 require_topic_results(const rd_kafka_topic_result_t **results, size_t count, const char *what)
@@ -295,95 +235,4 @@ void
 broker_empty_topic(struct broker *broker, const char *topic)
 {
     wait_for(empty_topic(broker, topic), 20000);
-}
-
-static rd_kafka_AclOperation_t
-acl_operation(const char *name)
-{
-    static const struct {
-        const char *name;
-        rd_kafka_AclOperation_t operation;
-    } operations[] = {
-        {"WRITE", RD_KAFKA_ACL_OPERATION_WRITE},
-        {"DESCRIBE", RD_KAFKA_ACL_OPERATION_DESCRIBE},
-        {"READ", RD_KAFKA_ACL_OPERATION_READ},
-        {"CREATE", RD_KAFKA_ACL_OPERATION_CREATE},
-        {"ALL", RD_KAFKA_ACL_OPERATION_ALL},
-        {"IDEMPOTENT_WRITE", RD_KAFKA_ACL_OPERATION_IDEMPOTENT_WRITE},
-        {"DESCRIBE_CONFIGS", RD_KAFKA_ACL_OPERATION_DESCRIBE_CONFIGS},
-    };
-    for (size_t i = 0; i < sizeof operations / sizeof *operations; i++)
-        if (strcmp(name, operations[i].name) == 0)
-            return operations[i].operation;
-    test_fail("%s: no such ACL operation", name);
-}
-
-static void
-create_acl(struct broker *broker, rd_kafka_ResourceType_t type, const char *name, const char *operation,
-           rd_kafka_AclPermissionType_t permission)
-{
-    struct admin admin = admin_open(broker);
-    char why[512];
-    rd_kafka_AclBinding_t *binding =
-        rd_kafka_AclBinding_new(type, name, RD_KAFKA_RESOURCE_PATTERN_LITERAL, "User:*", "*",
-                                acl_operation(operation), permission, why, sizeof why);
-    if (binding == NULL)
-        test_fail("ACL of %s: %s", name, why);
-    rd_kafka_CreateAcls(admin.client, &binding, 1, admin.options, admin.queue);
-    rd_kafka_event_t *event = admin_answer(&admin, "create an ACL of", name);
-    size_t count;
-    const rd_kafka_acl_result_t **results =
-        rd_kafka_CreateAcls_result_acls(rd_kafka_event_CreateAcls_result(event), &count);
-    for (size_t i = 0; i < count; i++)
-        if (rd_kafka_acl_result_error(results[i]) != NULL)
-            test_fail("ACL of %s: %s", name, rd_kafka_error_string(rd_kafka_acl_result_error(results[i])));
-    rd_kafka_AclBinding_destroy(binding);
-    admin_close(&admin, event);
-}
-
-/* What is not denied is allowed by name: once a resource has an ACL, nothing of it is allowed by default. */
-void
-broker_deny(struct broker *broker, const char *topic, const char *operation)
-{
-    create_acl(broker, RD_KAFKA_RESOURCE_TOPIC, topic, "ALL", RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW);
-    create_acl(broker, RD_KAFKA_RESOURCE_TOPIC, topic, operation, RD_KAFKA_ACL_PERMISSION_TYPE_DENY);
-}
-
-void
-broker_deny_cluster(struct broker *broker, const char *operation)
-{
-    static const char cluster[] = "kafka-cluster";
-    create_acl(broker, RD_KAFKA_RESOURCE_BROKER, cluster, "ALL", RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW);
-    create_acl(broker, RD_KAFKA_RESOURCE_BROKER, cluster, operation, RD_KAFKA_ACL_PERMISSION_TYPE_DENY);
-}
-
-void
-broker_refuse_producers(struct broker *broker)
-{
-    broker_deny_cluster(broker, "IDEMPOTENT_WRITE");
-    create_acl(broker, RD_KAFKA_RESOURCE_TOPIC, "*", "ALL", RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW);
-    create_acl(broker, RD_KAFKA_RESOURCE_TOPIC, "*", "WRITE", RD_KAFKA_ACL_PERMISSION_TYPE_DENY);
-}
-
-void
-broker_allow(struct broker *broker, const char *topic)
-{
-    struct admin admin = admin_open(broker);
-    char why[512];
-    rd_kafka_AclBindingFilter_t *filter = rd_kafka_AclBindingFilter_new(
-        RD_KAFKA_RESOURCE_TOPIC, topic, RD_KAFKA_RESOURCE_PATTERN_LITERAL, NULL, NULL,
-        RD_KAFKA_ACL_OPERATION_ANY, RD_KAFKA_ACL_PERMISSION_TYPE_DENY, why, sizeof why);
-    if (filter == NULL)
-        test_fail("allow %s: %s", topic, why);
-    rd_kafka_DeleteAcls(admin.client, &filter, 1, admin.options, admin.queue);
-    rd_kafka_event_t *event = admin_answer(&admin, "allow", topic);
-    size_t count;
-    const rd_kafka_DeleteAcls_result_response_t **responses =
-        rd_kafka_DeleteAcls_result_responses(rd_kafka_event_DeleteAcls_result(event), &count);
-    for (size_t i = 0; i < count; i++)
-        if (rd_kafka_DeleteAcls_result_response_error(responses[i]) != NULL)
-            test_fail("allow %s: %s", topic,
-                      rd_kafka_error_string(rd_kafka_DeleteAcls_result_response_error(responses[i])));
-    rd_kafka_AclBinding_destroy(filter);
-    admin_close(&admin, event);
 }
