@@ -52,6 +52,15 @@ command_output(struct command *command)
     return output;
 }
 
+void
+command_restart_server(const struct command *command, struct postgres *postgres)
+{
+    command_wait_until_said(command, "cannot connect, tries again");
+    process_pause(command->pid);
+    postgres_up(postgres);
+    kill(command->pid, SIGCONT);
+}
+
 int
 command_end(struct command *command, char **output)
 {

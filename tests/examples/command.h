@@ -2,6 +2,8 @@
 #ifndef OUTBOXD_TESTS_EXAMPLES_COMMAND_H
 #define OUTBOXD_TESTS_EXAMPLES_COMMAND_H
 
+#include "support/postgres.h"
+
 #include <sys/types.h>
 
 /* A NULL-terminated list. */
@@ -22,6 +24,9 @@ struct command command_start(const char *name, const char *word, const char *con
 
 /* Until it has printed these words, while it runs. */
 void command_wait_until_said(const struct command *command, const char *words);
+
+/* The server, which is stopped, starts when the program has noticed; it tries a number of times only, so it is held meanwhile. */
+void command_restart_server(const struct command *command, struct postgres *postgres);
 
 /* What it printed, for the caller to free. It has been waited for: this is the last call. */
 char *command_output(struct command *command);

@@ -98,8 +98,7 @@ Test(project_rivals, a_server_that_restarts_is_waited_for_and_costs_each_thread_
 {
     struct office office = office_open(postgres_start(NULL));
     struct command command = load_until_postgres_stops(&office, "2000");
-    command_wait_until_said(&command, "cannot connect, tries again");
-    postgres_up(office.postgres);
+    command_restart_server(&command, office.postgres);
     char *output;
     command_end(&command, &output);
     long lost = command_number(output, "failed=") + command_number(output, "unknown=");

@@ -304,8 +304,7 @@ Test(signup, a_server_that_restarts_is_waited_for_and_costs_each_thread_one_sign
     wait_for(postgres_int(admin, "select count(*) from app_user") >= 40, 30000);
     PQfinish(admin);
     postgres_stop_fast(postgres);
-    command_wait_until_said(&command, "cannot connect, tries again");
-    postgres_up(postgres);
+    command_restart_server(&command, postgres);
     char *output;
     command_end(&command, &output);
     long lost = number_after(output, "failed=") + number_after(output, "unknown=");

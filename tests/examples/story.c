@@ -219,8 +219,7 @@ Test(story, a_server_that_restarts_is_waited_for_and_costs_each_thread_one_story
 {
     struct library library = library_open(postgres_start(NULL));
     struct command command = load_until_postgres_stops(&library, "2000");
-    command_wait_until_said(&command, "cannot connect, tries again");
-    postgres_up(library.postgres);
+    command_restart_server(&command, library.postgres);
     char *output;
     command_end(&command, &output);
     long lost = command_number(output, "aborted=") + command_number(output, " unknown=");

@@ -2,6 +2,7 @@
 #include "client_fixture.h"
 
 #include "support/scratch.h"
+#include "support/wait.h"
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
@@ -32,6 +33,12 @@ client_close(struct client *client)
 {
     PQfinish(client->app);
     outbox_close(&client->outbox);
+}
+
+int
+client_deadline_ms(void)
+{
+    return (int)(wait_patience() * 300);
 }
 
 int64_t

@@ -39,6 +39,9 @@ void client_must_run(struct client *client, const struct outbox_options *options
 struct outbox_error client_must_fail(struct client *client, const struct outbox_options *options,
                                      outbox_work *work, void *context);
 
+/* A deadline that a test waits for, ms; what precedes it is done by then on a busy machine, too. */
+int client_deadline_ms(void);
+
 /* The connection is good and outside of a transaction. */
 void client_assert_idle(const struct client *client);
 

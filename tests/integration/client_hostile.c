@@ -160,8 +160,9 @@ Test(client_hostile, a_copy_by_query_does_not_hang, .timeout = 30)
 /* ---- deadlines ---- */
 
 static void
-be_late(int ms)
+be_late(void)
 {
+    int ms = client_deadline_ms() + 50;
     struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
     nanosleep(&pause, NULL);
 }
@@ -171,15 +172,15 @@ write_and_be_late(struct outbox_unit *unit, void *context, struct outbox_error *
 {
     (void)context;
     bool written = client_write(unit, 1, error);
-    be_late(250);
+    be_late();
     return written;
 }
 
 Test(client_hostile, a_commit_that_was_not_sent_is_late_and_not_unknown)
 {
     struct client client = client_open();
-    struct outbox_error error =
-        client_must_fail(&client, &(struct outbox_options){.timeout_ms = 200}, write_and_be_late, NULL);
+    struct outbox_error error = client_must_fail(
+        &client, &(struct outbox_options){.timeout_ms = client_deadline_ms()}, write_and_be_late, NULL);
     cr_assert_eq(error.kind, OUTBOX_ERROR_TIMEOUT, "%d %s", error.kind, error.message);
     cr_assert_eq(client_items(&client), 0);
     client_close(&client);
@@ -189,7 +190,7 @@ static bool
 be_late_and_decline(struct outbox_unit *unit, void *context, struct outbox_error *error)
 {
     (void)unit, (void)context;
-    be_late(250);
+    be_late();
     return outbox_fail(error, "no");
 }
 
@@ -211,8 +212,9 @@ Test(client_hostile, a_commit_behind_the_back_of_a_unit_that_is_over_is_found)
 {
     for (int left = 0; left <= 1; left++) {
         struct client client = client_open();
-        struct outbox_error error = client_must_fail(&client, &(struct outbox_options){.timeout_ms = 200},
-                                                     be_late_and_commit, &(bool){left == 1});
+        struct outbox_error error =
+            client_must_fail(&client, &(struct outbox_options){.timeout_ms = client_deadline_ms()},
+                             be_late_and_commit, &(bool){left == 1});
         cr_assert_eq(error.kind, OUTBOX_ERROR_BROKEN, "%d %s", error.kind, error.message);
         client_close(&client);
     }
@@ -233,8 +235,8 @@ Test(client_hostile, a_statement_left_running_does_not_outlive_the_deadline_by_m
         struct client client = client_open();
         struct outbox_error error;
         int64_t from_us = clock_monotonic_us();
-        cr_assert_not(outbox_run(client.app, &(struct outbox_options){.timeout_ms = 300}, leave_sleeping,
-                                 (void *)sqls[i], &error));
+        cr_assert_not(outbox_run(client.app, &(struct outbox_options){.timeout_ms = client_deadline_ms()},
+                                 leave_sleeping, (void *)sqls[i], &error));
         cr_assert_lt(clock_monotonic_us() - from_us, (int64_t)(wait_patience() * 2300000), "%s", sqls[i]);
         cr_assert_eq(error.kind, OUTBOX_ERROR_UNKNOWN, "%d %s", error.kind, error.message);
         cr_assert_neq(error.xid, 0);
@@ -257,8 +259,8 @@ Test(client_hostile, a_rollback_that_is_not_answered_does_not_outlive_the_deadli
     struct outbox_error error;
     int backend;
     int64_t from_us = clock_monotonic_us();
-    cr_assert_not(outbox_run(client.app, &(struct outbox_options){.timeout_ms = 300}, freeze_and_decline,
-                             &backend, &error));
+    cr_assert_not(outbox_run(client.app, &(struct outbox_options){.timeout_ms = client_deadline_ms()},
+                             freeze_and_decline, &backend, &error));
     kill(backend, SIGCONT);
     cr_assert_lt(clock_monotonic_us() - from_us, (int64_t)(wait_patience() * 2300000));
     cr_assert_eq(PQstatus(client.app), CONNECTION_BAD);
@@ -286,8 +288,9 @@ Test(client_hostile, a_read_only_unit_that_writes_after_all_is_not_said_to_have_
         struct client client = client_open();
         struct outbox_error error;
         int backend = PQbackendPID(client.app);
-        cr_assert_not(outbox_run(client.app, &(struct outbox_options){.timeout_ms = 300, .read_only = true},
-                                 write_after_all, (void *)hows[i], &error));
+        cr_assert_not(outbox_run(
+            client.app, &(struct outbox_options){.timeout_ms = client_deadline_ms(), .read_only = true},
+            write_after_all, (void *)hows[i], &error));
         kill(backend, SIGCONT);
         wait_for(postgres_int(client.outbox.admin, "select count(*) from pg_stat_activity where pid = %d",
                               backend) == 0,

@@ -154,7 +154,7 @@ Test(client_lost, the_fate_of_a_transaction_is_told_while_it_is_open_and_after_i
 {
     struct client client = open_alone();
     struct outbox_error error;
-    struct outbox_options options = {.timeout_ms = 300};
+    struct outbox_options options = {.timeout_ms = client_deadline_ms()};
     int64_t from_us = clock_monotonic_us();
     cr_assert_not(outbox_run(client.app, &options, write_and_freeze, NULL, &error));
     cr_assert_lt(clock_monotonic_us() - from_us, (int64_t)(wait_patience() * 5e6),
@@ -188,7 +188,7 @@ Test(client_lost, a_unit_that_wrote_nothing_is_never_unknown)
 {
     struct client client = client_open();
     struct outbox_error error;
-    struct outbox_options options = {.timeout_ms = 300, .read_only = true};
+    struct outbox_options options = {.timeout_ms = client_deadline_ms(), .read_only = true};
     cr_assert_not(outbox_run(client.app, &options, read_and_freeze, NULL, &error));
     kill(backend, SIGCONT);
     cr_assert_eq(error.kind, OUTBOX_ERROR_TIMEOUT, "%d %s", error.kind, error.message);
@@ -238,7 +238,7 @@ emit_only(struct outbox_unit *unit, void *context, struct outbox_error *error)
 static void
 expect_timeout(struct client *client, outbox_work *work)
 {
-    struct outbox_options options = {.timeout_ms = 200};
+    struct outbox_options options = {.timeout_ms = client_deadline_ms()};
     int64_t from_us = clock_monotonic_us();
     struct outbox_error error = client_must_fail(client, &options, work, NULL);
     cr_assert_lt(clock_monotonic_us() - from_us, (int64_t)(wait_patience() * 20e6));
@@ -274,7 +274,7 @@ Test(client_lost, attempts_end_with_the_deadline)
 {
     struct client client = client_open();
     int attempts = 0;
-    struct outbox_options options = {.timeout_ms = 300, .attempts = 1000};
+    struct outbox_options options = {.timeout_ms = client_deadline_ms(), .attempts = 1000};
     struct outbox_error error = client_must_fail(&client, &options, fail_in_passing, &attempts);
     cr_assert(attempts > 1 && attempts < 30, "%d", attempts);
     cr_assert_eq(error.attempts, attempts, "an attempt that ends before it calls the work is none");
@@ -296,7 +296,7 @@ Test(client_lost, a_server_that_is_silent_is_cut_off)
 {
     struct client client = client_open();
     struct outbox_error error;
-    struct outbox_options options = {.timeout_ms = 200};
+    struct outbox_options options = {.timeout_ms = client_deadline_ms()};
     cr_assert_not(outbox_run(client.app, &options, freeze_and_write, NULL, &error));
     cr_assert_eq(error.kind, OUTBOX_ERROR_TIMEOUT, "%d %s", error.kind, error.message);
     cr_assert_eq(PQstatus(client.app), CONNECTION_BAD);

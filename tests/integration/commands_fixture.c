@@ -17,7 +17,8 @@ command_config(const struct outbox *outbox, const char *user, const char *more)
     char *path = must_format("%s/config.yaml", directory);
     char *text = must_format(
         "source: shop\npostgres:\n  conninfo: \"%s\"\nkafka:\n  bootstrap.servers: \"127.0.0.1:1\"\n%s",
-        postgres_conninfo(outbox->server, outbox->database, user), more != NULL ? more : "");
+        postgres_conninfo(outbox->server, outbox->database, user),
+        more != NULL ? more : "lease: 1m\n"); /* longer than any stall of the machine */
     scratch_write_file(path, text);
     free(text);
     free(directory);

@@ -8,6 +8,9 @@ struct leader;
 
 /* Runs `sql` as the relay's role, again and again. */
 struct leader *leader_begin(const struct outbox *outbox, const char *sql);
+/* Runs `meanwhile` (NULL: nothing) until the command has said `said` on standard error; then as above. */
+struct leader *leader_begin_when_said(const struct outbox *outbox, const char *meanwhile, const char *said,
+                                      const char *sql);
 void leader_end(struct leader *leader);
 
 /* Settles every open request: progress, events, outcome and refused are SQL; `r` is the request. */

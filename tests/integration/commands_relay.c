@@ -19,7 +19,7 @@ open_all(void)
 {
     outbox = outbox_open();
     config = command_config(&outbox, POSTGRES_RELAY,
-                            "relay: search\ntopics: [\"user.*\", \"order\"]\nretention: 2h\n");
+                            "relay: search\ntopics: [\"user.*\", \"order\"]\nretention: 2h\nlease: 1m\n");
 }
 
 static void

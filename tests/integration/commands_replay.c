@@ -153,17 +153,15 @@ Test(commands_replay, up_to_which_id_it_came_is_said_unless_all_of_it_is_done, .
     EXPECT(0, "replay 2: it ended, 3 sent, up to id 3; asked for ", "", "--list");
 }
 
-/* Half of it at once, the rest when the first line of the progress was due. */
+#define HALF "outboxd replay: [#######-------] 50 %, "
+
+/* Half of it at once, the rest when that was said. */
 Test(commands_replay, who_waits_sees_how_far_it_is, .init = open_all, .fini = close_all)
 {
-    struct leader *leader = leader_begin(
-        &outbox,
-        LEADER_SETTLES(
-            "case when r.asked_at < clock_timestamp() - interval '2 s' then " LEADER_ALL " else 2 end",
-            "case when r.events = 0 or r.asked_at < clock_timestamp() - interval '2 s' then 2 else 0 end",
-            "case when r.asked_at < clock_timestamp() - interval '2 s' then 'done' end", "null"));
-    EXPECT(0, "replay 1: done, 4 events sent again\n", "outboxd replay: [#######-------] 50 %, ", "--from",
-           "1", "--yes");
+    struct leader *leader = leader_begin_when_said(
+        &outbox, LEADER_SETTLES("2", "case when r.events = 0 then 2 else 0 end", "null", "null"), HALF,
+        LEADER_SETTLES(LEADER_ALL, "2", "'done'", "null"));
+    EXPECT(0, "replay 1: done, 4 events sent again\n", HALF, "--from", "1", "--yes");
     leader_end(leader);
 }
 
@@ -235,16 +233,14 @@ Test(commands_replay, one_that_waits_for_a_topic_says_which_and_why__P5, .init =
     EXPECT(0, "\"waits\": null", "", "--list", "--json");
 }
 
-/* The leader waits until the first line of the progress was due. */
+#define WAITS_SAID "outboxd replay: waiting for topic mail, at event 4: UNKNOWN_TOPIC .."
+
 Test(commands_replay, who_waits_is_told_which_topic_it_waits_for__P5, .init = open_all, .fini = close_all)
 {
     postgres_exec(outbox.relay, "select outbox.relay_trouble('main', '" WAITS "')");
     struct leader *leader =
-        leader_begin(&outbox, "select outbox.request_settle(relay, number, " LEADER_ALL
-                              ", 4, 'done', null) from outbox.request"
-                              " where done_at is null and asked_at < clock_timestamp() - interval '2 s'");
-    EXPECT(0, "replay 1: done, 4 events sent again\n",
-           "outboxd replay: waiting for topic mail, at event 4: UNKNOWN_TOPIC ..", "--from", "1", "--yes");
+        leader_begin_when_said(&outbox, NULL, WAITS_SAID, LEADER_SETTLES(LEADER_ALL, "4", "'done'", "null"));
+    EXPECT(0, "replay 1: done, 4 events sent again\n", WAITS_SAID, "--from", "1", "--yes");
     leader_end(leader);
 }
 

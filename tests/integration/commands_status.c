@@ -159,15 +159,15 @@ Test(commands_status, a_relay_whose_kafka_is_away_says_so_first_with_the_reason_
     emit_events(outbox.writer, "orders", 3);
     postgres_exec(outbox.relay,
                   "select outbox.relay_trouble('main', jsonb_build_object('error', 'KAFKA_AWAY', 'message',"
-                  " 'k1:9092: Connection refused', 'since', now() - interval '5 minutes'))");
-    expect_first_line(&outbox, "KAFKA AWAY: relay main, for 5.0 min: k1:9092: Connection refused; ",
-                      "  Kafka        has not answered for 5.0 min");
+                  " 'k1:9092: Connection refused', 'since', now() - interval '5 hours'))");
+    expect_first_line(&outbox, "KAFKA AWAY: relay main, for 5.0 h: k1:9092: Connection refused; ",
+                      "  Kafka        has not answered for 5.0 h");
 
     json_t *object = status_object(&outbox), *relay = status_relay_of(object);
     json_t *away = json_object_get(relay, "kafka_away");
     cr_assert_str_eq(status_text(object, "verdict"), "kafka away");
     cr_assert_str_eq(status_text(away, "message"), "k1:9092: Connection refused");
-    cr_assert_geq(status_real(away, "seconds"), 300);
+    cr_assert_geq(status_real(away, "seconds"), 18000);
     cr_assert(json_is_null(json_object_get(relay, "stuck")));
     json_decref(object);
 
@@ -186,16 +186,15 @@ Test(commands_status, a_relay_whom_kafka_refuses_says_so_first_with_the_reason_t
     postgres_exec(
         outbox.relay,
         "select outbox.relay_trouble('main', jsonb_build_object('error', 'KAFKA_REFUSES', 'message',"
-        " 'NO_PRODUCER_ID: none; ask', 'since', now() - interval '5 minutes'))");
-    expect_first_line(
-        &outbox, "KAFKA REFUSES: relay main, for 5.0 min: NO_PRODUCER_ID: none; ask; ",
-        "  Kafka        has refused everything for 5.0 min\n               NO_PRODUCER_ID: none");
+        " 'NO_PRODUCER_ID: none; ask', 'since', now() - interval '5 hours'))");
+    expect_first_line(&outbox, "KAFKA REFUSES: relay main, for 5.0 h: NO_PRODUCER_ID: none; ask; ",
+                      "  Kafka        has refused everything for 5.0 h\n               NO_PRODUCER_ID: none");
 
     json_t *object = status_object(&outbox), *relay = status_relay_of(object);
     json_t *refuses = json_object_get(relay, "kafka_refuses");
     cr_assert_str_eq(status_text(object, "verdict"), "kafka refuses");
     cr_assert_str_eq(status_text(refuses, "message"), "NO_PRODUCER_ID: none; ask");
-    cr_assert_geq(status_real(refuses, "seconds"), 300);
+    cr_assert_geq(status_real(refuses, "seconds"), 18000);
     cr_assert(json_is_null(json_object_get(relay, "kafka_away")));
     cr_assert(json_is_null(json_object_get(relay, "stuck")));
     json_decref(object);
@@ -209,12 +208,12 @@ Test(commands_status, a_silent_or_released_leader_is_no_leader_also_when_it_was_
     struct driver *driver = lead_outbox(&outbox);
     emit_events(outbox.writer, "orders", 3);
     postgres_exec(outbox.relay, "select outbox.relay_trouble('main', '%s')", TROUBLE);
-    postgres_exec(outbox.admin, "update outbox.journal set written_at = written_at - interval '5 minutes'");
-    expect_first_line(&outbox, "NO LEADER for 5.0 min: relay main; backlog 3 events, ",
+    postgres_exec(outbox.admin, "update outbox.journal set written_at = written_at - interval '5 hours'");
+    expect_first_line(&outbox, "NO LEADER for 5.0 h: relay main; backlog 3 events, ",
                       "was stuck at event 4711 of topic orders");
-    expect_first_line(&outbox, "NO LEADER for 5.0 min: ", "the log of that process says why it ended;");
+    expect_first_line(&outbox, "NO LEADER for 5.0 h: ", "the log of that process says why it ended;");
     confirm_tick(driver, driver->confirmed.seq, 0, true);
-    expect_first_line(&outbox, "NO LEADER: relay main was stopped 0.", "released, epoch 1");
+    expect_first_line(&outbox, "NO LEADER: relay main was stopped ", "released, epoch 1");
     driver_close(driver);
     outbox_close(&outbox);
 }
@@ -387,7 +386,7 @@ Test(commands_status, a_server_that_hangs_ends_the_command_with_69, .timeout = 6
     postgres_continue(server);
     cr_assert_eq(ran.exit_code, 69);
     cr_assert(strstr(ran.err, "no answer in time") != NULL, "%s", ran.err);
-    cr_assert(strstr(ran.err, "outboxd status: asking Postgres .. 1 s\n") != NULL, "%s", ran.err);
+    cr_assert(strstr(ran.err, "outboxd status: asking Postgres .. ") != NULL, "%s", ran.err);
     cr_assert_str_empty(ran.out);
     ran_free(&ran);
     free(config);

@@ -96,8 +96,10 @@ Test(support_load, does_everything_that_it_says_on_the_writers_grants)
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) /* sooner or later */
         wait_for(postgres_int(fixture.admin, "select count(*) from load.ledger where %s", kinds[i]) > 0,
                  30000);
+    /* of so many, one in ten is rolled back and one in twenty-five prepared */
+    wait_for(postgres_int(fixture.admin, "select count(distinct xid) from load.ledger") > 300, 60000);
     struct load_totals totals = load_stop(load);
-    cr_assert_gt(totals.committed, 100);
+    cr_assert_gt(totals.committed, 0);
     cr_assert_gt(totals.rolled_back, 0);
     cr_assert_gt(totals.prepared, 0);
     cr_assert_gt(totals.kills, 0);

@@ -39,7 +39,9 @@ Test(commands_progress, without_a_terminal_a_line_comes_after_a_second_and_nothi
     struct progress *progress = progress_begin("check", "asking Kafka at %s", "127.0.0.1:9092");
     wait_for(strchr(hear(ends[0]), '\n') != NULL, 5000);
     progress_end(progress);
-    cr_assert_str_eq(hear(ends[0]), "outboxd check: asking Kafka at 127.0.0.1:9092 .. 1 s\n");
+    int seconds = 0, end = 0;
+    sscanf(hear(ends[0]), "outboxd check: asking Kafka at 127.0.0.1:9092 .. %d s\n%n", &seconds, &end);
+    cr_assert(seconds >= 1 && end > 0 && said[end] == '\0', "%s", said);
 }
 
 Test(commands_progress, on_a_terminal_it_counts_in_place_and_is_gone_at_the_end)
@@ -49,7 +51,7 @@ Test(commands_progress, on_a_terminal_it_counts_in_place_and_is_gone_at_the_end)
     redirect(open(ptsname(master), O_RDWR | O_NOCTTY));
     struct progress *progress = progress_begin("check", "asking Postgres");
     wait_for(strstr(hear(master), "outboxd check: asking Postgres ..") != NULL, 900);
-    wait_for(strstr(hear(master), "\r\033[Koutboxd check: asking Postgres .. 1 s") != NULL, 5000);
+    wait_for(strstr(hear(master), "\r\033[Koutboxd check: asking Postgres .. ") != NULL, 5000);
     progress_end(progress);
     wait_for(strcmp(hear(master) + strlen(said) - 4, "\r\033[K") == 0, 1000);
     cr_assert(strchr(said, '\n') == NULL, "%s", said);
@@ -79,6 +81,6 @@ Test(commands_progress, what_is_waited_for_may_change_meanwhile)
     struct progress *progress = progress_begin("replay", "waiting");
     wait_for(strstr(hear(master), "outboxd replay: waiting ..") != NULL, 900);
     progress_change(progress, "%d %%", 50);
-    wait_for(strstr(hear(master), "\r\033[Koutboxd replay: 50 % .. 1 s") != NULL, 5000);
+    wait_for(strstr(hear(master), "\r\033[Koutboxd replay: 50 % .. ") != NULL, 5000);
     progress_end(progress);
 }
