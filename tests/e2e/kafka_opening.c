@@ -4,6 +4,7 @@
 #include "kafka_sender.h"
 
 #include "base/clock.h"
+#include "support/wait.h"
 
 #include <criterion/criterion.h>
 #include <librdkafka/rdkafka.h>
@@ -13,7 +14,7 @@
 
 #define TOPIC "opening"
 /* So long is a request on its way: time enough to send another. */
-#define RTT_MS 200
+#define RTT_MS (int)(200 * wait_patience())
 
 TestSuite(kafka_opening, .timeout = 60);
 

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "support/scratch.h"
+#include "support/wait.h"
 
 #include <criterion/criterion.h>
 #include <librdkafka/rdkafka.h>
@@ -213,7 +214,7 @@ Test(kafka_producer, a_topic_that_is_not_there_is_said_within_seconds_and_used_o
     const char *topic = broker_topic_name(broker, "later");
     struct sender *sender = sender_new(broker, NULL, NULL);
     sender_add_numbered(sender, topic, 100, 3, 10);
-    int64_t deadline_us = clock_monotonic_us() + 5000000;
+    int64_t deadline_us = wait_deadline_us(5000);
     while (sender->topic_faults == 0 && clock_monotonic_us() < deadline_us)
         sender_turn(sender);
     cr_assert_gt(sender->topic_faults, 0);

@@ -6,6 +6,7 @@
 #include "kafka/published_reader.h"
 #include "support/scratch.h"
 #include "support/stranger.h"
+#include "support/wait.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -233,7 +234,7 @@ Test(rebase_open, a_transaction_that_stays_open_is_named_and_nothing_behind_it_c
     write_record(plain, story.topic, "1");
     story.other = open_transaction(&setup, story.topic);
     write_record(plain, story.topic, "2");
-    cr_assert_not(read_back(&setup, &story, 1, 1000000, hear_only, &error));
+    cr_assert_not(read_back(&setup, &story, 1, (int64_t)(1e6 * wait_patience()), hear_only, &error));
     cr_expect_str_eq(story.ids, "1 ");
     cr_expect_gt(story.waits, 0);
     char *what = must_format("topic %s, partition 0: a transaction stays open at offset 1 ", story.topic);

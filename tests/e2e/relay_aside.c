@@ -23,6 +23,7 @@ survive(bool exact)
     story_begin(&story, &(struct story_options){.exact = exact, .copies = true, .pause_us = 40000});
     beside_begin(&beside, &story, false);
     story_start_load(&story);
+    beside_refuse_for_good(&beside);
     for (int i = 0; i < KILLS; i++) {
         int64_t until_us = clock_monotonic_us() + (300 + story_draw(&story, 2500)) * INT64_C(1000);
         while (clock_monotonic_us() < until_us)
@@ -108,6 +109,7 @@ begin_side_work(struct beside *beside)
     beside_replay(beside, REPLAYED, RATE);
     wait_for(replays_under_way(beside) > 0, BEGIN_MS);
     postgres_exec(admin, "select outbox.pause('main', '%s')", beside->paused);
+    wait_for(daemon_log_contains(beside->story->relay, "topic paused by hand"), BEGIN_MS);
     wait_for(has_moved(beside, ""), BEGIN_MS);
     for (int i = 0; i < WAITING; i++)
         load_commit_many(admin, beside->paused);

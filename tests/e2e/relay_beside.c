@@ -178,8 +178,8 @@ emit_early(struct beside *beside)
     emit(beside, "clock_timestamp() + interval '2 days'", 64);
 }
 
-static void
-emit_impossible(struct beside *beside)
+void
+beside_refuse_for_good(struct beside *beside)
 {
     emit(beside, "timestamptz '1969-07-20 20:17:40+00'", 64);
 }
@@ -189,9 +189,16 @@ emit_impossible(struct beside *beside)
 static const struct {
     int weight;
     void (*act)(struct beside *beside);
-} acts[] = {{20, pause_topic}, {30, resume_topic}, {10, take_less},      {10, take_all},
-            {40, emit_large},  {1, emit_early},    {5, emit_impossible}, {20, discard_impossible},
-            {10, replay},      {54, retry_all}};
+} acts[] = {{20, pause_topic},
+            {30, resume_topic},
+            {10, take_less},
+            {10, take_all},
+            {40, emit_large},
+            {1, emit_early},
+            {5, beside_refuse_for_good},
+            {20, discard_impossible},
+            {10, replay},
+            {54, retry_all}};
 enum { ACTS = sizeof acts / sizeof *acts };
 
 void

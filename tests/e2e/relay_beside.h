@@ -35,6 +35,9 @@ void beside_turn(struct beside *beside);
 /* Emits an event that its topic refuses, as long as no turn has let it take more: it becomes a dead letter, or waits behind one. */
 void beside_refuse(struct beside *beside);
 
+/* Emits one that Kafka can never take; beside_settle discards it. */
+void beside_refuse_for_good(struct beside *beside);
+
 /* So many ids, up to the newest confirmed one, are to be replayed at this rate. */
 void beside_replay(struct beside *beside, int64_t ids, int rate);
 

@@ -85,7 +85,8 @@ Test(relay_broker, a_second_sigterm_ends_a_stop_that_waits_for_the_broker_and_lo
     cr_expect(daemon_running(story.relay), "it did not wait for what is in flight");
     int64_t asked_us = clock_monotonic_us();
     cr_expect_eq(daemon_terminate(story.relay), 0);
-    cr_expect_lt(clock_monotonic_us() - asked_us, 4000000, "asked twice, it still waited");
+    cr_expect_lt((double)(clock_monotonic_us() - asked_us), 4000000 * wait_patience(),
+                 "asked twice, it still waited");
     cr_expect(daemon_log_contains(story.relay, "as asked twice"), "it had nothing to wait for");
     broker_continue(story.broker);
     daemon_again(story.relay);
@@ -176,7 +177,7 @@ Test(relay_broker, a_broker_that_ends_idle_connections_is_not_called_away__P5)
     struct setup setup = setup_begin_on(postgres_shared(), broker);
     setup_run(&setup, NULL);
     wait_for(daemon_log_contains(setup.relay, "Disconnected"), 20000);
-    for (int64_t end_us = wait_deadline_us(15000); wait_turn(end_us);)
+    for (int64_t end_us = clock_monotonic_us() + 15000000; wait_turn(end_us);)
         cr_assert_eq(daemon_http(setup.relay, "/health/ready", NULL), 200);
     cr_expect_not(daemon_log_contains(setup.relay, "Kafka does not answer"));
     setup_end(&setup);

@@ -54,7 +54,7 @@ Test(relay_cluster,
     await_progress(&story); /* two of three are enough */
     for (int i = 0; i < STORY_TOPICS; i++)
         broker_configure_topic(story.broker, story.topics[i], "min.insync.replicas", "3");
-    story_await_events(&story, 500);
+    wait_for(daemon_readiness_is(story.relay, 503, "replicas"), 40000); /* of both leaders */
     int64_t stuck = story_records(&story);
     story_await_events(&story, 500);
     cr_expect_leq(story_records(&story) - stuck, 50, "published although too few replicas have it");

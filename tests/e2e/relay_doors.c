@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "support/scratch.h"
+#include "support/wait.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -31,7 +32,7 @@ expect_stops_soon(struct setup *setup)
     int exit_code = daemon_terminate(setup->relay);
     int64_t took_ms = (clock_monotonic_us() - before_us) / 1000;
     cr_expect_eq(exit_code, 0);
-    cr_expect_lt(took_ms, STOP_SOON_MS, "the stop took %" PRId64 " ms", took_ms);
+    cr_expect_lt((double)took_ms, STOP_SOON_MS * wait_patience(), "the stop took %" PRId64 " ms", took_ms);
 }
 
 Test(relay_doors, without_http_it_publishes_and_listens_nowhere)

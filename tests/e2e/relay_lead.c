@@ -62,8 +62,8 @@ Test(relay_lead, a_standby_takes_over_within_its_lease_and_a_second_after_kill_9
     int64_t killed_us = clock_monotonic_us();
     story_await_lead(standby);
     int64_t took_us = clock_monotonic_us() - killed_us;
-    cr_expect_lt(took_us, INT64_C(1000) * (STORY_LEASE_MS + 1000), "the standby leads after %" PRId64 " ms",
-                 took_us / 1000);
+    cr_expect_lt((double)took_us, 1000 * (STORY_LEASE_MS + 1000 * wait_patience()),
+                 "the standby leads after %" PRId64 " ms", took_us / 1000);
     story_await_events(&story, 500);
     story_finish(&story, standby);
     struct verdict verdict = story_judge(&story);
@@ -88,8 +88,13 @@ Test(relay_lead, a_standby_that_is_stopped_while_it_takes_the_lead_gives_it_back
     daemon_wait_ready(standby);
     PGconn *admin = postgres_open(story.postgres, story.database, POSTGRES_ADMIN),
            *blocker = postgres_open(story.postgres, story.database, POSTGRES_ADMIN);
-    daemon_kill(story.relay);
+    /* under the lock nobody can lead; what the leader had asked for is gone with its backend */
     postgres_exec(blocker, "begin; lock table outbox.journal in share mode");
+    daemon_kill(story.relay);
+    postgres_exec(
+        admin,
+        "select pg_terminate_backend(pid, 10000) from pg_stat_activity where usename = '" POSTGRES_RELAY
+        "' and datname = current_database() and wait_event_type = 'Lock'");
     wait_for(waits_for_a_lock(admin), 20000);
     kill(daemon_pid(standby), SIGTERM);
     wait_for(daemon_log_contains(standby, "asked to stop"), 10000);
@@ -135,7 +140,7 @@ Test(relay_lead, of_two_relays_that_start_at_once_exactly_one_leads__I4__row_46)
             cr_expect_leq(epoch, 1 + 2 * again, "round %d: the lead went to and fro: epoch %g", round, epoch);
             kill(daemon_pid(twins[0]), SIGTERM);
             cr_assert_eq(daemon_terminate(twins[1]), 0);
-            cr_assert_eq(daemon_terminate(twins[0]), 0);
+            cr_assert_eq(daemon_wait_exit(twins[0], 60000), 0, "a second SIGTERM would end it at once");
         }
         daemon_free(twins[0]), daemon_free(twins[1]);
     }

@@ -23,7 +23,7 @@ expect_published(struct setup *setup, const char *topic)
 {
     postgres_exec(setup->app, "select outbox.emit('%s', 'k', '1')", topic);
     setup_wait_confirmed(setup, 20000);
-    cr_expect_eq(daemon_http(setup->relay, "/health/ready", NULL), 200);
+    wait_for(daemon_http(setup->relay, "/health/ready", NULL) == 200, 5000);
 }
 
 Test(relay_reload, a_log_level_takes_effect_at_once_and_what_needs_a_restart_is_named)

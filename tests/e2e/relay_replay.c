@@ -50,7 +50,7 @@ expect_marked(struct setup *setup, const char *topic, size_t marked, size_t plai
 {
     struct records records = {0};
     size_t with = 0, without = 0;
-    consumer_read_all(&records, broker_bootstrap(setup->broker), (const char *[]){topic, NULL}, false);
+    consumer_read_all(&records, broker_bootstrap(setup->broker), (const char *[]){topic, NULL}, true);
     for (size_t i = 0; i < records.count; i++) {
         bool is_marked = record_header(&records.list[i], "replay") != NULL;
         with += is_marked;

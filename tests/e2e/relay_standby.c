@@ -117,7 +117,9 @@ starve_both(bool exact)
     story_start_load(&story);
     story_await_events(&story, 500);
     starve(&story, pair.leader);
+    daemon_pause(pair.leader); /* twelve times it may have been lucky */
     story_await_lead(pair.standby);
+    daemon_continue(pair.leader);
     starve(&story, pair.standby);
     story_await_events(&story, 500);
     wait_for(daemon_metric(pair.leader, "outbox_leader") + daemon_metric(pair.standby, "outbox_leader") == 1,
@@ -176,11 +178,11 @@ Test(relay_standby, a_leader_behind_a_broken_network_is_replaced_and_stands_by_w
     network_close(network);
 }
 
-/* A page of 8 MiB, the default, would be under way for eight leases. */
+/* A page of 8 MiB, the default, would be under way for eight seconds. */
 #define SLOW_KILOBYTES_PER_SECOND 1000
 #define SLOW_EVENTS 20000
 #define SLOW_PAYLOAD 1000
-#define SLOW_SILENCE_MS 4000 /* a page of eight leases is not waited for */
+#define SLOW_SILENCE_MS 4000 /* such a page is not waited for */
 
 /* Both processes of the relay are on the other host; the local one, which led first, is gone. */
 static struct pair
@@ -242,7 +244,8 @@ Test(relay_standby, a_backlog_behind_a_slow_network_is_read_in_pages_that_leave_
     if (!network_possible())
         cr_skip_test("needs root, for a network namespace");
     struct network *network = network_open();
-    story_begin(&story, &(struct story_options){.network = network});
+    story_begin(&story, &(struct story_options){.network = network,
+                                                .lease_ms = (int)(STORY_LEASE_MS * wait_patience())});
     struct pair pair = start_remote_pair(&story, network);
     PGconn *admin = story_admin(&story);
     trickle(&story, admin);

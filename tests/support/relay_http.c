@@ -4,13 +4,14 @@
 #include "base/error.h"
 #include "support/relay_daemon.h"
 #include "support/scratch.h"
+#include "support/wait.h"
 
 #include <curl/curl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ANSWER_MS 2000L
+#define ANSWER_MS 2000
 
 struct body {
     char *text;
@@ -39,7 +40,7 @@ daemon_http(const struct daemon *daemon, const char *path, char **body)
         test_fail("curl_easy_init failed");
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, ANSWER_MS);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)(ANSWER_MS * wait_patience()));
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, body_append);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, &got);
