@@ -93,8 +93,9 @@ Test(relay_lead, a_standby_that_is_stopped_while_it_takes_the_lead_gives_it_back
     daemon_kill(story.relay);
     postgres_exec(
         admin,
-        "select pg_terminate_backend(pid, 10000) from pg_stat_activity where usename = '" POSTGRES_RELAY
-        "' and datname = current_database() and wait_event_type = 'Lock'");
+        "select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = current_database()"
+        " and application_name like '%%' || (select left(holder, 8) from outbox.journal order by seq desc "
+        "limit 1)");
     wait_for(waits_for_a_lock(admin), 20000);
     kill(daemon_pid(standby), SIGTERM);
     wait_for(daemon_log_contains(standby, "asked to stop"), 10000);
