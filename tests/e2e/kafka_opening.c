@@ -14,7 +14,7 @@
 
 #define TOPIC "opening"
 /* So long is a request on its way: time enough to send another. */
-#define RTT_MS (int)(200 * wait_patience())
+#define RTT_MS ((int)(200 * wait_patience()))
 
 TestSuite(kafka_opening, .timeout = 60);
 

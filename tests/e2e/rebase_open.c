@@ -89,15 +89,6 @@ rebase_begin(const struct setup *setup)
     return rebasing;
 }
 
-static bool
-has(const char *path, const char *text)
-{
-    char *file = scratch_read_file(path);
-    bool found = strstr(file, text) != NULL;
-    free(file);
-    return found;
-}
-
 static void
 rebase_end(struct rebasing *rebasing)
 {
@@ -116,9 +107,9 @@ Test(rebase_open, position_waits_for_a_transaction_of_another_producer_and_sees_
     struct rebasing rebasing = rebase_begin(&setup);
     char *says = must_format("waiting for a transaction in %.20s", setup.topics[0]);
     int exit_code;
-    wait_for(has(rebasing.err, says) || process_ended(rebasing.pid, &exit_code), 30000);
-    cr_assert(has(rebasing.err, says), "it was not waited for");
-    cr_expect_not(has(rebasing.out, "are in Kafka"), "counted before all was seen");
+    wait_for(scratch_file_contains(rebasing.err, says) || process_ended(rebasing.pid, &exit_code), 30000);
+    cr_assert(scratch_file_contains(rebasing.err, says), "it was not waited for");
+    cr_expect_not(scratch_file_contains(rebasing.out, "are in Kafka"), "counted before all was seen");
     stranger_end(other, false); /* what it wrote is no event */
     rebase_end(&rebasing);
     daemon_again(setup.relay);

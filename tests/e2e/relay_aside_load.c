@@ -35,9 +35,9 @@ static void
 take_over(bool exact)
 {
     struct story story;
-    /* another process waits: a stall of the machine must not be a takeover */
-    int lease_ms = (int)(STORY_LEASE_MS * wait_patience()), piece_ms = (int)(PIECE_MS * wait_patience());
-    story_begin(&story, &(struct story_options){.proxied = true, .exact = exact, .lease_ms = lease_ms});
+    int piece_ms = (int)(PIECE_MS * wait_patience());
+    story_begin(&story,
+                &(struct story_options){.proxied = true, .exact = exact, .lease_ms = STORY_LONG_LEASE_MS});
     PGconn *admin = story_admin(&story);
     emit(&story, admin, 0);
     story_await_confirmed(&story);
@@ -53,13 +53,13 @@ take_over(bool exact)
     double epoch = daemon_metric(next, "outbox_epoch");
     daemon_again(story.relay);
     story_await_confirmed(&story);
-    cr_expect_gt(fproxy_fired(story.proxy, slow) * piece_ms, lease_ms);
+    cr_expect_gt(fproxy_fired(story.proxy, slow) * piece_ms, story.lease_ms);
     cr_expect_eq(fproxy_seen(story.proxy, ahead), 1, "nothing is ahead: there is one piece");
     cr_expect_eq(daemon_metric(next, "outbox_epoch"), epoch, "another process has led meanwhile");
     story_await_lead(next);
     cr_expect_eq(postgres_int(admin, "select hold from outbox.held_event"), FIRST_ID + HOLDING / 2);
-    wait_for(daemon_metric(next, "outbox_dead_letters") == HOLDING + SKIPPED, 35000);
-    wait_for(daemon_metric(next, "outbox_held_events") == 1, 35000);
+    wait_for(daemon_metric(next, "outbox_dead_letters") == HOLDING + SKIPPED, DAEMON_COUNTED_MS);
+    wait_for(daemon_metric(next, "outbox_held_events") == 1, DAEMON_COUNTED_MS);
     PQfinish(admin);
     daemon_free(next);
     story_end(&story);

@@ -11,9 +11,6 @@
 
 TestSuite(relay_dead, .timeout = 180);
 
-/* The relay counts once in 30 s at the most (COUNT_MOST_US), and looks every second. */
-#define COUNTED_MS 35000
-
 static const char *const at_least_once[] = {"lease=1s", NULL};
 
 static void
@@ -67,8 +64,8 @@ expect_held(struct setup *setup)
     cr_expect_eq(count(setup, "held_event"), 56);
     if (setup->position[0] == '\0') /* a transaction has records of its own */
         cr_expect_eq(setup_count(setup), 201 - 57);
-    wait_for(daemon_metric(setup->relay, "outbox_dead_letters") == 1, COUNTED_MS);
-    wait_for(daemon_metric(setup->relay, "outbox_held_events") == 56, COUNTED_MS);
+    wait_for(daemon_metric(setup->relay, "outbox_dead_letters") == 1, DAEMON_COUNTED_MS);
+    wait_for(daemon_metric(setup->relay, "outbox_held_events") == 56, DAEMON_COUNTED_MS);
 }
 
 static void
@@ -105,7 +102,7 @@ hold_and_retry(bool exact)
     emit(&setup, topic, "sick", 4);
     setup_wait_confirmed(&setup, 10000);
     setup_expect_all_once(&setup, 1000);
-    wait_for(daemon_metric(setup.relay, "outbox_dead_letters") == 0, COUNTED_MS);
+    wait_for(daemon_metric(setup.relay, "outbox_dead_letters") == 0, DAEMON_COUNTED_MS);
     cr_expect_eq(daemon_metric(setup.relay, "outbox_held_events"), 0);
     setup_end(&setup);
 }

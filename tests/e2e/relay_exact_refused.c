@@ -79,14 +79,6 @@ Test(relay_exact_refused, a_topic_that_may_not_be_written_is_named_with_the_miss
     setup_end(&setup);
 }
 
-/* A broker takes up what is forbidden a moment after it has said so: an event may still come in time. */
-static bool
-names_position_for(struct setup *setup, const char *topic)
-{
-    emit(setup, topic, 1);
-    return daemon_readiness_is(setup->relay, 503, setup->position);
-}
-
 Test(relay_exact_refused, a_position_topic_that_may_not_be_written_is_named_and_heals__P3_P5__row_32)
 {
     struct broker *broker = broker_start(&(struct broker_options){.properties = BROKER_WITH_ACLS});
@@ -96,7 +88,8 @@ Test(relay_exact_refused, a_position_topic_that_may_not_be_written_is_named_and_
     emit(&setup, topic, 10);
     setup_expect_all_once(&setup, 20000);
     broker_deny(broker, setup.position, "WRITE");
-    wait_for(names_position_for(&setup, topic), NAMED_MS);
+    emit(&setup, topic, 1);
+    wait_for(daemon_readiness_is(setup.relay, 503, setup.position), NAMED_MS);
     wait_for(status_says(&setup, setup.position, "allow READ, WRITE and DESCRIBE"), 5000);
     broker_allow(broker, setup.position);
     expect_healed(&setup);

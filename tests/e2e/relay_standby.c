@@ -244,8 +244,7 @@ Test(relay_standby, a_backlog_behind_a_slow_network_is_read_in_pages_that_leave_
     if (!network_possible())
         cr_skip_test("needs root, for a network namespace");
     struct network *network = network_open();
-    story_begin(&story, &(struct story_options){.network = network,
-                                                .lease_ms = (int)(STORY_LEASE_MS * wait_patience())});
+    story_begin(&story, &(struct story_options){.network = network, .lease_ms = STORY_LONG_LEASE_MS});
     struct pair pair = start_remote_pair(&story, network);
     PGconn *admin = story_admin(&story);
     trickle(&story, admin);

@@ -18,6 +18,8 @@
 /* Streams in which one disturbance may make a run of re-sent records. */
 #define STORY_STREAMS ((size_t)STORY_TOPICS * STORY_PARTITIONS)
 #define STORY_LEASE_MS 1000
+/* Where another process waits, and a stall of the machine must not be a takeover. */
+#define STORY_LONG_LEASE_MS ((int)(STORY_LEASE_MS * wait_patience()))
 #define STORY_OVERRIDES 4
 
 enum story_standby { STORY_ALONE, STORY_ASYNC, STORY_SYNC };

@@ -28,19 +28,10 @@ command_start(const char *name, const char *word, const char *conninfo, const ch
     return command;
 }
 
-static bool
-has_said(const struct command *command, const char *words)
-{
-    char *output = scratch_read_file(command->output_path);
-    bool said = strstr(output, words) != NULL;
-    free(output);
-    return said;
-}
-
 void
 command_wait_until_said(const struct command *command, const char *words)
 {
-    wait_for(has_said(command, words), 20000);
+    wait_for(scratch_file_contains(command->output_path, words), 20000);
 }
 
 char *
@@ -58,7 +49,7 @@ command_restart_server(const struct command *command, struct postgres *postgres)
     command_wait_until_said(command, "cannot connect, tries again");
     process_pause(command->pid);
     postgres_up(postgres);
-    kill(command->pid, SIGCONT);
+    process_continue(command->pid);
 }
 
 int

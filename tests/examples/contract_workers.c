@@ -10,7 +10,6 @@
 #include "support/wait.h"
 
 #include <criterion/criterion.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,7 +97,7 @@ Test(contract_workers, a_worker_that_lost_its_claim_stores_nothing)
     char *said = world_wait_said(world, 1, "\n");
     cr_expect_str_eq(said, "contract: C-1: another worker has claimed C-1 since; what it stores counts\n");
     cr_expect_eq(world_count_rows(world, "contract"), 0, "who lost the claim has stored something");
-    kill(other, SIGCONT);
+    process_continue(other);
     wait_for(postgres_int(world->admin, "select count(*) from contract where version = 2") == 1, 20000);
     world_stop(late);
     world_stop(other);

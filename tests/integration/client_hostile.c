@@ -261,7 +261,7 @@ Test(client_hostile, a_rollback_that_is_not_answered_does_not_outlive_the_deadli
     int64_t from_us = clock_monotonic_us();
     cr_assert_not(outbox_run(client.app, &(struct outbox_options){.timeout_ms = client_deadline_ms()},
                              freeze_and_decline, &backend, &error));
-    kill(backend, SIGCONT);
+    process_continue(backend);
     cr_assert_lt(clock_monotonic_us() - from_us, (int64_t)(wait_patience() * 2300000));
     cr_assert_eq(PQstatus(client.app), CONNECTION_BAD);
     client_close(&client);
@@ -291,7 +291,7 @@ Test(client_hostile, a_read_only_unit_that_writes_after_all_is_not_said_to_have_
         cr_assert_not(outbox_run(
             client.app, &(struct outbox_options){.timeout_ms = client_deadline_ms(), .read_only = true},
             write_after_all, (void *)hows[i], &error));
-        kill(backend, SIGCONT);
+        process_continue(backend);
         wait_for(postgres_int(client.outbox.admin, "select count(*) from pg_stat_activity where pid = %d",
                               backend) == 0,
                  10000);

@@ -190,7 +190,7 @@ Test(client_lost, a_unit_that_wrote_nothing_is_never_unknown)
     struct outbox_error error;
     struct outbox_options options = {.timeout_ms = client_deadline_ms(), .read_only = true};
     cr_assert_not(outbox_run(client.app, &options, read_and_freeze, NULL, &error));
-    kill(backend, SIGCONT);
+    process_continue(backend);
     cr_assert_eq(error.kind, OUTBOX_ERROR_TIMEOUT, "%d %s", error.kind, error.message);
     cr_assert_eq(error.xid, 0);
     client_close(&client);
@@ -300,7 +300,7 @@ Test(client_lost, a_server_that_is_silent_is_cut_off)
     cr_assert_not(outbox_run(client.app, &options, freeze_and_write, NULL, &error));
     cr_assert_eq(error.kind, OUTBOX_ERROR_TIMEOUT, "%d %s", error.kind, error.message);
     cr_assert_eq(PQstatus(client.app), CONNECTION_BAD);
-    kill(backend, SIGCONT);
+    process_continue(backend);
     wait_for(postgres_int(client.outbox.admin, "select count(*) from pg_stat_activity where pid = %d",
                           backend) == 0,
              10000);

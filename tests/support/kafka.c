@@ -263,7 +263,7 @@ void
 broker_continue(struct broker *broker)
 {
     CHECK(broker->own && broker->pid != 0);
-    kill(broker->pid, SIGCONT);
+    process_continue(broker->pid);
 }
 
 void
@@ -320,8 +320,5 @@ broker_directory(const struct broker *broker)
 bool
 broker_log_contains(const struct broker *broker, const char *text)
 {
-    char *log = scratch_read_file(broker_log_path(broker));
-    bool contains = strstr(log, text) != NULL;
-    free(log);
-    return contains;
+    return scratch_file_contains(broker_log_path(broker), text);
 }

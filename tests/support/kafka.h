@@ -82,7 +82,7 @@ void broker_add_partitions(struct broker *broker, const char *topic, int partiti
 void broker_configure_topic(struct broker *broker, const char *topic, const char *name, const char *value);
 
 /* Denies an operation ("WRITE", "DESCRIBE", "DESCRIBE_CONFIGS", "READ", "CREATE", "ALL") on a topic to everyone, and no other; wants
- * BROKER_WITH_ACLS. allow: takes every such denial of the topic back. */
+ * BROKER_WITH_ACLS. allow: takes every such denial of the topic back. When either returns, the broker judges by it. */
 void broker_deny(struct broker *broker, const char *topic, const char *operation);
 void broker_allow(struct broker *broker, const char *topic);
 /* The same on the cluster as a whole ("DESCRIBE_CONFIGS", "IDEMPOTENT_WRITE"). */

@@ -253,12 +253,6 @@ postgres_stop_immediate(struct postgres *postgres)
     postgres_stop(postgres, SIGQUIT);
 }
 
-static void
-wake(pid_t pid)
-{
-    kill(pid, SIGCONT);
-}
-
 void
 postgres_kill(struct postgres *postgres)
 {
@@ -271,7 +265,7 @@ postgres_kill(struct postgres *postgres)
     /* backends notice by themselves; until the last one is gone the shared memory is in use and no start
      * succeeds */
     for (size_t i = 0; i < count; i++) {
-        wake(children[i]);
+        process_continue(children[i]);
         wait_for(process_gone(children[i]), START_MS);
     }
 }
@@ -297,7 +291,7 @@ postgres_pause(struct postgres *postgres)
 void
 postgres_continue(struct postgres *postgres)
 {
-    with_all(postgres, wake);
+    with_all(postgres, process_continue);
 }
 
 void

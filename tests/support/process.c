@@ -182,6 +182,12 @@ process_pause(pid_t pid)
     wait_for(process_stopped(pid), PAUSE_MS);
 }
 
+void
+process_continue(pid_t pid)
+{
+    kill(pid, SIGCONT);
+}
+
 long
 process_status_kib(pid_t pid, const char *field)
 {

@@ -212,7 +212,8 @@ daemon_pause(struct daemon *daemon)
 void
 daemon_continue(struct daemon *daemon)
 {
-    daemon_signal(daemon, SIGCONT);
+    if (daemon_running(daemon))
+        process_continue(daemon->pid);
 }
 
 void
@@ -250,10 +251,7 @@ daemon_log(const struct daemon *daemon)
 bool
 daemon_log_contains(const struct daemon *daemon, const char *text)
 {
-    char *log = daemon_log(daemon);
-    bool found = strstr(log, text) != NULL;
-    free(log);
-    return found;
+    return scratch_file_contains(daemon->log, text);
 }
 
 long

@@ -52,6 +52,9 @@ bool daemon_readiness_is(const struct daemon *daemon, int status, const char *te
 /* One sample of /metrics by its name with labels exactly as printed; NAN when absent or nobody answers. */
 double daemon_metric(const struct daemon *daemon, const char *sample);
 
+/* By then a leader has counted its dead letters anew: it rests for 30 s at the most (COUNT_MOST_US), and looks every second. */
+#define DAEMON_COUNTED_MS 35000
+
 /* One command run to its end (30 s at most): outboxd ARG.., NULL-terminated. */
 struct outboxd_result {
     int exit_code;

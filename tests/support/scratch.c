@@ -152,6 +152,15 @@ scratch_read_file(const char *path)
     return text;
 }
 
+bool
+scratch_file_contains(const char *path, const char *text)
+{
+    char *file = scratch_read_file(path);
+    bool found = strstr(file, text) != NULL;
+    free(file);
+    return found;
+}
+
 char *
 scratch_read_proc(pid_t pid, const char *name)
 {

@@ -31,6 +31,7 @@ int scratch_port(void);
 
 /* Whole file as a string with a NUL behind it; "" when there is no such file. The caller frees it. */
 char *scratch_read_file(const char *path);
+bool scratch_file_contains(const char *path, const char *text);
 /* What /proc shows of a process, with blanks for the zero bytes between words; of 64 KiB the beginning. The test fails when it is gone. The caller
  * frees it. */
 char *scratch_read_proc(pid_t pid, const char *name);
@@ -73,8 +74,9 @@ long process_status_kib(pid_t pid, const char *field);
 size_t process_children(pid_t parent, pid_t *children, size_t capacity);
 
 /* SIGSTOP, and waits until no thread of it runs: on a busy machine kill() is back long before, and the others go on meanwhile. Nothing when it is
- * gone. SIGCONT wakes it. */
+ * gone. */
 void process_pause(pid_t pid);
+void process_continue(pid_t pid);
 
 /* True when there is no such process, or only what is left of it until its parent looks; for those of others. */
 bool process_gone(pid_t pid);
