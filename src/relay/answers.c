@@ -99,7 +99,7 @@ answer_page(struct relay *relay, struct error *error)
     struct page *page = NULL;
     if (!reader_read_page(relay->reader, &page, error))
         return false;
-    leading_took_page(relay, reader_page_cost(relay->reader), relay->now_us - relay->request_sent_us);
+    leading_took_page(relay, PACE_STREAM, reader_page_cost(relay->reader));
     relay->counters.tick_events_so_far += (int64_t)page->count;
     relay->rate_events += (int64_t)page->count;
     if (page->last_of_tick)

@@ -55,13 +55,10 @@ void leading_settle(struct relay *relay); /* moves the confirmed edge over what 
 /* Until when something may be sent, as long as no other request is confirmed; 0: nothing may. */
 int64_t leading_lease_until_us(const struct relay *relay);
 bool leading_holds_lease(const struct relay *relay);
-/* The first page is small, later ones grow while they are read fast; a doubling each, so five pages to the default. A page of a
- * few small events tells nothing about a large one. */
-#define PAGE_FIRST (INT64_C(256) * 1024)
 /* The tick that is being read has more, and there is room for it. */
 bool leading_reads_on(const struct relay *relay);
-/* A page with so many bytes was read, or was lost under way (0). */
-void leading_took_page(struct relay *relay, int64_t bytes, int64_t took_us);
+/* The answer has brought a page with so many bytes. */
+void leading_took_page(struct relay *relay, enum pace_kind kind, int64_t bytes);
 int64_t leading_retention_us(const struct relay *relay); /* between two looks at the ring */
 void leading_drop(struct relay *relay);                  /* forgets ticks and pages; nothing may be out */
 

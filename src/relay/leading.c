@@ -13,8 +13,6 @@
 #define ROWS_AT_ONCE 256
 /* Enough for 64 ticks between sending and acknowledgement; bulk is bounded by `memory` long before. */
 #define PAGES_IN_FLIGHT 64
-/* One event at least is in a page, so that smaller ones would only be more of them. */
-#define PAGE_LEAST (INT64_C(16) * 1024)
 /* One slot of the ring, or one piece of the journal, is looked at a time. */
 #define RETENTION_US (INT64_C(5) * 1000000)
 
@@ -162,17 +160,14 @@ leading_page_limit(const struct relay *relay)
     int64_t limit = relay->settings->batch_bytes;
     if (limit > relay->settings->memory_bytes / 4)
         limit = relay->settings->memory_bytes / 4;
-    return limit < relay->page_bytes ? limit : relay->page_bytes;
+    return limit < relay->pace.bytes ? limit : relay->pace.bytes;
 }
 
 void
-leading_took_page(struct relay *relay, int64_t bytes, int64_t took_us)
+leading_took_page(struct relay *relay, enum pace_kind kind, int64_t bytes)
 {
-    bool fast = took_us < heartbeat_us(relay) / 8;
-    if (took_us > heartbeat_us(relay) / 2)
-        relay->page_bytes = relay->page_bytes / 2 > PAGE_LEAST ? relay->page_bytes / 2 : PAGE_LEAST;
-    else if (fast && bytes >= relay->page_bytes / 2 && relay->page_bytes < relay->settings->batch_bytes)
-        relay->page_bytes *= 2;
+    struct pace_page page = {.bytes = bytes, .took_us = relay->now_us - relay->request_sent_us};
+    pace_took(&relay->pace, kind, page, heartbeat_us(relay), relay->settings->batch_bytes);
 }
 
 /* I6: a page is asked for only when there is room for all of it, so that reading it never waits for Kafka. Their number is

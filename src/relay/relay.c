@@ -109,7 +109,7 @@ relay_new(struct relay **made, const struct settings *settings, struct error *er
     relay->connect_backoff = backoff_make(RECONNECT_FIRST_US, RECONNECT_LAST_US, seed);
     verdict_init(&relay->verdict, settings->dead_letter_policy == DEAD_LETTER_STOP, seed / 2);
     attempts_init(relay, seed / 3);
-    relay->page_bytes = PAGE_FIRST;
+    relay->pace.bytes = PACE_FIRST;
     relay->pipeline.exact = settings->delivery == DELIVERY_EXACTLY_ONCE;
     relay->topics = topic_table_new(settings->topics, settings->topics_count);
     if (!session_new(&relay->session, settings, name, error) || !sending_new(relay, error)) {

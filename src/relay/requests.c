@@ -192,7 +192,7 @@ push_letter(struct relay *relay, struct side *side, const struct waiting_page *r
         bool ends = side->request.progress != 0 && /* what came in the time of one page */
                     !is_full(relay, read, relay->beside.asked_events);
         side->closing = ends && (side->closing || side_close(relay));
-        leading_took_page(relay, read->cost, relay->now_us - relay->request_sent_us);
+        leading_took_page(relay, PACE_HELD, read->cost);
         side_push(relay, page, side->request.number);
         side->out = true;
         return;

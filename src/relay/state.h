@@ -10,6 +10,7 @@
 #include "postgres/reader.h"
 #include "relay/aside.h"
 #include "relay/exact.h"
+#include "relay/pace.h"
 #include "relay/pipeline.h"
 #include "relay/relay.h"
 #include "relay/verdict.h"
@@ -118,7 +119,7 @@ struct relay {
     int64_t poll_at_us, poll_interval_us;
     int64_t rate_events, rate_from_us; /* events read since then */
     double events_per_s;               /* as they came lately */
-    int64_t page_bytes;      /* a page of this size takes a small part of the lease, as far as is known */
+    struct pace pace;
     int64_t retention_at_us; /* next look at a slot */
     int retention_slot;
     bool sweep_refused;  /* the ring could not be swept, and the log says so */

@@ -20,7 +20,7 @@ ever) is taken. What it can do:
     hold       the right answer as of now, sent when the file DIRECTORY/release exists
     change     the right answer; then contract `id` becomes what `contract` says, field by field
 
-DIRECTORY/requests gets a line for each request when it begins: "MS PATH IF-NONE-MATCH", and DIRECTORY/answers one when it was
+DIRECTORY/requests gets a line for each request when it begins: "MS PATH IF-NONE-MATCH", and DIRECTORY/answers one when it is
 answered: "MS PATH STATUS".
 """
 
@@ -116,9 +116,9 @@ class Api(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         if status != 304:
             self.send_header("Content-Length", str(len(body)))
+        note("answers", self.path, str(status))  # before the client has it, and ends
         self.end_headers()
         self.wfile.write(body)
-        note("answers", self.path, str(status))
 
     def send_right(self, answer):
         status, etag, body = answer

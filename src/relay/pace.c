@@ -1,0 +1,48 @@
+/* pace.c: see pace.h. Called by leading.c. */
+#include "relay/pace.h"
+
+#include <stdbool.h>
+
+static void
+shrink(struct pace *pace)
+{
+    pace->bytes = pace->bytes / 2 > PACE_LEAST ? pace->bytes / 2 : PACE_LEAST;
+}
+
+static void
+grow(struct pace *pace, int64_t most)
+{
+    if (pace->bytes < most)
+        pace->bytes *= 2;
+}
+
+/* Half as large again, or more, and not a quarter slower. A page of a few small events tells nothing about a large one. */
+static bool
+is_no_slower(const struct pace *pace, const struct pace_page *large, const struct pace_page *small)
+{
+    return large->bytes >= pace->bytes / 2 && large->bytes * 2 >= small->bytes * 3 &&
+           large->took_us * 4 <= small->took_us * 5;
+}
+
+void
+pace_took(struct pace *pace, enum pace_kind kind, struct pace_page page, int64_t heartbeat_us, int64_t most)
+{
+    struct pace_page *slow = &pace->slow[kind];
+    if (page.took_us <= heartbeat_us / 2) {
+        *slow = (struct pace_page){0};
+        if (page.took_us < heartbeat_us / 8 && page.bytes >= pace->bytes / 2)
+            grow(pace, most);
+        return;
+    }
+    if (slow->took_us != 0 && (is_no_slower(pace, &page, slow) || is_no_slower(pace, slow, &page)))
+        grow(pace, most);
+    else
+        shrink(pace);
+    *slow = page;
+}
+
+void
+pace_lost(struct pace *pace)
+{
+    shrink(pace);
+}
