@@ -173,7 +173,7 @@ write_backlog(FILE *out, const struct snapshot *snapshot)
     write_gauge(out, "outbox_paused_topic_seconds",
                 "Time since the oldest pause of a topic began; 0 when there is none.",
                 snapshot->paused_topic_seconds);
-    write_gauge(out, "outbox_in_flight_events", "Events read and not yet confirmed.",
+    write_gauge(out, "outbox_in_flight_events", "Events sent and not yet acknowledged by Kafka.",
                 (double)snapshot->in_flight_events);
     write_gauge(out, "outbox_in_flight_bytes", "Bytes of the events in flight, with their overhead.",
                 (double)snapshot->in_flight_bytes);

@@ -88,7 +88,7 @@ static const char wanted[] =
     "# HELP outbox_paused_topic_seconds Time since the oldest pause of a topic began; 0 when there is none.\n"
     "# TYPE outbox_paused_topic_seconds gauge\n"
     "outbox_paused_topic_seconds 61.5\n"
-    "# HELP outbox_in_flight_events Events read and not yet confirmed.\n"
+    "# HELP outbox_in_flight_events Events sent and not yet acknowledged by Kafka.\n"
     "# TYPE outbox_in_flight_events gauge\n"
     "outbox_in_flight_events 4\n"
     "# HELP outbox_in_flight_bytes Bytes of the events in flight, with their overhead.\n"
