@@ -59,6 +59,8 @@ bool leading_holds_lease(const struct relay *relay);
 bool leading_reads_on(const struct relay *relay);
 /* The answer has brought a page with so many bytes. */
 void leading_took_page(struct relay *relay, enum pace_kind kind, int64_t bytes);
+/* The connection is lost, with what was asked. */
+void leading_lost_page(struct relay *relay);
 int64_t leading_retention_us(const struct relay *relay); /* between two looks at the ring */
 void leading_drop(struct relay *relay);                  /* forgets ticks and pages; nothing may be out */
 

@@ -19,7 +19,7 @@
 static int64_t
 heartbeat_us(const struct relay *relay)
 {
-    return relay->settings->lease_us / 4;
+    return relay->settings->lease_us / PACE_HEARTBEATS;
 }
 
 static int64_t
@@ -151,23 +151,35 @@ ask_step(struct relay *relay, bool confirm_due)
     relay_asked(relay, REQUEST_STEP);
 }
 
-/* A quarter of `memory` at most, so that one page is read while others are out; and what is read well within the lease, for there
- * is no heartbeat while a page is under way: behind a slow network, a leader that reads for longer than its lease is replaced,
- * and the next one reads the same page. */
+/* A quarter of `memory` at most, so that one page is read while others are out. */
+static int64_t
+page_most(const struct relay *relay)
+{
+    int64_t share = relay->settings->memory_bytes / 4;
+    return relay->settings->batch_bytes < share ? relay->settings->batch_bytes : share;
+}
+
+/* And what is read well within the lease, for there is no heartbeat while a page is under way: behind a slow network, a leader that reads for
+ * longer than its lease is replaced, and the next one reads the same page. */
 int64_t
 leading_page_limit(const struct relay *relay)
 {
-    int64_t limit = relay->settings->batch_bytes;
-    if (limit > relay->settings->memory_bytes / 4)
-        limit = relay->settings->memory_bytes / 4;
-    return limit < relay->pace.bytes ? limit : relay->pace.bytes;
+    int64_t most = page_most(relay);
+    return most < relay->pace.bytes ? most : relay->pace.bytes;
 }
 
 void
 leading_took_page(struct relay *relay, enum pace_kind kind, int64_t bytes)
 {
     struct pace_page page = {.bytes = bytes, .took_us = relay->now_us - relay->request_sent_us};
-    pace_took(&relay->pace, kind, page, heartbeat_us(relay), relay->settings->batch_bytes);
+    pace_took(&relay->pace, kind, page, heartbeat_us(relay), page_most(relay));
+}
+
+void
+leading_lost_page(struct relay *relay)
+{
+    bool read = relay->request == REQUEST_PAGE || relay->request == REQUEST_SIDE_PAGE;
+    pace_lost(&relay->pace, read ? relay->now_us - relay->request_sent_us : 0, heartbeat_us(relay));
 }
 
 /* I6: a page is asked for only when there is room for all of it, so that reading it never waits for Kafka. Their number is

@@ -39,8 +39,7 @@ void
 link_lost(struct relay *relay, const struct error *why)
 {
     relay->take_unknown = relay->take_unknown || relay->request == REQUEST_TAKE;
-    if (relay->request == REQUEST_PAGE || relay->request == REQUEST_SIDE_PAGE)
-        pace_lost(&relay->pace);
+    leading_lost_page(relay);
     relay->request = REQUEST_NONE;
     relay->prepared = false;
     relay->doubtful = relay->owns; /* the journal is looked at before anything else is sent */
