@@ -52,7 +52,9 @@ java)
     remember "$directory/.wanted"
     ;;
 node)
-    cp package.json reprice.js "$directory"
+    for file in package.json reprice.js; do # whole at any moment: it may be running
+        cmp -s $file "$directory/$file" || { cp $file "$directory/$file.new" && mv "$directory/$file.new" "$directory/$file"; }
+    done
     made package.json && exit 0
     (cd "$directory" && npm install --no-package-lock --no-audit --no-fund --loglevel=error)
     remember package.json

@@ -7,7 +7,7 @@ says how it behaves, and is read whenever it matters:
     slow MS                    accepts, and takes so long for it
     refuse CODE STAGE [TO]     answers CODE at the greeting, to mail, rcpt or data; with TO: only for this recipient
     hang                       never answers a recipient, until the mode changes
-    hold                       keeps the mail, and does not say so until the mode changes
+    hold [N]                   keeps the mail, and does not say so until the mode changes; with N: so many, then 451 to data
 """
 import asyncio
 import os
@@ -16,6 +16,7 @@ import sys
 from aiosmtpd.smtp import SMTP
 
 DIRECTORY, PORT = sys.argv[1], int(sys.argv[2])
+RECEIVED = os.path.join(DIRECTORY, "received")
 
 
 def mode():
@@ -35,13 +36,17 @@ def refusal(stage, recipient):
     return None
 
 
+def has_enough():
+    words = mode()
+    return words[0] == "hold" and words[1:] != [] and len(os.listdir(RECEIVED)) >= int(words[1])
+
+
 def keep(envelope):
-    received = os.path.join(DIRECTORY, "received")
-    name = f"{len(os.listdir(received)):06}"
+    name = f"{len(os.listdir(RECEIVED)):06}"
     # complete or not there: the test counts the names
     with open(os.path.join(DIRECTORY, "unfinished"), "wb") as file:
         file.write(envelope.rcpt_tos[0].encode() + b"\n" + envelope.content)
-    os.rename(file.name, os.path.join(received, name))
+    os.rename(file.name, os.path.join(RECEIVED, name))
 
 
 class Handler:
@@ -55,7 +60,7 @@ class Handler:
         return refusal("rcpt", address) or "250 OK"
 
     async def handle_DATA(self, server, session, envelope):
-        refused = refusal("data", envelope.rcpt_tos[0])
+        refused = "451 enough" if has_enough() else refusal("data", envelope.rcpt_tos[0])
         if refused is None:
             if mode()[0] == "slow":
                 await asyncio.sleep(int(mode()[1]) / 1000)

@@ -39,6 +39,7 @@ Test(welcome, mails_say_to_whom_from_whom_and_for_which_event_they_are, .timeout
     struct stage stage = stage_open_at_work("accept", NULL);
     cr_assert_eq(stage_sign_up(&stage, 1, 0, 20000), 1);
     stage_wait_mails(&stage, 1);
+    stage_wait_said(&stage, "sent", 1);
     struct received_mails mails = mail_server_read(stage.mail);
     char *id = must_format("Message-ID: <welcome." DAEMON_SOURCE ".%" PRId64 "@example.org>\r\n",
                            postgres_int(stage.admin, "select id from outbox.event"));

@@ -61,7 +61,7 @@ Test(welcome,
     struct stage stage = stage_open_at_work("hold", OPTIONS("--timeout", "1", "--copies", "2"));
     cr_assert_eq(stage_sign_up(&stage, 2, 0, AT_ONCE_MS), 2);
     stage_wait_said(&stage, "doubtful", 2); /* the second one's turn came, too */
-    cr_expect_eq(mail_server_count(stage.mail), 4);
+    wait_for(mail_server_count(stage.mail) == 4, 10000); /* it may be behind the mailer, who has gone on */
     cr_expect_eq(refused(&stage, "given_up_at is not null and handed_over = 2 and tries = 2"
                                  " and reason like 'in doubt%%'"),
                  2);
@@ -85,12 +85,8 @@ Test(welcome,
 Test(welcome, copies_are_counted_across_mailers_and_other_refusals, .timeout = 120)
 {
     const char *const *options = OPTIONS("--timeout", "1", "--copies", "3");
-    struct stage stage = stage_open_at_work("hold", options);
+    struct stage stage = stage_open_at_work("hold 1", options);
     cr_assert_eq(stage_sign_up(&stage, 1, 0, AT_ONCE_MS), 1);
-    wait_for(refused(&stage, "handed_over >= 1") == 1, 30000);
-    mail_server_kill(stage.mail);
-    mail_server_set(stage.mail, "refuse 451 data");
-    mail_server_up(stage.mail);
     wait_for(refused(&stage, "reason like '451%%' and handed_over in (1, 2)") == 1, 30000);
     stage_end_mailer(&stage);
     mail_server_set(stage.mail, "hold");
@@ -109,7 +105,7 @@ Test(welcome, a_mailer_that_is_asked_to_stop_does_so_though_the_mail_server_answ
     cr_assert_eq(stage_sign_up(&stage, 1, 0, AT_ONCE_MS), 1);
     stage_wait_said(&stage, "doubtful", 1);
     stage_end_mailer(&stage);
-    cr_expect_eq(mail_server_count(stage.mail), 1);
+    wait_for(mail_server_count(stage.mail) == 1, 10000);
     stage_close(&stage);
 }
 

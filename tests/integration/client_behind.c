@@ -211,11 +211,14 @@ expect_lost(outbox_work *work, enum outbox_error_kind kind)
 {
     struct client client = client_open();
     struct outbox_error error;
+    int pid = PQbackendPID(client.app);
     cr_assert_not(outbox_run(client.app, NULL, work, NULL, &error));
     cr_assert_eq(error.kind, kind, "%d %s", error.kind, error.message);
-    cr_assert_eq(client_items(&client), 0);
-    if (PQstatus(client.app) != CONNECTION_OK)
+    if (PQstatus(client.app) != CONNECTION_OK) {
+        client_await_cut(&client, pid);
         PQreset(client.app);
+    }
+    cr_assert_eq(client_items(&client), 0);
     client_must_run(&client, NULL, client_write_one, &one);
     client_close(&client);
 }

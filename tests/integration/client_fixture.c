@@ -47,6 +47,13 @@ client_items(const struct client *client)
     return postgres_int(client->outbox.admin, "select count(*) from item");
 }
 
+void
+client_await_cut(const struct client *client, int pid)
+{
+    wait_for(postgres_int(client->outbox.admin, "select count(*) from pg_stat_activity where pid = %d", pid) == 0,
+             20000);
+}
+
 int64_t
 client_events(const struct client *client)
 {

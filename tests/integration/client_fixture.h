@@ -20,6 +20,10 @@ void client_prepare(struct client *client);
 
 /* What is committed, as another connection sees it. */
 int64_t client_items(const struct client *client);
+
+/* A connection that was cut may still be committing: waits until its server process (PQbackendPID before the cut) is gone. */
+void client_await_cut(const struct client *client, int pid);
+
 int64_t client_events(const struct client *client);
 
 /* Inserts item `id` and emits an event with that key; the two that always stand or fall together. */

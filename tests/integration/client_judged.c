@@ -76,9 +76,12 @@ expect_honest(const struct mischief *mischief)
     for (size_t i = 0; i < 6; i++) {
         struct client client = client_open();
         struct outbox_error error;
+        int pid = PQbackendPID(client.app);
         works_run = 0;
         bool done = outbox_run(client.app, &options[i % 2], works[i / 2], (void *)mischief, &error);
         cr_assert_not(done, "%zu: success for %s", i, mischief->sent);
+        if (PQstatus(client.app) != CONNECTION_OK)
+            client_await_cut(&client, pid);
         bool warned = error.kind == OUTBOX_ERROR_BROKEN || error.kind == OUTBOX_ERROR_UNKNOWN;
         cr_assert(warned || client_items(&client) == 0, "%zu: %d %s", i, error.kind, error.message);
         cr_assert_eq(works_run, 1, "a broken unit does not run again");

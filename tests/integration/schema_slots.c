@@ -28,9 +28,8 @@ Test(schema_slots, events_change_slots_at_the_chosen_width)
         postgres_int(outbox.admin, "select extract(epoch from slot_width)::int from outbox.schema_version"),
         1);
     for (int slots = 0; slots < 3; slots++) {
-        postgres_exec(outbox.writer, "begin; insert into outbox.event (topic) values ('t')");
-        postgres_int(outbox.writer, "select outbox.emit('t', null, null)");
-        postgres_exec(outbox.writer, "commit");
+        postgres_exec(outbox.writer, "begin; insert into outbox.event (topic) values ('t');"
+                                     " select outbox.emit('t', null, null); commit");
         wait_for(postgres_int(outbox.admin,
                               "select (clock_timestamp() > max(created_at) + interval '1 s')::int"
                               " from outbox.event") == 1,

@@ -258,6 +258,7 @@ postgres_kill(struct postgres *postgres)
 {
     CHECK(postgres->own && postgres->pid != 0);
     pid_t children[CHILDREN_MAX];
+    process_pause(postgres->pid); /* who is stopped starts no more of them */
     size_t count = process_children(postgres->pid, children, CHILDREN_MAX);
     kill(postgres->pid, SIGKILL);
     process_wait(postgres->pid, START_MS);
@@ -270,7 +271,7 @@ postgres_kill(struct postgres *postgres)
     }
 }
 
-/* The server first: who is stopped starts no more of them. */
+/* The server first, as above. */
 static void
 with_all(struct postgres *postgres, void (*act)(pid_t pid))
 {

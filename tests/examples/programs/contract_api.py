@@ -20,8 +20,8 @@ ever) is taken. What it can do:
     hold       the right answer as of now, sent when the file DIRECTORY/release exists
     change     the right answer; then contract `id` becomes what `contract` says, field by field
 
-DIRECTORY/requests gets a line for each request when it begins: "MS PATH IF-NONE-MATCH", and DIRECTORY/answers one when it is
-answered: "MS PATH STATUS".
+DIRECTORY/requests gets a line for each request, "MS PATH IF-NONE-MATCH", when it is known what comes of it, and DIRECTORY/answers
+one, "MS PATH STATUS", before the client has its answer.
 """
 
 import fnmatch
@@ -116,7 +116,7 @@ class Api(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         if status != 304:
             self.send_header("Content-Length", str(len(body)))
-        note("answers", self.path, str(status))  # before the client has it, and ends
+        note("answers", self.path, str(status))
         self.end_headers()
         self.wfile.write(body)
 
@@ -135,9 +135,9 @@ class Api(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         read_state()
-        note("requests", self.path, self.headers.get("If-None-Match", "-"))
         fault = take_fault(self.path)
-        answer = self.right_answer()
+        answer = self.right_answer()  # as of now, whatever state.json says when it has been seen that somebody asked
+        note("requests", self.path, self.headers.get("If-None-Match", "-"))
         getattr(self, "do_" + fault["do"])(fault, answer)
 
     def do_nothing(self, _, answer):
