@@ -131,7 +131,7 @@ $(O)/tests/wallclock.so: tests/support/programs/wallclock.c
 
 # the fault kit: a proxy before Kafka and Postgres, and a shim over the calls of librdkafka and libpq (tests/fault/README.md)
 FAULT_KIT := fault/fproxy fault/crashpoint.so
-$(O)/tests/e2e: | $(FAULT_KIT:%=$(O)/tests/%)
+$(O)/tests/e2e $(O)/tests/examples: | $(FAULT_KIT:%=$(O)/tests/%)
 $(O)/tests/fault/fproxy: $(patsubst %.c,$(O)/obj/%.o,$(sort $(wildcard tests/fault/fproxy*.c src/base/*.c)))
 	@mkdir -p $(@D)
 	$(call say,LINK)

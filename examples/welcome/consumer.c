@@ -2,6 +2,7 @@
 #include "consumer.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,6 +99,7 @@ consumer_open(struct consumer *consumer, const struct consumer_options *options,
         return true;
     snprintf(why, 512, "topic %s: %s", options->topic, rd_kafka_err2str(code));
     rd_kafka_destroy(consumer->client);
+    consumer->client = NULL;
     return false;
 }
 
@@ -169,7 +171,11 @@ consumer_again(struct consumer *consumer, struct received *received)
     rd_kafka_topic_partition_list_add(back, rd_kafka_topic_name(message->rkt), message->partition)->offset =
         message->offset;
     rd_kafka_error_t *error = rd_kafka_seek_partitions(consumer->client, back, CONSUMER_AGAIN_S * 1000);
-    bool done = error == NULL && back->elems[0].err == RD_KAFKA_RESP_ERR_NO_ERROR;
+    rd_kafka_resp_err_t code = error != NULL ? rd_kafka_error_code(error) : back->elems[0].err;
+    bool done = code == RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (!done)
+        fprintf(stderr, "welcome: kafka: no way back to offset %" PRId64 " of partition %d: %s\n",
+                message->offset, message->partition, rd_kafka_err2str(code));
     rd_kafka_error_destroy(error);
     rd_kafka_topic_partition_list_destroy(back);
     rd_kafka_message_destroy(message);
@@ -179,6 +185,9 @@ consumer_again(struct consumer *consumer, struct received *received)
 void
 consumer_close(struct consumer *consumer)
 {
+    if (consumer->client == NULL)
+        return;
     rd_kafka_consumer_close(consumer->client);
     rd_kafka_destroy(consumer->client);
+    consumer->client = NULL;
 }

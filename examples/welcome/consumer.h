@@ -42,9 +42,10 @@ bool consumer_next(struct consumer *consumer, int timeout_ms, struct received *r
 /* The record is worked on and need not come again. Does not wait: a commit that is lost brings the record again. */
 void consumer_done(struct consumer *consumer, struct received *received);
 
-/* The record is to come again, before the later ones of its partition. False: that cannot be had any more in this process. */
+/* The record is to come again, before the later ones of its partition. False: that is not to be had here any more, for librdkafka or the group
+ * are in its way; a consumer that is closed and opened begins at what is done, so there it does. */
 bool consumer_again(struct consumer *consumer, struct received *received);
 
-void consumer_close(struct consumer *consumer);
+void consumer_close(struct consumer *consumer); /* also of one that could not be opened */
 
 #endif

@@ -32,6 +32,7 @@ _Static_assert(ADDRESS_S *ADDRESSES + (TIMEOUT_MOST_S + POSTGRES_S + UNIT_END_S)
 struct daemon {
     struct mailer mailer;
     struct consumer consumer;
+    struct consumer_options kafka;
     const char *source; /* whose users they are: those of this database */
     sigset_t stop;      /* SIGTERM and SIGINT: blocked everywhere, and asked for where it is convenient */
     bool stopped;
@@ -80,6 +81,16 @@ pass_over(struct daemon *daemon, struct received *received)
     return true;
 }
 
+static bool
+join(struct daemon *daemon)
+{
+    char why[512];
+    if (consumer_open(&daemon->consumer, &daemon->kafka, why))
+        return true;
+    fprintf(stderr, "welcome: %s\n", why);
+    return false;
+}
+
 /* False: the program cannot go on. */
 static bool
 handle(struct daemon *daemon, struct received *received)
@@ -101,13 +112,14 @@ handle(struct daemon *daemon, struct received *received)
         consumer_done(&daemon->consumer, received);
         return true;
     }
+    bool joined = true;
     if (!consumer_again(&daemon->consumer, received)) {
-        fputs("welcome: cannot go back to an event that was not done; start me again, it will come\n",
-              stderr);
-        return false;
+        fputs("welcome: joining the group anew, for the event to come again\n", stderr);
+        consumer_close(&daemon->consumer);
+        joined = join(daemon);
     }
     wait_ms(daemon, pause_after(daemon->failures++));
-    return true;
+    return joined;
 }
 
 struct pruning {
@@ -160,16 +172,13 @@ run(struct daemon *daemon)
 static int
 be_mailer(struct daemon *daemon, const struct options *options)
 {
-    struct consumer_options kafka = {.brokers = options->brokers,
-                                     .group = options->group,
-                                     .topic = options->topic,
-                                     .properties = options->properties,
-                                     .property_count = options->property_count};
-    char why[512];
-    if (!consumer_open(&daemon->consumer, &kafka, why)) {
-        fprintf(stderr, "welcome: %s\n", why);
+    daemon->kafka = (struct consumer_options){.brokers = options->brokers,
+                                              .group = options->group,
+                                              .topic = options->topic,
+                                              .properties = options->properties,
+                                              .property_count = options->property_count};
+    if (!join(daemon))
         return EXIT_UNUSABLE;
-    }
     fprintf(stderr, "welcome: started topic=%s group=%s\n", options->topic, options->group);
     int code = run(daemon);
     consumer_close(&daemon->consumer);

@@ -32,18 +32,39 @@ begin(struct story *story, int brokers)
     story_await_events(story, 300);
 }
 
-/* From here on nothing is disturbed; nothing was lost, reordered or changed, and what came twice came as `runs` runs at most. */
-static struct verdict
-end(struct story *story, size_t runs)
+/* From here on nothing is disturbed. */
+static void
+settle(struct story *story)
 {
     fproxy_clear(story->proxy);
     story_await_events(story, 200);
     story_await_confirmed(story);
+}
+
+/* Nothing was lost, reordered or changed, and what came twice came as `runs` runs at most. */
+static struct verdict
+judge(struct story *story, size_t runs)
+{
     story_finish(story, story->relay);
     struct verdict verdict = story_judge(story);
     cr_expect_leq(verdict.duplicate_runs, runs, "%zu runs came twice", verdict.duplicate_runs);
     story_end(story);
     return verdict;
+}
+
+static struct verdict
+end(struct story *story, size_t runs)
+{
+    settle(story);
+    return judge(story, runs);
+}
+
+/* Each instance that has ended since there were `before` may have sent again what it had not heard of. */
+static void
+end_after_instances(struct story *story, double before)
+{
+    settle(story);
+    judge(story, (size_t)(story_instances(story) - before) * STORY_STREAMS);
 }
 
 /* ---- Kafka ---- */
@@ -60,7 +81,7 @@ Test(fault_proxy, an_answer_to_produce_that_never_comes_loses_nothing__P1_P2_P3_
     story_await_confirmed(&story);
     cr_expect_eq(fproxy_faults(story.proxy, "kind=Produce n=3 action=drop-response"), 1);
     cr_expect_eq(fproxy_faults(story.proxy, "action="), 1, "another fault than the one of the rule");
-    end(&story, (size_t)(story_instances(&story) - before) * STORY_STREAMS);
+    end_after_instances(&story, before);
 }
 
 Test(fault_proxy, answers_to_produce_lost_with_their_connection_lose_nothing__P1_P2_P3__row_10)
@@ -70,7 +91,7 @@ Test(fault_proxy, answers_to_produce_lost_with_their_connection_lose_nothing__P1
     double before = story_instances(&story);
     story_inflict(&story, "kafka Produce every=10 rst-response", 10);
     story_await_confirmed(&story);
-    end(&story, (size_t)(story_instances(&story) - before) * STORY_STREAMS);
+    end_after_instances(&story, before);
 }
 
 Test(fault_proxy, connections_that_break_after_64_kib_or_within_a_request_lose_nothing__P1_P2__row_11)
@@ -84,7 +105,7 @@ Test(fault_proxy, connections_that_break_after_64_kib_or_within_a_request_lose_n
     story_inflict(&story, "kafka Produce every=3 half-close-request", 2);
     story_inflict(&story, "kafka Produce every=3 half-close-response", 2);
     story_await_confirmed(&story);
-    end(&story, (size_t)(story_instances(&story) - before) * STORY_STREAMS);
+    end_after_instances(&story, before);
 }
 
 /* The broker knows the sequence of what it gets twice. */
@@ -105,7 +126,7 @@ Test(fault_proxy, requests_that_overtake_one_another_are_put_in_order__P1_P2__ro
     /* what is postponed behind a connection that goes meanwhile goes with it */
     wait_for(fproxy_faults(story.proxy, "action=released") >= 1, FAULT_MS);
     story_await_confirmed(&story);
-    end(&story, (size_t)(story_instances(&story) - before) * STORY_STREAMS);
+    end_after_instances(&story, before);
 }
 
 /* The broker compares what came with its checksum (CRC-32C) and refuses the batch; of the events that are tried again one by one, none is
@@ -121,7 +142,7 @@ Test(fault_proxy, records_that_change_on_their_way_are_refused_and_sent_again__P
     }
     cr_expect_geq(story_instances(&story), before + 10, "it was not noticed");
     cr_expect_not(daemon_log_contains(story.relay, "dead letter"));
-    end(&story, (size_t)(story_instances(&story) - before) * STORY_STREAMS);
+    end_after_instances(&story, before);
 }
 
 /* The client has given up and gone, and has sent it again by another connection, when the broker gets it. */
@@ -135,7 +156,7 @@ Test(fault_proxy, a_request_that_arrives_when_its_client_has_gone_changes_no_ord
     story_await_events(&story, 200);
     story_await_confirmed(&story);
     story_release(&story);
-    end(&story, (size_t)(story_instances(&story) - before + 1) * STORY_STREAMS);
+    end_after_instances(&story, before - 1); /* and what came late */
 }
 
 Test(fault_proxy, three_lost_requests_for_an_id_of_the_producer_delay_the_start_and_nothing_else__P1__row_13)
@@ -173,7 +194,7 @@ Test(fault_proxy, a_slow_and_distant_broker_costs_time_and_no_memory__P1_P2_I6__
     free(fproxy_command(story.proxy, "latency kafka 0"));
     fproxy_clear(story.proxy);
     story_await_confirmed(&story);
-    end(&story, (size_t)(story_instances(&story) - before) * STORY_STREAMS);
+    end_after_instances(&story, before);
 }
 
 Test(fault_proxy, each_of_three_brokers_is_reached_by_a_listener_of_its_own__P1_P2__rows_2_10)
@@ -186,7 +207,7 @@ Test(fault_proxy, each_of_three_brokers_is_reached_by_a_listener_of_its_own__P1_
     story_inflict(&story, "kafka Produce listener=3 every=5 cut-response", 2);
     story_inflict(&story, "kafka * p=0.05 rst-response", 10);
     story_await_confirmed(&story);
-    end(&story, (size_t)(story_instances(&story) - before) * STORY_STREAMS);
+    end_after_instances(&story, before);
 }
 
 /* ---- Postgres ---- */

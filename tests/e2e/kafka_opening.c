@@ -11,6 +11,7 @@
 
 #include <librdkafka/rdkafka_mock.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define TOPIC "opening"
 /* So long is a request on its way: time enough to send another. */
@@ -94,13 +95,17 @@ Test(kafka_opening, an_event_refused_for_a_moment_is_not_overtaken_by_the_next_o
 Test(kafka_opening, an_acknowledgement_that_librdkafka_concludes_from_a_later_one_counts_for_nothing__I1)
 {
     unsigned long numbers[3];
-    struct scene scene = begin();
-    sender_add(scene.sender, TOPIC, NULL, 0, "1", 1, NULL); /* without a key nothing waits for the first */
-    sender_add(scene.sender, TOPIC, NULL, 0, "2", 1, NULL);
-    send_all_behind_the_first(&scene);
-    cr_assert_eq(read_numbers(&scene, numbers, 3), 2);
-    cr_assert_eq(numbers[0] + numbers[1], 3, "%lu and %lu", numbers[0], numbers[1]);
-    cr_assert_str_eq(scene.sender->last.name, "NO_OFFSET", "the mistake was not made: %s",
-                     scene.sender->last.name);
-    end(&scene);
+    bool made = false; /* both may have gone in one request */
+    for (int tries = 0; !made; tries++) {
+        cr_assert_lt(tries, 10, "the mistake was not made");
+        struct scene scene = begin();
+        sender_add(scene.sender, TOPIC, NULL, 0, "1", 1,
+                   NULL); /* without a key nothing waits for the first */
+        sender_add(scene.sender, TOPIC, NULL, 0, "2", 1, NULL);
+        send_all_behind_the_first(&scene);
+        cr_assert_eq(read_numbers(&scene, numbers, 3), 2);
+        cr_assert_eq(numbers[0] + numbers[1], 3, "%lu and %lu", numbers[0], numbers[1]);
+        made = strcmp(scene.sender->last.name, "NO_OFFSET") == 0;
+        end(&scene);
+    }
 }

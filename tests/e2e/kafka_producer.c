@@ -265,9 +265,11 @@ Test(kafka_producer, freeing_gives_every_event_back_and_leaves_nothing_behind, .
     const char *topic = broker_new_topic(broker, "freed", 4, NULL);
     struct sender *sender = sender_new(broker, NULL, NULL);
     sender_add_numbered(sender, topic, 20000, 97, 500);
+    sender->limit = 1;
     while (sender->done == 0)
         sender_turn(sender);
     broker_pause(broker);
+    sender->limit = 0;
     for (int i = 0; i < 200 && sender->next < sender->page->count; i++)
         sender_turn(sender);
     size_t out = producer_out(sender->producer), unsent = sender->unsent;

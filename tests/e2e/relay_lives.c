@@ -192,7 +192,9 @@ dies_at(struct lives *lives, const char *function, long call, const char *when)
     char *hit = must_format("function=%s call=%ld when=%s action=kill\n", function, call, when);
     int before = crashpoint_hits(lives->crashpoint, hit);
     bool killed = live(lives, rule);
-    cr_assert_eq(crashpoint_hits(lives->crashpoint, hit), before + killed, "%s", rule);
+    int hits = crashpoint_hits(lives->crashpoint, hit) - before;
+    /* a thread that nobody waits for may have been about to kill when its process ended */
+    cr_assert(killed ? hits == 1 : hits <= 1, "%s: %d", rule, hits);
     free(hit), free(rule);
     return killed;
 }

@@ -73,6 +73,7 @@ come_back(struct story *story, bool exact)
     postgres_kill(story->postgres);
     story_fail_over(story);
     story_await_epoch(story->relay, epoch);
+    story_await_confirmed(story); /* something is published behind the promotion */
     postgres_up(story->standby);
     PGconn *old = postgres_open(story->standby, story->database, POSTGRES_ADMIN);
     postgres_exec(old, "alter system reset synchronous_standby_names");

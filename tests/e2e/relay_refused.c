@@ -199,9 +199,12 @@ Test(relay_refused, of_two_first_starts_with_different_sources_one_leads_and_the
 Test(relay_refused, a_schema_dropped_under_a_running_relay_ends_it__row_70)
 {
     struct setup setup = published(5);
-    /* its tables are locked in another order than by the relay's statements */
-    postgres_exec(setup.admin, "do $$ begin loop begin drop schema outbox cascade; return;"
-                               " exception when deadlock_detected then null; end; end loop; end $$");
+    daemon_pause(setup.relay); /* tables are locked in another order than by its statements */
+    wait_for(postgres_int(setup.admin, "select count(*) from pg_stat_activity where state = 'active'"
+                                       " and datname = current_database() and pid <> pg_backend_pid()") == 0,
+             20000);
+    postgres_exec(setup.admin, "drop schema outbox cascade");
+    daemon_continue(setup.relay);
     setup_expect_end(&setup, EXIT_UNUSABLE, "does not exist", NULL);
     expect_refused_again(&setup, EXIT_UNUSABLE, "has no outbox", "outboxd migrate");
     setup_end(&setup);
@@ -223,7 +226,9 @@ Test(relay_refused, a_table_rewritten_under_a_running_relay_loses_nothing__P1__r
 Test(relay_refused, an_emptied_journal_ends_a_running_relay_and_the_next_start_with_70__P1)
 {
     struct setup setup = published(5);
-    postgres_exec(setup.admin, "delete from outbox.journal");
+    /* the lock waits for a row that is on its way to be committed, and what comes behind it sees none */
+    postgres_exec(setup.admin, "begin; lock table outbox.journal in exclusive mode;"
+                               " delete from outbox.journal; commit");
     setup_expect_end(&setup, EXIT_BROKEN, "outbox.journal", "outboxd rebase");
     expect_refused_again(&setup, EXIT_BROKEN, "outbox.journal", "outboxd rebase");
     setup_rebase(&setup, NULL, "its journal is gone"); /* the cure: everything comes again */

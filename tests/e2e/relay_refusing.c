@@ -254,8 +254,9 @@ Test(relay_refusing, fault_23_exactly_once_a_coordinator_that_is_not_ready_is_as
             start_with(&scene, overrides);
         setup_wait_confirmed(&scene.setup, 40000);
         cr_expect(has_said_all(&scene, requests[i]), "request %d was not made", requests[i]);
-        cr_expect_eq(daemon_metric(scene.setup.relay, "outbox_producer_instances_total"),
-                     requests[i] == END_TXN ? 2 : 1);
+        wait_for(daemon_metric(scene.setup.relay, "outbox_producer_instances_total") ==
+                     (requests[i] == END_TXN ? 2 : 1),
+                 20000);
     }
     cr_expect(daemon_log_contains(scene.setup.relay,
                                   "Failed to acquire transactional PID from broker "

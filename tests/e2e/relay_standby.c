@@ -145,7 +145,9 @@ Test(relay_standby, a_leader_behind_a_broken_network_is_replaced_and_stands_by_w
     if (!network_possible())
         cr_skip_test("needs root, for a network namespace");
     struct network *network = network_open();
-    story_begin(&story, &(struct story_options){.network = network, .keys = 20, .pause_us = 10000});
+    story_begin(&story,
+                &(struct story_options){
+                    .network = network, .keys = 20, .pause_us = 10000, .lease_ms = STORY_LONG_LEASE_MS});
     struct pair pair = {story_start_remote_relay(&story, network), story.relay};
     story_start_load(&story);
     story_await_events(&story, 300);

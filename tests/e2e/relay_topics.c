@@ -61,6 +61,7 @@ Test(relay_topics, partitions_added_under_way_are_used_and_nothing_waits_or_is_l
     int count = 200;
     setup_run(&setup, (const char *[]){"kafka/topic.metadata.refresh.interval.ms=500", NULL});
     emit_numbers(&setup, topic, 0, count);
+    setup_wait_confirmed(&setup, 20000);
     broker_add_partitions(setup.broker, topic, 7);
     for (int rounds = 0; records_from(&setup, topic, 2) == 0; rounds++, count += 100) {
         cr_assert_lt(rounds, 100, "the new partitions are never used");

@@ -2,6 +2,7 @@
  * how many copies there can be, and how an operator sends again what was given up. */
 #include "welcome_stage.h"
 
+#include "support/crashpoint.h"
 #include "support/wait.h"
 
 #include <criterion/criterion.h>
@@ -51,6 +52,25 @@ Test(welcome, a_mailbox_that_is_always_full_is_given_up_after_the_patience_and_t
     stage_close(&stage);
 }
 
+/* Fault: librdkafka cannot go back to the event. It comes again before the later ones, and nobody has to start the mailer again. */
+Test(welcome, an_event_that_it_cannot_go_back_to_comes_again_all_the_same, .timeout = 120)
+{
+    struct crashpoint *crashpoint = crashpoint_new();
+    struct stage stage = stage_open(1);
+    mail_server_set(stage.mail, "refuse 452 rcpt person2@example.com");
+    cr_assert_eq(stage_sign_up(&stage, 3, 0, AT_ONCE_MS), 3);
+    crashpoint_set(crashpoint,
+                   "rd_kafka_seek_partitions:1:before:error;rd_kafka_seek_partitions:3:after:error");
+    stage.mailer = stage_start_mailer(&stage, NULL);
+    crashpoint_unset();
+    wait_for(mailer_log_count(&stage.mailer, "joining the group anew") == 2, 60000);
+    cr_expect_eq(mail_server_count(stage.mail), 1, "a later event has overtaken it");
+    mail_server_set(stage.mail, "accept");
+    stage_wait_said(&stage, "sent", 3);
+    stage_close_with_one_each(&stage);
+    crashpoint_free(crashpoint);
+}
+
 /* ---- it takes them, and does not say so ---- */
 
 /* The bound that README states: --copies, and not one more. */
@@ -60,7 +80,7 @@ Test(welcome,
 {
     struct stage stage = stage_open_at_work("hold", OPTIONS("--timeout", "1", "--copies", "2"));
     cr_assert_eq(stage_sign_up(&stage, 2, 0, AT_ONCE_MS), 2);
-    stage_wait_said(&stage, "doubtful", 2); /* the second one's turn came, too */
+    stage_wait_said(&stage, "doubtful", 2);              /* the second one's turn came, too */
     wait_for(mail_server_count(stage.mail) == 4, 10000); /* it may be behind the mailer, who has gone on */
     cr_expect_eq(refused(&stage, "given_up_at is not null and handed_over = 2 and tries = 2"
                                  " and reason like 'in doubt%%'"),

@@ -29,6 +29,7 @@
     X(rd_kafka_consume_batch, FAILS_BEFORE)                                                                  \
     X(rd_kafka_consume_queue, FAILS_BEFORE)                                                                  \
     X(rd_kafka_consumer_poll, FAILS_BEFORE)                                                                  \
+    X(rd_kafka_seek_partitions, FAILS_ANYWHERE)                                                              \
     X(rd_kafka_metadata, FAILS_BEFORE)                                                                       \
     X(rd_kafka_query_watermark_offsets, FAILS_ANYWHERE)                                                      \
     X(rd_kafka_clusterid, FAILS_BEFORE)                                                                      \
@@ -215,6 +216,9 @@ WATCH(ssize_t, rd_kafka_consume_batch,
 WATCH(rd_kafka_message_t *, rd_kafka_consume_queue, (rd_kafka_queue_t * queue, int timeout_ms),
       (queue, timeout_ms), NULL)
 WATCH(rd_kafka_message_t *, rd_kafka_consumer_poll, (rd_kafka_t * rk, int timeout_ms), (rk, timeout_ms), NULL)
+WATCH(rd_kafka_error_t *, rd_kafka_seek_partitions,
+      (rd_kafka_t * rk, rd_kafka_topic_partition_list_t *partitions, int timeout_ms),
+      (rk, partitions, timeout_ms), error_of(&call, result))
 WATCH(rd_kafka_resp_err_t, rd_kafka_metadata,
       (rd_kafka_t * rk, int all, rd_kafka_topic_t *topic, const struct rd_kafka_metadata **metadata,
        int timeout_ms),

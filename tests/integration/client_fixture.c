@@ -50,8 +50,9 @@ client_items(const struct client *client)
 void
 client_await_cut(const struct client *client, int pid)
 {
-    wait_for(postgres_int(client->outbox.admin, "select count(*) from pg_stat_activity where pid = %d", pid) == 0,
-             20000);
+    wait_for(
+        postgres_int(client->outbox.admin, "select count(*) from pg_stat_activity where pid = %d", pid) == 0,
+        20000);
 }
 
 int64_t

@@ -122,7 +122,8 @@ assert_unharmed(void)
     cr_assert_eq(reply->status, 200, "%.200s", reply->text);
     cr_assert_lt((double)(clock_monotonic_us() - before_us), SECOND * wait_patience());
     wait_for(count_descriptors() <= descriptors_before, 2000);
-    cr_assert_lt((double)atomic_load(&slowest_us), SECOND * wait_patience() / 2, "a publication took %lld us", (long long)slowest_us);
+    cr_assert_lt((double)atomic_load(&slowest_us), SECOND * wait_patience() / 2, "a publication took %lld us",
+                 (long long)slowest_us);
 }
 
 /* Waits until the server has closed `fd`, sending a byte every 200 ms; gives how long that took. */

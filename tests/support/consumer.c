@@ -66,8 +66,9 @@ topic_partitions(rd_kafka_t *client, const char *topic)
     return count;
 }
 
-/* A topic that was just made has a leader in the controller's list before that broker knows that it leads: asked again. */
-static void
+/* A topic that was just made has a leader in the controller's list before that broker knows that it leads: asked again. False: there is no
+ * such partition, as far as this client knows. */
+static bool
 watermarks(rd_kafka_t *client, const char *topic, int32_t partition, int64_t *low, int64_t *high)
 {
     int64_t end_us = wait_deadline_us(ANSWER_MS);
@@ -77,21 +78,31 @@ watermarks(rd_kafka_t *client, const char *topic, int32_t partition, int64_t *lo
     while ((code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION ||
             code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) &&
            wait_turn(end_us));
+    if (code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+        return false;
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         test_fail("consumer: watermarks of %s/%d: %s", topic, (int)partition, rd_kafka_err2str(code));
+    return true;
+}
+
+/* -1: the topic went or came meanwhile. */
+static int64_t
+count_at_once(const char *bootstrap, const char *topic)
+{
+    rd_kafka_t *client = consumer_client(bootstrap, true);
+    int64_t count = 0, low, high;
+    int partitions = topic_partitions(client, topic);
+    for (int i = 0; i < partitions && count >= 0; i++)
+        count = watermarks(client, topic, i, &low, &high) ? count + high - low : -1;
+    rd_kafka_destroy(client);
+    return count;
 }
 
 int64_t
 consumer_count(const char *bootstrap, const char *topic)
 {
-    rd_kafka_t *client = consumer_client(bootstrap, true);
-    int64_t count = 0, low, high;
-    int partitions = topic_partitions(client, topic);
-    for (int i = 0; i < partitions; i++) {
-        watermarks(client, topic, i, &low, &high);
-        count += high - low;
-    }
-    rd_kafka_destroy(client);
+    int64_t count;
+    wait_for((count = count_at_once(bootstrap, topic)) >= 0, ANSWER_MS);
     return count;
 }
 

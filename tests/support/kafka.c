@@ -144,6 +144,7 @@ broker_make(const struct broker_options *options, int node, int nodes, const int
     broker->properties = must_format("%s/server.properties", broker->directory);
     broker->jars = broker_jars(options->version ? options->version : BROKER_VERSION);
     broker->bootstrap = must_strdup(bootstrap);
+    broker->address = must_format("%s:%d", host, port);
     broker->proxied = options->proxied ? scratch_port() : 0;
     char *here = further(options, broker->proxied);
     char *said = further(options, options->proxied ? options->proxied[node - 1] : 0);
@@ -288,6 +289,7 @@ broker_free(struct broker *broker)
     free(broker->properties);
     free(broker->jars);
     free(broker->bootstrap);
+    free(broker->address);
     free(broker);
 }
 

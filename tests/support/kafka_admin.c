@@ -12,19 +12,25 @@ log_nothing(const rd_kafka_t *client, int level, const char *facility, const cha
 }
 
 rd_kafka_t *
-broker_client(const struct broker *broker)
+broker_client_at(const char *bootstrap)
 {
     char why[512];
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     rd_kafka_conf_set_log_cb(conf, log_nothing);
     rd_kafka_conf_set(conf, "reconnect.backoff.ms", "20", NULL, 0);
     rd_kafka_conf_set(conf, "reconnect.backoff.max.ms", "100", NULL, 0);
-    if (rd_kafka_conf_set(conf, "bootstrap.servers", broker->bootstrap, why, sizeof why) != RD_KAFKA_CONF_OK)
-        test_fail("%s: %s", broker->bootstrap, why);
+    if (rd_kafka_conf_set(conf, "bootstrap.servers", bootstrap, why, sizeof why) != RD_KAFKA_CONF_OK)
+        test_fail("%s: %s", bootstrap, why);
     rd_kafka_t *client = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
     if (client == NULL)
         test_fail("rd_kafka_new: %s", why);
     return client;
+}
+
+rd_kafka_t *
+broker_client(const struct broker *broker)
+{
+    return broker_client_at(broker->bootstrap);
 }
 
 struct admin

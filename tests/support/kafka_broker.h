@@ -15,7 +15,8 @@ struct broker {
     int node;                                /* its node.id; 1 when it is alone */
     struct broker *others[BROKER_NODES - 1]; /* of the first node of a cluster, which owns them; NULL: none */
     int proxied;                             /* a listener for a proxy; 0: none */
-    char *bootstrap;
+    char *bootstrap;                         /* of all nodes */
+    char *address;                           /* its own; NULL when it is the suite's */
     char *directory, *log, *properties, *jars; /* NULL when it is the suite's */
     char **kept;                               /* topic names promised to live as long as this */
     size_t kept_count;
@@ -40,7 +41,8 @@ void broker_launch(struct broker *broker, bool archiving);
 bool broker_archive_works(const struct broker *broker);
 void broker_archive_keep(const struct broker *broker);
 
-/* A quiet producer handle for admin requests; the caller destroys it. */
+/* A quiet producer handle for admin requests; the caller destroys it. The other one asks the broker at that address first. */
 rd_kafka_t *broker_client(const struct broker *broker);
+rd_kafka_t *broker_client_at(const char *bootstrap);
 
 #endif

@@ -32,9 +32,9 @@ broker_topic_name(struct broker *broker, const char *name)
 
 /* What is known of a topic; a topic without partitions when there is none. */
 static int
-ask_topic(struct broker *broker, const char *topic, int (*about)(const rd_kafka_metadata_topic_t *topic))
+ask_topic(const char *bootstrap, const char *topic, int (*about)(const rd_kafka_metadata_topic_t *topic))
 {
-    rd_kafka_t *client = broker_client(broker);
+    rd_kafka_t *client = broker_client_at(bootstrap);
     rd_kafka_topic_t *handle = rd_kafka_topic_new(client, topic, NULL);
     const struct rd_kafka_metadata *metadata = NULL;
     int answer = 0;
@@ -57,7 +57,7 @@ count_partitions(const rd_kafka_metadata_topic_t *topic)
 int
 broker_partition_count(struct broker *broker, const char *topic)
 {
-    return ask_topic(broker, topic, count_partitions);
+    return ask_topic(broker->bootstrap, topic, count_partitions);
 }
 
 static int
@@ -75,7 +75,21 @@ count_in_sync(const rd_kafka_metadata_topic_t *topic)
 int
 broker_in_sync(struct broker *broker, const char *topic)
 {
-    return ask_topic(broker, topic, count_in_sync);
+    return ask_topic(broker->bootstrap, topic, count_in_sync);
+}
+
+/* What one broker has made the others learn a moment later. */
+static bool
+all_nodes_know(const struct broker *broker, const char *topic, int partitions)
+{
+    const struct broker *nodes[BROKER_NODES] = {broker};
+    for (int i = 0; i < BROKER_NODES - 1; i++)
+        nodes[i + 1] = broker->others[i];
+    for (int i = 0; i < BROKER_NODES; i++)
+        if (nodes[i] != NULL && nodes[i]->pid != 0 &&
+            ask_topic(nodes[i]->address, topic, count_partitions) != partitions)
+            return false;
+    return ask_topic(broker->bootstrap, topic, count_partitions) == partitions;
 }
 
 void
@@ -97,7 +111,7 @@ broker_create_topic(struct broker *broker, const char *topic, int partitions, co
     require_topic_results(results, count, "create topic");
     rd_kafka_NewTopic_destroy(wanted);
     admin_close(&admin, event);
-    wait_for(broker_partition_count(broker, topic) == partitions, ADMIN_MS);
+    wait_for(all_nodes_know(broker, topic, partitions), ADMIN_MS);
 }
 
 const char *
