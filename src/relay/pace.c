@@ -45,7 +45,7 @@ pace_took(struct pace *pace, enum pace_kind kind, struct pace_page page, int64_t
             grow(pace, most);
         return;
     }
-    if (slow->took_us != 0 && is_for_any_size(pace, &page, slow, heartbeat_us))
+    if (is_for_any_size(pace, &page, slow, heartbeat_us))
         grow(pace, most);
     else
         shrink(pace);

@@ -19,7 +19,7 @@ struct pace {
     int64_t bytes; /* the limit */
     struct pace_page {
         int64_t bytes, took_us;
-    } slow[PACE_KINDS]; /* the last page, when it took long; took_us 0: it did not */
+    } slow[PACE_KINDS]; /* the last page, when it took long; zero: it did not, and is like no other */
 };
 
 /* The first page is small: nothing is known. A doubling each, so five pages to the default of `batch_bytes`. */

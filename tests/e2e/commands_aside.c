@@ -8,8 +8,8 @@
 
 TestSuite(commands_aside_e2e, .timeout = 180);
 
-static const char *const overrides[] = {"dead_letter/policy=hold-key", "lease=20s",
-                                        NULL}; /* what commands say of the leader is no matter of luck */
+/* What commands say of the leader is no matter of luck. */
+static const char *const overrides[] = {"dead_letter/policy=hold-key", "lease=20s", NULL};
 
 /* `outboxd ARGUMENTS` with the relay's configuration must end with this exit code and print `out` and `err`. */
 static void

@@ -99,8 +99,8 @@ Test(kafka_opening, an_acknowledgement_that_librdkafka_concludes_from_a_later_on
     for (int tries = 0; !made; tries++) {
         cr_assert_lt(tries, 10, "the mistake was not made");
         struct scene scene = begin();
-        sender_add(scene.sender, TOPIC, NULL, 0, "1", 1,
-                   NULL); /* without a key nothing waits for the first */
+        /* without a key nothing waits for the first */
+        sender_add(scene.sender, TOPIC, NULL, 0, "1", 1, NULL);
         sender_add(scene.sender, TOPIC, NULL, 0, "2", 1, NULL);
         send_all_behind_the_first(&scene);
         cr_assert_eq(read_numbers(&scene, numbers, 3), 2);

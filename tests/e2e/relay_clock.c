@@ -36,16 +36,6 @@ lead_by(struct story *story, struct wallclock *clock, int64_t ahead_s)
     return relay;
 }
 
-/* Each time that a process takes the lead it gets another one, also when it gives it back. */
-static int64_t
-newest_epoch(struct story *story)
-{
-    PGconn *admin = story_admin(story);
-    int64_t epoch = postgres_int(admin, "select max(epoch) from outbox.journal where relay = 'main'");
-    PQfinish(admin);
-    return epoch;
-}
-
 static void
 expect_day(const struct daemon *relay, int64_t ahead_s)
 {
@@ -64,10 +54,10 @@ Test(relay_clock, a_leader_a_day_ahead_and_a_standby_a_day_behind_keep_lease_and
     daemon_wait_ready(standby);
     expect_day(leader, DAY_S);
     expect_day(standby, -DAY_S);
-    int64_t epoch = newest_epoch(&story);
+    int64_t epoch = story_newest_epoch(&story);
     story_await_events(&story, 2000);
     story_await_moment(&story, 3000, 3000);
-    cr_expect_eq(newest_epoch(&story), epoch, "another process has led");
+    cr_expect_eq(story_newest_epoch(&story), epoch, "another process has led");
     cr_expect_eq(daemon_http(leader, "/health/ready", NULL), 200);
     for (int i = 0; i < 2; i++) {
         daemon_kill(leader);
@@ -127,9 +117,9 @@ Test(relay_clock, a_clock_that_is_set_ten_times_a_second_changes_neither_lead_no
     struct daemon *standby = start_by(&story, stepping.clock, 0);
     daemon_wait_ready(standby);
     cr_assert_eq(pthread_create(&thread, NULL, step, &stepping), 0);
-    int64_t epoch = newest_epoch(&story);
+    int64_t epoch = story_newest_epoch(&story);
     story_await_moment(&story, 5000, 5000);
-    cr_expect_eq(newest_epoch(&story), epoch, "another process has led");
+    cr_expect_eq(story_newest_epoch(&story), epoch, "another process has led");
     story_await_confirmed(&story);
     broker_stop(story.broker);
     story_await_moment(&story, 1000, 1000);

@@ -185,8 +185,8 @@ by_hand(bool exact)
     wait_for(daemon_log_contains(setup.relay, "paused by hand: nothing is published"), 10000);
     before = consumer_count(broker_bootstrap(setup.broker), good);
     emit_many(&setup, good, 50);
-    wait_for(daemon_metric(setup.relay, "outbox_lag_events") > 0,
-             20000); /* a paused relay looks now and then */
+    /* a paused relay looks now and then */
+    wait_for(daemon_metric(setup.relay, "outbox_lag_events") > 0, 20000);
     cr_assert_eq(postgres_int(setup.admin, "select (outbox.pause('main', null))::int"), 0);
     cr_expect_eq(consumer_count(broker_bootstrap(setup.broker), good), before);
     cr_assert_eq(postgres_int(setup.admin, "select outbox.resume('main', null)::int"), 1);

@@ -214,12 +214,6 @@ trickle(struct story *story, PGconn *admin)
     story_await_confirmed(story);
 }
 
-static int64_t
-newest_epoch(PGconn *admin)
-{
-    return postgres_int(admin, "select max(epoch) from outbox.journal where relay = 'main'");
-}
-
 /* Returns when the topics hold so many records; the number grows all the time. */
 static void
 await_records(struct story *story, int64_t records)
@@ -252,14 +246,14 @@ Test(relay_standby, a_backlog_behind_a_slow_network_is_read_in_pages_that_leave_
     trickle(&story, admin);
     if (!network_slow(network, SLOW_KILOBYTES_PER_SECOND))
         cr_skip_test("needs a kernel with sch_tbf");
-    int64_t epoch = newest_epoch(admin), records = story_records(&story);
+    int64_t epoch = story_newest_epoch(&story), records = story_records(&story);
     postgres_exec(admin,
                   "insert into outbox.event (topic, key, payload)"
                   " select '%s', convert_to('k' || i %% 200, 'UTF8'), convert_to(repeat('x', %d), 'UTF8')"
                   " from generate_series(1, %d) i",
                   story.topics[0], SLOW_PAYLOAD, SLOW_EVENTS);
     await_records(&story, records + SLOW_EVENTS);
-    int64_t takeovers = newest_epoch(admin) - epoch;
+    int64_t takeovers = story_newest_epoch(&story) - epoch;
     fprintf(stderr, "standby: the lead was taken %" PRId64 " times meanwhile\n", takeovers);
     cr_expect_eq(takeovers, 0);
     PQfinish(admin);

@@ -254,6 +254,15 @@ story_await_epoch(const struct daemon *relay, double epoch)
              LEAD_MS);
 }
 
+int64_t
+story_newest_epoch(struct story *story)
+{
+    PGconn *admin = story_admin(story);
+    int64_t epoch = postgres_int(admin, "select max(epoch) from outbox.journal where relay = 'main'");
+    PQfinish(admin);
+    return epoch;
+}
+
 void
 story_inflict(struct story *story, const char *rule, int faults)
 {

@@ -87,6 +87,9 @@ int story_draw(struct story *story, int limit); /* 0 .. limit - 1 */
 /* Returns when this process says that it leads. */
 void story_await_lead(const struct daemon *relay);
 
+/* Each time that a process takes the lead there is another one, also when it gives it back. */
+int64_t story_newest_epoch(struct story *story);
+
 /* Returns when it leads with a newer epoch than `epoch`: it was without Postgres in between. */
 void story_await_epoch(const struct daemon *relay, double epoch);
 

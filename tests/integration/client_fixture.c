@@ -52,7 +52,7 @@ client_await_cut(const struct client *client, int pid)
 {
     wait_for(
         postgres_int(client->outbox.admin, "select count(*) from pg_stat_activity where pid = %d", pid) == 0,
-        20000);
+        10000);
 }
 
 int64_t

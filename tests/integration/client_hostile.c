@@ -292,9 +292,7 @@ Test(client_hostile, a_read_only_unit_that_writes_after_all_is_not_said_to_have_
             client.app, &(struct outbox_options){.timeout_ms = client_deadline_ms(), .read_only = true},
             write_after_all, (void *)hows[i], &error));
         process_continue(backend);
-        wait_for(postgres_int(client.outbox.admin, "select count(*) from pg_stat_activity where pid = %d",
-                              backend) == 0,
-                 10000);
+        client_await_cut(&client, backend);
         cr_assert(client_items(&client) == 0 || error.kind == OUTBOX_ERROR_UNKNOWN, "%d %s", error.kind,
                   error.message);
         client_close(&client);

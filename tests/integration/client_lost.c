@@ -301,9 +301,7 @@ Test(client_lost, a_server_that_is_silent_is_cut_off)
     cr_assert_eq(error.kind, OUTBOX_ERROR_TIMEOUT, "%d %s", error.kind, error.message);
     cr_assert_eq(PQstatus(client.app), CONNECTION_BAD);
     process_continue(backend);
-    wait_for(postgres_int(client.outbox.admin, "select count(*) from pg_stat_activity where pid = %d",
-                          backend) == 0,
-             10000);
+    client_await_cut(&client, backend);
     cr_assert_eq(client_items(&client), 0);
     client_close(&client);
 }

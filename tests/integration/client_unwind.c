@@ -112,9 +112,7 @@ expect_cut(struct client *client, outbox_work *work, const char *statement)
     cancel_inside(client, work, statement);
     cr_assert_eq(PQstatus(client->app), CONNECTION_BAD, "nobody waits for the statement's end");
     postgres_exec(client->outbox.admin, "select pg_terminate_backend(%d)", backend);
-    wait_for(postgres_int(client->outbox.admin, "select count(*) from pg_stat_activity where pid = %d",
-                          backend) == 0,
-             10000);
+    client_await_cut(client, backend);
     PQreset(client->app);
     client_must_run(client, NULL, client_write_one, &two);
     cr_assert_eq(client_items(client), 1);

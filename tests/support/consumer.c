@@ -66,26 +66,23 @@ topic_partitions(rd_kafka_t *client, const char *topic)
     return count;
 }
 
-/* A topic that was just made has a leader in the controller's list before that broker knows that it leads: asked again. False: there is no
- * such partition, as far as this client knows. */
+/* False: to be asked again, for the topic goes or comes. One that was just made has a leader in the controller's list before that broker knows
+ * that it leads. */
 static bool
 watermarks(rd_kafka_t *client, const char *topic, int32_t partition, int64_t *low, int64_t *high)
 {
-    int64_t end_us = wait_deadline_us(ANSWER_MS);
-    rd_kafka_resp_err_t code;
-    do
-        code = rd_kafka_query_watermark_offsets(client, topic, partition, low, high, ANSWER_MS);
-    while ((code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION ||
-            code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE) &&
-           wait_turn(end_us));
-    if (code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION || code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+    rd_kafka_resp_err_t code =
+        rd_kafka_query_watermark_offsets(client, topic, partition, low, high, ANSWER_MS);
+    if (code == RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION ||
+        code == RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE || code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION ||
+        code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
         return false;
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         test_fail("consumer: watermarks of %s/%d: %s", topic, (int)partition, rd_kafka_err2str(code));
     return true;
 }
 
-/* -1: the topic went or came meanwhile. */
+/* -1: to be asked again, by a client that remembers nothing of it. */
 static int64_t
 count_at_once(const char *bootstrap, const char *topic)
 {

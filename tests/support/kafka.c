@@ -211,6 +211,7 @@ broker_shared(void)
         return broker_start(NULL);
     struct broker *broker = must_calloc(1, sizeof *broker);
     broker->bootstrap = must_strdup(shared);
+    broker->address = must_strdup(shared);
     return broker;
 }
 

@@ -16,7 +16,7 @@ struct broker {
     struct broker *others[BROKER_NODES - 1]; /* of the first node of a cluster, which owns them; NULL: none */
     int proxied;                             /* a listener for a proxy; 0: none */
     char *bootstrap;                         /* of all nodes */
-    char *address;                           /* its own; NULL when it is the suite's */
+    char *address;                           /* its own */
     char *directory, *log, *properties, *jars; /* NULL when it is the suite's */
     char **kept;                               /* topic names promised to live as long as this */
     size_t kept_count;

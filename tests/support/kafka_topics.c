@@ -86,10 +86,10 @@ all_nodes_know(const struct broker *broker, const char *topic, int partitions)
     for (int i = 0; i < BROKER_NODES - 1; i++)
         nodes[i + 1] = broker->others[i];
     for (int i = 0; i < BROKER_NODES; i++)
-        if (nodes[i] != NULL && nodes[i]->pid != 0 &&
+        if (nodes[i] != NULL && (nodes[i]->pid != 0 || !nodes[i]->own) &&
             ask_topic(nodes[i]->address, topic, count_partitions) != partitions)
             return false;
-    return ask_topic(broker->bootstrap, topic, count_partitions) == partitions;
+    return true;
 }
 
 void
